@@ -1,0 +1,190 @@
+"""The loss curve of a learning-rate sweep: the data that every rule reads."""
+
+import dataclasses
+import enum
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+class StopReason(str, enum.Enum):
+    """Why a sweep ended."""
+
+    ALL_STEPS = "all_steps"
+    """Every step was done; the greatest learning rate was reached."""
+    DIVERGED = "diverged"
+    """The smoothed loss rose too far above its best value; that point is the curve's last."""
+    NON_FINITE = "non_finite"
+    """The loss was NaN or infinite; that point is not part of the curve."""
+
+
+def exponential_learning_rates(
+    min_learning_rate: float, max_learning_rate: float, num_steps: int
+) -> Array:
+    """Returns the rates of a sweep, equally spaced on a logarithmic axis.
+
+    `rate[i] = min * (max / min) ** (i / (num_steps - 1))`, with both ends exact
+    (L. N. Smith, arXiv 1506.01186, section 3.3, with exponential instead of linear growth).
+
+    Args:
+        min_learning_rate: The first rate, greater than 0.
+        max_learning_rate: The last rate, greater than `min_learning_rate` and finite.
+        num_steps: Number of rates, at least 2.
+
+    Returns:
+        Float64 array of shape `(num_steps,)`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    if not 0 < min_learning_rate < max_learning_rate < float("inf"):
+        raise ValueError(
+            "Learning rates must satisfy 0 < min_learning_rate < max_learning_rate < infinity. "
+            f"Received: min_learning_rate={min_learning_rate}, "
+            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
+        )
+    if num_steps < 2:
+        raise ValueError(
+            "Argument `num_steps` must be at least 2, for the two ends of the range. "
+            f"Received: num_steps={num_steps}. Choose for example 100."
+        )
+    return np.geomspace(min_learning_rate, max_learning_rate, num_steps)
+
+
+def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
+    """Returns the bias-corrected exponential moving average of a series.
+
+    `a[i] = smoothing * a[i-1] + (1 - smoothing) * losses[i]` from `a[-1] = 0`, and
+    `smoothed[i] = a[i] / (1 - smoothing ** (i + 1))`: the correction of Adam's moments
+    (D. P. Kingma and J. Ba, arXiv 1412.6980, section 3), so that a constant stays constant.
+
+    Args:
+        losses: Array of shape `(n,)`.
+        smoothing: Weight of the past, in [0, 1). 0 returns the losses as they are.
+
+    Returns:
+        Float64 array of shape `(n,)`.
+
+    Raises:
+        ValueError: If `smoothing` is out of its range.
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(
+            "Argument `smoothing` must be in [0, 1). "
+            f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
+        )
+    losses = np.asarray(losses, dtype=np.float64)
+    smoothed = np.empty_like(losses)
+    average = 0.0
+    for i, loss in enumerate(losses):
+        average = smoothing * average + (1 - smoothing) * loss
+        smoothed[i] = average / (1 - smoothing ** (i + 1))
+    return smoothed
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve:
+    """Losses of one sweep over the learning rates at which they were recorded.
+
+    Attributes:
+        learning_rates: Shape `(n,)`, strictly increasing, greater than 0.
+        losses: Shape `(n,)`, finite: the loss of each batch alone, before its update.
+        smoothing: Weight of the past in `smoothed_losses`, in [0, 1).
+        stop_reason: Why the sweep ended.
+        num_steps: Number of steps that were asked for, at least `n`.
+        batch_size: Number of examples in the first batch.
+        seed: The seed that the sweep was run with.
+
+    Raises:
+        ValueError: If the attributes do not have the stated form.
+    """
+
+    learning_rates: Array
+    losses: Array
+    smoothing: float
+    stop_reason: StopReason
+    num_steps: int
+    batch_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Checks the attributes and makes the arrays read-only."""
+        for name in ("learning_rates", "losses"):
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "stop_reason", StopReason(self.stop_reason))
+        rates, losses = self.learning_rates, self.losses
+        if rates.ndim != 1 or rates.shape != losses.shape or not rates.size:
+            raise ValueError(
+                "A curve needs as many learning rates as losses, and at least one. "
+                f"Received: shapes {rates.shape} and {losses.shape}."
+            )
+        if not (np.all(rates > 0) and np.all(np.diff(rates) > 0) and np.isfinite(rates[-1])):
+            raise ValueError(
+                "A curve's learning rates must be greater than 0, finite and strictly increasing. "
+                f"Received: {rates}."
+            )
+        if not np.all(np.isfinite(losses)):
+            raise ValueError(
+                "A curve's losses must be finite; end the curve before the first one that is not. "
+                f"Received: {losses}."
+            )
+        if self.num_steps < rates.size:
+            raise ValueError(
+                "A curve cannot have more points than steps. "
+                f"Received: {rates.size} points, num_steps={self.num_steps}."
+            )
+        exponential_moving_average((), self.smoothing)
+
+    @property
+    def smoothed_losses(self) -> Array:
+        """Bias-corrected exponential moving average of `losses`, shape `(n,)`."""
+        return exponential_moving_average(self.losses, self.smoothing)
+
+    @property
+    def log_learning_rates(self) -> Array:
+        """Logarithm to base 10 of `learning_rates`, shape `(n,)`: the axis of every slope."""
+        return np.log10(self.learning_rates)
+
+    def __len__(self) -> int:
+        """Returns the number of points."""
+        return int(self.losses.size)
+
+    def __eq__(self, other: object) -> bool:
+        """Returns whether both curves hold the same values, bit for bit."""
+        return isinstance(other, Curve) and self._to_dict() == other._to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # as for any value that holds arrays
+
+    def _to_dict(self) -> dict[str, Any]:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **fields,
+            "learning_rates": self.learning_rates.tolist(),
+            "losses": self.losses.tolist(),
+            "stop_reason": self.stop_reason.value,
+        }
+
+    def to_json(self) -> str:
+        """Returns the curve as JSON; `from_json` gives it back bit for bit."""
+        return json.dumps(self._to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Curve":
+        """Returns the curve that `to_json` wrote.
+
+        Raises:
+            ValueError: If `text` is not the JSON of a curve.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "
+                "Read the curve.json of a sweep artifact."
+            ) from error
