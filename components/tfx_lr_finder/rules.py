@@ -3,6 +3,7 @@
 A new rule is a function of a `Curve` with `@rule` above it.
 """
 
+import bisect
 from collections.abc import Callable
 
 import numpy as np
@@ -80,17 +81,18 @@ def minimum(curve: Curve) -> float:
 def valley(curve: Curve) -> float:
     """Returns the rate in the middle of the longest valley of the smoothed loss.
 
-    The valley is the longest strictly decreasing subsequence of `s`, the latest of several. The
-    answer is the recorded rate half-way between its first and its last point. It is the rule of
-    fastai's `valley` (from ESRI's arcgis.learn), with the subsequence's true first point.
+    The valley ends where the longest strictly decreasing subsequence of `s` ends (the latest of
+    several), and has as many points as that subsequence. The answer is the recorded rate half-way
+    between the valley's first and last point. It is the rule of fastai's `valley` (from ESRI's
+    arcgis.learn), kept within the curve.
 
     Raises:
         NoLearningRateError: If the smoothed loss never falls.
     """
-    first, last = _longest_decrease(curve.smoothed_losses)
-    if first == last:
+    length, last = _longest_decrease(curve.smoothed_losses)
+    if length == 1:
         raise NoLearningRateError(Verdict.FLAT, curve)
-    return float(curve.learning_rates[(first + last) // 2])
+    return float(curve.learning_rates[last - length // 2])
 
 
 SLIDE_INTERVAL = 1.2
@@ -124,18 +126,16 @@ def slide(curve: Curve) -> float:
 
 
 def _longest_decrease(values: Array) -> tuple[int, int]:
-    """Returns the first and last index of the longest strictly decreasing subsequence.
+    """Returns the length and the last index of the longest strictly decreasing subsequence.
 
-    Of several, the one that ends last and runs through the latest points.
+    Of several, the one that ends last.
     """
-    lengths = np.ones(values.size, dtype=int)
-    starts = np.arange(values.size)
-    for i in range(1, values.size):
-        greater = np.flatnonzero(values[:i] > values[i])
-        if greater.size:
-            # The latest of the longest: a plateau before the fall is not part of the valley.
-            best = greater[greater.size - 1 - int(np.argmax(lengths[greater][::-1]))]
-            lengths[i] = lengths[best] + 1
-            starts[i] = starts[best]
-    last = values.size - 1 - int(np.argmax(lengths[::-1]))
-    return int(starts[last]), last
+    # ends[k] is the greatest (negated: least) last value of a subsequence of length k + 1.
+    ends: list[float] = []
+    last = 0
+    for i, value in enumerate(-values):
+        length = bisect.bisect_left(ends, value) + 1
+        if length >= len(ends):
+            last = i
+        ends[length - 1 : length] = [value]
+    return len(ends), last

@@ -61,6 +61,13 @@ def settable_learning_rate(optimizer: Any) -> Iterator[Any]:
         object.__setattr__(optimizer, "_learning_rate", own)
 
 
+def seed_everything(seed: int) -> None:
+    """Seeds the random state of Python, NumPy and TensorFlow, with every Keras there is."""
+    random.seed(seed)
+    np.random.seed(seed)
+    tf.random.set_seed(seed)
+
+
 @contextlib.contextmanager
 def kept_random_state(seed: int) -> Iterator[None]:
     """Seeds the random state of Python, NumPy, TensorFlow and Keras, and puts the old one back."""
@@ -68,9 +75,7 @@ def kept_random_state(seed: int) -> Iterator[None]:
     tensorflow = eager_context.context()
     global_seed, operation_seeds = tensorflow._seed, getattr(tensorflow, "_rng", None)
     generator = tf.random.get_global_generator()
-    random.seed(seed)
-    np.random.seed(seed)
-    tf.random.set_seed(seed)
+    seed_everything(seed)
     try:
         with kept_variables([generator.state]), _own_keras_generator():
             generator.reset_from_seed(seed)

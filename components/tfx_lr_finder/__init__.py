@@ -1,0 +1,52 @@
+"""Finds the learning rate of a Keras model in a TFX pipeline.
+
+Importing this package is quick: TensorFlow, Keras and TFX are loaded with the names that need
+them.
+"""
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+from tfx_lr_finder.curve import Curve, StopReason
+from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.suggestion import Suggestion, suggest
+from tfx_lr_finder.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tfx_lr_finder.artifacts import LearningRateSweep
+    from tfx_lr_finder.component import LearningRateFinder
+    from tfx_lr_finder.schedules import OneCycle
+    from tfx_lr_finder.sweep import range_test
+    from tfx_lr_finder.user_module import LrFinderFnResult
+
+__all__ = [
+    "Curve",
+    "LearningRateFinder",
+    "LearningRateSweep",
+    "LrFinderFnResult",
+    "NoLearningRateError",
+    "OneCycle",
+    "StopReason",
+    "Suggestion",
+    "Verdict",
+    "range_test",
+    "suggest",
+]
+
+__version__ = importlib.metadata.version("tfx-lr-finder")
+
+_MODULES = {
+    "LearningRateFinder": "component",
+    "LearningRateSweep": "artifacts",
+    "LrFinderFnResult": "user_module",
+    "OneCycle": "schedules",
+    "range_test": "sweep",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a name that needs TensorFlow, Keras or TFX when it is first asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,135 @@
+"""The options of a sweep: their names, defaults and rules, once for component and executor."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfx_lr_finder.rules import DEFAULT_RULE, get_rule
+from tfx_lr_finder.verdict import MIN_POINTS
+
+ON_FAILURE = ("raise", "default")
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """What is swept, how a rate is read off the curve, and what is done where none can be.
+
+    Attributes:
+        min_learning_rate: The first rate, greater than 0.
+        max_learning_rate: The last rate, greater than the first.
+        num_steps: Number of training steps, at least 10.
+        smoothing: Weight of the past in the smoothed loss, in [0, 1); 0 means none.
+        divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of its
+            best; greater than 1.
+        rule: Name of the rule: `steepest`, `minimum`, `valley` or `slide`.
+        seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.
+        learning_rate_name: Name of the rate among the hyperparameters.
+        on_failure: `raise`, or `default`: publish `default_learning_rate` with the verdict.
+        default_learning_rate: Greater than 0; given exactly if `on_failure` is `default`.
+
+    Raises:
+        TypeError: If a value is of the wrong type. An integer is a good float.
+        ValueError: If a value is out of its range.
+    """
+
+    min_learning_rate: float = 1e-6
+    max_learning_rate: float = 10.0
+    num_steps: int = 100
+    smoothing: float = 0.98
+    divergence_factor: float = 4.0
+    rule: str = DEFAULT_RULE
+    seed: int = 0
+    learning_rate_name: str = "learning_rate"
+    on_failure: str = "raise"
+    default_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the values and makes integers the floats that are meant."""
+        for name, value in checked(dataclasses.asdict(self)).items():
+            object.__setattr__(self, name, value)
+
+
+def option_type(name: str) -> type:
+    """Returns the type of an option: `float`, `int` or `str`."""
+    return _TYPES[name]
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options with integers made the floats that are meant.
+
+    Every rule is applied whose options are among `values`; so that a pipeline can be checked
+    when it is built, although some of its options are known only when it runs.
+
+    Raises:
+        TypeError: If a value is of the wrong type.
+        ValueError: If a value is out of its range.
+    """
+    result = {name: _checked_value(name, value) for name, value in values.items()}
+    if {"min_learning_rate", "max_learning_rate"} <= result.keys():
+        least, greatest = result["min_learning_rate"], result["max_learning_rate"]
+        if not least < greatest:
+            raise ValueError(
+                "Argument `max_learning_rate` must be greater than `min_learning_rate`. "
+                f"Received: min_learning_rate={least}, max_learning_rate={greatest}. "
+                "Swap them, or choose for example 1e-6 and 10."
+            )
+    if {"on_failure", "default_learning_rate"} <= result.keys():
+        on_failure, default = result["on_failure"], result["default_learning_rate"]
+        if (on_failure == "default") != (default is not None):
+            raise ValueError(
+                'Argument `default_learning_rate` must be given exactly if `on_failure="default"`. '
+                f"Received: on_failure={on_failure!r}, default_learning_rate={default}. "
+                "Give both, or neither."
+            )
+    return result
+
+
+_TYPES: dict[str, type] = {
+    field.name: float if field.name == "default_learning_rate" else field.type  # type: ignore[misc]
+    for field in dataclasses.fields(SweepOptions)
+}
+
+_RATE = (lambda rate: 0 < rate < math.inf, "be greater than 0 and finite", "1e-3")
+_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "min_learning_rate": _RATE,
+    "max_learning_rate": _RATE,
+    "default_learning_rate": _RATE,
+    "num_steps": (
+        lambda steps: steps >= MIN_POINTS,
+        f"be at least {MIN_POINTS}: fewer points show no course",
+        "100",
+    ),
+    "smoothing": (lambda weight: 0 <= weight < 1, "be in [0, 1)", "0.98, or 0 for none"),
+    "divergence_factor": (
+        lambda factor: 1 < factor < math.inf,
+        "be greater than 1 and finite",
+        "4, or 1e9 to go on whatever happens",
+    ),
+    "seed": (lambda seed: 0 <= seed < 2**31, "be from 0 to 2**31 - 1", "0"),
+    "learning_rate_name": (bool, "not be empty", "'learning_rate'"),
+    "on_failure": (ON_FAILURE.__contains__, f"be one of {ON_FAILURE}", "'raise'"),
+}
+
+
+def _checked_value(name: str, value: Any) -> Any:
+    wanted = option_type(name)
+    if value is None and name == "default_learning_rate":
+        return None
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise TypeError(
+            f"Argument `{name}` must be of type {wanted.__name__}. "
+            f"Received: {name}={value!r} of type {type(value).__name__}."
+        )
+    if name == "rule":
+        get_rule(value)
+        return value
+    holds, rule, example = _RULES[name]
+    if not holds(value):
+        raise ValueError(
+            f"Argument `{name}` must {rule}. Received: {name}={value!r}. "
+            f"Choose for example {example}."
+        )
+    return value
