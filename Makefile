@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test lint types unit integration lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
-	cd pipelines && ../$(BIN)/python -m penguin.run_local ../output/penguin
+	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
 
 test: lint types unit integration  ## Every check.
 

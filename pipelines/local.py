@@ -1,0 +1,126 @@
+"""Runs a pipeline on this machine: one line a component, everything else in a log file."""
+
+import contextlib
+import copy
+import datetime
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+LOG_FILE = "run.log"
+METADATA_FILE = "metadata.db"
+
+
+@contextlib.contextmanager
+def output_to_log(folder: Path) -> Iterator[IO[str]]:
+    """Sends all that this process and its children print to a log file.
+
+    TensorFlow, Beam and pip write past Python's file objects, hence the file descriptors.
+    Yields the terminal, for the lines that are meant for the user. An error is said there, with
+    the place of the log, and raised.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log_file = folder / LOG_FILE
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with log_file.open("w") as log, os.fdopen(os.dup(1), "w", buffering=1) as terminal:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield terminal
+        except BaseException:
+            print(f"\nFailed. All that was printed is in {log_file}", file=terminal)
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in zip(saved, (1, 2), strict=True):
+                os.dup2(descriptor, original)
+                os.close(descriptor)
+
+
+def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -> None:
+    """Runs the components as a pipeline with SQLite metadata, and says how each went.
+
+    Args:
+        name: Name of the pipeline.
+        components: Its components.
+        folder: Folder of its artifacts and its metadata.
+        terminal: Where the progress goes: a line a component with its time, or `cached`.
+    """
+    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.pipeline import Pipeline
+    from tfx.orchestration.portable import runtime_parameter_utils
+
+    class NodeByNode(LocalDagRunner):
+        """LocalDagRunner goes through a pipeline's nodes in order, but says nothing in between."""
+
+        def run_with_ir(self, pipeline: Any, run_options: Any = None) -> None:
+            run_id = datetime.datetime.now().isoformat()
+            runtime_parameter_utils.substitute_runtime_parameter(
+                pipeline, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+            )
+            for number, node in enumerate(pipeline.nodes, 1):
+                node_id = node.pipeline_node.node_info.id
+                label = f"[{number}/{len(pipeline.nodes)}] {node_id} "
+                print(label.ljust(32, "."), end=" ", file=terminal, flush=True)
+                single = copy.deepcopy(pipeline)
+                del single.nodes[:]
+                single.nodes.append(node)
+                started = time.monotonic()
+                super().run_with_ir(single, run_options)
+                seconds = f"{time.monotonic() - started:.1f} s"
+                print("cached" if is_cached(folder, name, node_id) else seconds, file=terminal)
+
+    NodeByNode().run(
+        Pipeline(
+            pipeline_name=name,
+            pipeline_root=str(folder),
+            components=components,
+            enable_cache=True,
+            metadata_connection_config=_connection(folder),
+        )
+    )
+    if all(is_cached(folder, name, component.id) for component in components):
+        print("Everything was served from the cache.", file=terminal)
+
+
+def is_cached(folder: Path, pipeline_name: str, node_id: str) -> bool:
+    """Returns whether the latest execution of a node was served from the cache."""
+    from ml_metadata.proto.metadata_store_pb2 import Execution
+
+    with _metadata(folder) as handle:
+        execution = _latest_execution(handle, pipeline_name, node_id)
+        return bool(execution.last_known_state == Execution.CACHED)
+
+
+def latest_output(folder: Path, pipeline_name: str, node_id: str, key: str) -> Any:
+    """Returns the artifact that the latest execution of a node put out under a key."""
+    from tfx.orchestration.portable.mlmd import execution_lib
+
+    with _metadata(folder) as handle:
+        execution = _latest_execution(handle, pipeline_name, node_id)
+        return execution_lib.get_output_artifacts(handle, execution.id)[key][0]
+
+
+def _connection(folder: Path) -> Any:
+    from tfx.orchestration.metadata import sqlite_metadata_connection_config
+
+    return sqlite_metadata_connection_config(str(folder / METADATA_FILE))
+
+
+def _metadata(folder: Path) -> Any:
+    from tfx.orchestration.metadata import Metadata
+
+    return Metadata(_connection(folder))
+
+
+def _latest_execution(handle: Any, pipeline_name: str, node_id: str) -> Any:
+    context = handle.store.get_context_by_type_and_name("node", f"{pipeline_name}.{node_id}")
+    executions = handle.store.get_executions_by_context(context.id)
+    return max(executions, key=lambda execution: execution.id)
