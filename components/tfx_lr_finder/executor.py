@@ -128,7 +128,9 @@ def _write_rate(
         options.max_learning_rate,
     )
     folder = artifact_utils.get_single_uri(outputs["best_hyperparameters"])
-    write_file(os.path.join(folder, HYPERPARAMETERS_FILE), json.dumps(config, allow_nan=False).encode())
+    write_file(
+        os.path.join(folder, HYPERPARAMETERS_FILE), json.dumps(config, allow_nan=False).encode()
+    )
     value = artifact_utils.get_single_instance(outputs["learning_rate"])
     fileio.makedirs(os.path.dirname(value.uri))
     value.write(learning_rate)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,7 +53,8 @@ class SweepOptions:
 
 def option_type(name: str) -> type:
     """Returns the type of an option: `float`, `int` or `str`."""
-    return _TYPES[name]
+    hint = typing.get_type_hints(SweepOptions)[name]
+    return float if hint == float | None else hint
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,11 +87,6 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-_TYPES: dict[str, type] = {
-    field.name: float if field.name == "default_learning_rate" else field.type  # type: ignore[misc]
-    for field in dataclasses.fields(SweepOptions)
-}
-
 _RATE = (lambda rate: 0 < rate < math.inf, "be greater than 0 and finite", "1e-3")
 _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "min_learning_rate": _RATE,
@@ -113,9 +110,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 
 
 def _checked_value(name: str, value: Any) -> Any:
-    wanted = option_type(name)
     if value is None and name == "default_learning_rate":
         return None
+    wanted = option_type(name)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, wanted) or isinstance(value, bool):
@@ -124,7 +121,7 @@ def _checked_value(name: str, value: Any) -> Any:
             f"Received: {name}={value!r} of type {type(value).__name__}."
         )
     if name == "rule":
-        get_rule(value)
+        get_rule(str(value))
         return value
     holds, rule, example = _RULES[name]
     if not holds(value):

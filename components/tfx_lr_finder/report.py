@@ -17,7 +17,7 @@ _PAGE = """<!DOCTYPE html>
 <title>Learning rate {rate}</title>
 <style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem; }}
 img {{ max-width: 100%; border-radius: 4px; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
 td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; }}

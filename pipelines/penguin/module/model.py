@@ -1,7 +1,6 @@
 """The user's code for Transform, LearningRateFinder and Trainer: penguins by their measurements."""
 
 import json
-import os
 
 import keras
 import tensorflow as tf
@@ -19,7 +18,7 @@ DEFAULT_LEARNING_RATE = 1e-3  # Keras's own for Adam
 EVALUATION_FILE = "evaluation.json"
 
 
-def preprocessing_fn(inputs):
+def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Scales every measurement to mean 0 and variance 1."""
     return {LABEL: inputs[LABEL], **{name: tft.scale_to_z_score(inputs[name]) for name in FEATURES}}
 
@@ -41,7 +40,7 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     loss, accuracy = model.evaluate(_batches(fn_args, fn_args.eval_files), verbose=0)
     tf.io.gfile.makedirs(fn_args.model_run_dir)
-    with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, EVALUATION_FILE), "w") as file:
+    with tf.io.gfile.GFile(f"{fn_args.model_run_dir}/{EVALUATION_FILE}", "w") as file:
         rate = float(model.optimizer.learning_rate)
         json.dump({"loss": loss, "accuracy": accuracy, "learning_rate": rate}, file)
     _export(model, fn_args)
