@@ -10,9 +10,9 @@ lock() {
     version=$1
     shift
     compile="$uv pip compile --quiet --upgrade ../../pyproject.toml tfx-$version.in \
-        --override overrides.txt --python-version 3.10 --prerelease if-necessary \
+        --extra kfp --override overrides.txt --python-version 3.10 --prerelease if-necessary \
         --generate-hashes --no-header --no-annotate $*"
-    $compile --extra kfp --group ../../pyproject.toml:dev --output-file "tfx-$version-dev.txt"
+    $compile --group ../../pyproject.toml:dev --output-file "tfx-$version-dev.txt"
     $compile --constraint "tfx-$version-dev.txt" --output-file "tfx-$version.txt"
 }
 

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfx.components import CsvExampleGen, SchemaGen, StatisticsGen, Trainer, Transform
+import tensorflow_model_analysis as tfma
+from tfx.components import (
+    CsvExampleGen,
+    Evaluator,
+    SchemaGen,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.proto import trainer_pb2
 
@@ -12,12 +20,14 @@ from tfx_lr_finder import LearningRateFinder
 DATA = Path(__file__).parent / "data"
 MODULE_FILE = Path(__file__).parent / "module" / "model.py"
 TRAIN_STEPS = 200
+LOSS = "SparseCategoricalCrossentropy"
 
 
 def create_components() -> Sequence[BaseComponent]:
     """Returns the components of the pipeline, the finder between Transform and Trainer.
 
-    A second Trainer, `DefaultTrainer`, trains with the module's own rate, to compare.
+    A second Trainer, `DefaultTrainer`, trains with the module's own rate. The Evaluator blesses
+    the model trained with the rate found if its loss is not above that of the other.
     """
     module_file = str(MODULE_FILE)
     train_args = trainer_pb2.TrainArgs(num_steps=TRAIN_STEPS)
@@ -41,4 +51,33 @@ def create_components() -> Sequence[BaseComponent]:
     finder = LearningRateFinder(**data)
     trainer = Trainer(**data, hyperparameters=finder.outputs["best_hyperparameters"])
     default_trainer = Trainer(**data).with_id("DefaultTrainer")
-    return [examples, statistics, schema, transform, finder, trainer, default_trainer]
+    evaluator = Evaluator(
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=default_trainer.outputs["model"],
+        eval_config=_eval_config(),
+    )
+    return [
+        examples,
+        statistics,
+        schema,
+        transform,
+        finder,
+        trainer,
+        default_trainer,
+        evaluator,
+    ]
+
+
+def _eval_config() -> tfma.EvalConfig:
+    not_above_baseline = tfma.MetricThreshold(
+        change_threshold=tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.LOWER_IS_BETTER, absolute={"value": 0.0}
+        )
+    )
+    loss = tfma.MetricConfig(class_name=LOSS, threshold=not_above_baseline)
+    return tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(signature_name="serving_default", label_key="species")],
+        slicing_specs=[tfma.SlicingSpec()],
+        metrics_specs=[tfma.MetricsSpec(metrics=[loss])],
+    )

@@ -1,6 +1,5 @@
 """Runs the penguin pipeline on this machine: `python -m penguin.run_local FOLDER`."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -26,23 +25,31 @@ def summary(folder: Path) -> str:
     Args:
         folder: The pipeline's folder, after a run.
     """
+    from penguin.module.model import DEFAULT_LEARNING_RATE
+
     sweep = latest_output(folder, PIPELINE_NAME, "LearningRateFinder", "sweep")
     model = latest_output(folder, PIPELINE_NAME, "Trainer", "model")
     rate = sweep.get_float_custom_property("learning_rate")
     verdict, rule = (sweep.get_string_custom_property(name) for name in ("verdict", "rule"))
-    found, default = (_evaluation(folder, trainer) for trainer in ("Trainer", "DefaultTrainer"))
+    found, default = _evaluation_losses(folder)
     return f"""
 Learning rate    {rate:.3g} (rule: {rule}, verdict: {verdict})
 Curve            {os.path.relpath(sweep.uri)}/curve.png
 Report           {os.path.relpath(sweep.uri)}/report.html
 Model            {os.path.relpath(model.uri)}
-Evaluation loss  {found["loss"]:.4f} with the rate found
-                 {default["loss"]:.4f} with the module's default, {default["learning_rate"]:g}"""
+Evaluation loss  {found:.4f} with the rate found
+                 {default:.4f} with the module's default, {DEFAULT_LEARNING_RATE:g}"""
 
 
-def _evaluation(folder: Path, trainer: str) -> dict[str, float]:
-    model_run = latest_output(folder, PIPELINE_NAME, trainer, "model_run")
-    return dict(json.loads(Path(model_run.uri, "evaluation.json").read_text()))
+def _evaluation_losses(folder: Path) -> tuple[float, float]:
+    """Returns the losses that the Evaluator found for the Trainer and for the DefaultTrainer."""
+    import tensorflow_model_analysis as tfma
+
+    evaluation = latest_output(folder, PIPELINE_NAME, "Evaluator", "evaluation")
+    ((_, outputs),) = tfma.load_eval_result(evaluation.uri).slicing_metrics
+    losses = outputs[""][""]
+    found = losses["sparse_categorical_crossentropy"]["doubleValue"]
+    return found, found - losses["sparse_categorical_crossentropy_diff"]["doubleValue"]
 
 
 if __name__ == "__main__":
