@@ -4,14 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find components -name '*.py')
 REQUIREMENTS := container/requirements
+IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 
 # Python's own bytecode makes every import of TFX two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types unit integration lock clean
+.PHONY: demo kubeflow test lint types unit integration lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
+
+kubeflow: $(VENV)/installed  ## Compiles the penguin pipeline for Kubeflow Pipelines.
+	PYTHONPATH=pipelines $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml
 
 test: lint types unit integration  ## Every check.
 

@@ -96,7 +96,7 @@ class Curve:
         smoothing: Weight of the past in `smoothed_losses`, in [0, 1).
         stop_reason: Why the sweep ended.
         num_steps: Number of steps that were asked for, at least `n`.
-        batch_size: Number of examples in the first batch.
+        batch_size: Number of examples in the largest batch.
         seed: The seed that the sweep was run with.
 
     Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.curve import Array, StopReason
@@ -16,7 +17,7 @@ class State(NamedTuple):
     Attributes:
         step: Number of steps done.
         stop: 0 while it goes on; 1 once the loss diverged; 2 once it was not finite.
-        batch_size: Number of examples in the first batch, over all replicas.
+        batch_size: Number of examples in the largest batch, over all replicas.
         average: Moving average of the loss before its bias correction.
         start: The first smoothed loss.
         best: The least smoothed loss.
@@ -77,25 +78,24 @@ def build_loop(
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
     """
-    rates = tf.constant(rates)
-    weight = tf.constant(smoothing, tf.float64)
+    learning_rates = tf.constant(rates, learning_rate.dtype)
+    bias_corrections = tf.constant(1 / (1 - smoothing ** np.arange(1, rates.size + 1)))
     batch_loss = _batch_loss(model)
 
     def one_step(iterator: Any, state: State) -> tuple[State, tf.Tensor]:
-        learning_rate.assign(tf.cast(rates[state.step], learning_rate.dtype))
+        learning_rate.assign(learning_rates[state.step])
         batch = iterator.get_next()
         loss = batch_loss(batch)
-        first = tf.equal(state.step, 0)
-        average = weight * state.average + (1 - weight) * loss
-        smoothed = average / (1 - weight ** tf.cast(state.step + 1, tf.float64))
-        initial = tf.where(first, smoothed, state.start)
+        average = smoothing * state.average + (1 - smoothing) * loss
+        smoothed = average * bias_corrections[state.step]
+        start = tf.where(tf.equal(state.step, 0), smoothed, state.start)
         best = tf.minimum(state.best, smoothed)
-        scale = tf.where(best > 0, best, tf.maximum(-best, initial - best))
+        scale = tf.where(best > 0, best, tf.maximum(-best, start - best))
         diverged = smoothed > best + (divergence_factor - 1) * scale
         stop = tf.where(diverged, _DIVERGED, _GOING_ON)
-        rows = tf.where(first, _num_rows(model.distribute_strategy, batch), state.batch_size)
+        batch_size = tf.maximum(state.batch_size, _num_rows(model.distribute_strategy, batch))
         stop = tf.where(tf.math.is_finite(loss), stop, _NON_FINITE)
-        return State(state.step + 1, stop, rows, average, initial, best), loss
+        return State(state.step + 1, stop, batch_size, average, start, best), loss
 
     @tf.function(autograph=False)
     def run(iterator: Any, state: State, last_step: tf.Tensor) -> tuple[State, tf.Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow_model_analysis as tfma
 from tfx.components import (
@@ -23,34 +24,46 @@ TRAIN_STEPS = 200
 LOSS = "SparseCategoricalCrossentropy"
 
 
-def create_components() -> Sequence[BaseComponent]:
+def create_components(
+    data_folder: str = str(DATA), module: str | None = None, **sweep: Any
+) -> Sequence[BaseComponent]:
     """Returns the components of the pipeline, the finder between Transform and Trainer.
 
     A second Trainer, `DefaultTrainer`, trains with the module's own rate. The Evaluator blesses
     the model trained with the rate found if its loss is not above that of the other.
+
+    Args:
+        data_folder: Folder of the CSV file, as CsvExampleGen sees it.
+        module: Dotted path of the user's module where it is installed beside TFX, as in an image
+            of one's own; by default TFX packs the module's file into the pipeline root.
+        sweep: Options of LearningRateFinder, for example `num_steps`.
     """
-    module_file = str(MODULE_FILE)
+
+    def code(function: str) -> dict[str, Any]:
+        return {function: f"{module}.{function}"} if module else {"module_file": str(MODULE_FILE)}
+
     train_args = trainer_pb2.TrainArgs(num_steps=TRAIN_STEPS)
     eval_args = trainer_pb2.EvalArgs()
 
-    examples = CsvExampleGen(input_base=str(DATA))
+    examples = CsvExampleGen(input_base=data_folder)
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     schema = SchemaGen(statistics=statistics.outputs["statistics"])
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
-        module_file=module_file,
+        **code("preprocessing_fn"),
     )
     data = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
-        "module_file": module_file,
         "train_args": train_args,
         "eval_args": eval_args,
     }
-    finder = LearningRateFinder(**data)
-    trainer = Trainer(**data, hyperparameters=finder.outputs["best_hyperparameters"])
-    default_trainer = Trainer(**data).with_id("DefaultTrainer")
+    finder = LearningRateFinder(**data, **code("lr_finder_fn"), **sweep)
+    trainer = Trainer(
+        **data, **code("run_fn"), hyperparameters=finder.outputs["best_hyperparameters"]
+    )
+    default_trainer = Trainer(**data, **code("run_fn")).with_id("DefaultTrainer")
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
