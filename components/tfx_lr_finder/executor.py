@@ -20,7 +20,7 @@ from tfx_lr_finder import user_module
 from tfx_lr_finder.artifacts import write_file, write_sweep
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.hyperparameters import Config, checked_config, with_learning_rate
+from tfx_lr_finder.hyperparameters import Config, parse_config, with_learning_rate
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.suggestion import Suggestion, suggest
 from tfx_lr_finder.sweep import range_test
@@ -59,8 +59,8 @@ class Executor(BaseExecutor):
         suggestion = _suggest(curve, options)
         logging.info("Found learning rate %g (%s).", suggestion.learning_rate, suggestion.verdict)
 
-        write_sweep(artifact_utils.get_single_instance(output_dict["sweep"]), curve, suggestion)
         _write_rate(output_dict, suggestion.learning_rate, options, upstream)
+        write_sweep(artifact_utils.get_single_instance(output_dict["sweep"]), curve, suggestion)
 
 
 def _options(exec_properties: dict[str, Any]) -> SweepOptions:
@@ -75,13 +75,7 @@ def _read_hyperparameters(inputs: Artifacts) -> Config | None:
     uri = io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(inputs["hyperparameters"]))
     with fileio.open(uri) as file:
         text = file.read()
-    try:
-        return checked_config(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            "Upstream hyperparameters must be JSON. "
-            f"Received: {text[:200]!r} in {uri}, {error}. Write them as a Tuner does."
-        ) from error
+    return parse_config(text, uri)
 
 
 def _sweep(

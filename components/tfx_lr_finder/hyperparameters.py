@@ -4,28 +4,52 @@ The stock Trainer hands the dict to the user's module as it is. It is edited as 
 that whatever an upstream Tuner wrote comes through unchanged.
 """
 
+import json
 from typing import Any
 
 Config = dict[str, Any]
 
 
-def checked_config(config: Any) -> Config:
+def parse_config(text: str, source: str) -> Config:
     """Returns an upstream configuration.
 
+    Args:
+        text: Its JSON.
+        source: Where it was read, for the message.
+
     Raises:
-        ValueError: If it does not have the form of `HyperParameters.get_config()`.
+        ValueError: If it is not JSON, or not of the form of `HyperParameters.get_config()`.
     """
-    if (
-        not isinstance(config, dict)
-        or not isinstance(config.get("space"), list)
-        or not isinstance(config.get("values"), dict)
-    ):
+    try:
+        config = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ValueError(
+            "Upstream hyperparameters must be JSON. "
+            f"Received: {text[:200]!r} in {source}, {error}. Write them as a Tuner does."
+        ) from error
+    if not _is_config(config):
         raise ValueError(
             "Upstream hyperparameters must have the form of keras_tuner's "
             '`HyperParameters.get_config()`: {"space": [...], "values": {...}}. '
-            f"Received: {str(config)[:200]}. Write them as a Tuner does."
+            f"Received: {text[:200]!r} in {source}. Write them as a Tuner does."
         )
-    return config
+    return config  # type: ignore[no-any-return]
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_config(config: Any) -> bool:
+    return (
+        isinstance(config, dict)
+        and isinstance(config.get("values"), dict)
+        and isinstance(config.get("space"), list)
+        and all(
+            isinstance(entry, dict) and isinstance(entry.get("config"), dict)
+            for entry in config["space"]
+        )
+    )
 
 
 def with_learning_rate(
@@ -41,7 +65,7 @@ def with_learning_rate(
         high: Greatest value of it.
     """
     config = config or {"space": [], "values": {}}
-    known = any(entry.get("config", {}).get("name") == name for entry in config["space"])
+    known = any(entry["config"].get("name") == name for entry in config["space"])
     space = config["space"] if known else [*config["space"], _float(name, learning_rate, low, high)]
     return {**config, "space": space, "values": {**config["values"], name: learning_rate}}
 
