@@ -2,6 +2,8 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+KFP_VENV := $(VENV)-kfp
+KUBEFLOW_LOCAL := output/kubeflow
 SOURCES := $(shell find components -name '*.py')
 REQUIREMENTS := container/requirements
 IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
@@ -9,13 +11,22 @@ IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.t
 # Python's own bytecode makes every import of TFX two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo kubeflow test lint types unit integration lock clean
+.PHONY: demo kubeflow image kubeflow-local test lint types unit integration container test-image quality lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
 
 kubeflow: $(VENV)/installed  ## Compiles the penguin pipeline for Kubeflow Pipelines.
-	PYTHONPATH=pipelines $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml
+	PYTHONPATH=pipelines PYTHONWARNINGS=ignore $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml
+
+image: $(VENV)/installed  ## Builds the container image, with docker or podman.
+	container/build.sh $(IMAGE)
+
+kubeflow-local: image $(KFP_VENV)/installed  ## Runs the penguin pipeline as Kubeflow would, each task in a container.
+	PYTHONPATH=pipelines PYTHONWARNINGS=ignore $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) \
+		--output $(KUBEFLOW_LOCAL)/penguin.yaml --pipeline-root $(KUBEFLOW_LOCAL)
+	PYTHONPATH=pipelines $(KFP_VENV)/bin/python -m run_kubeflow_local $(KUBEFLOW_LOCAL)/penguin.yaml $(KUBEFLOW_LOCAL)
+	PYTHONPATH=pipelines $(BIN)/python -m penguin.summary $(KUBEFLOW_LOCAL)/outputs.json
 
 test: lint types unit integration  ## Every check.
 
@@ -32,6 +43,16 @@ unit: $(VENV)/installed
 integration: $(VENV)/installed
 	$(BIN)/python -m pytest tests/integration
 
+quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for a first look in five minutes.
+	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality $(if $(SUBSET),--subset)
+
+container: image $(KFP_VENV)/installed  ## Tests the image, and the pipeline in it.
+	$(BIN)/python -m pytest -m container tests/integration
+
+test-image: $(VENV)/installed  ## Runs the tests in the image, on TFX 1.21.
+	container/build.sh $(IMAGE)-test test
+	$$(container/engine.sh) run --rm --network host --volume $(CURDIR):/project:ro $(IMAGE)-test
+
 # What the tests test is the wheel, not the working tree.
 $(VENV)/installed: $(SOURCES) pyproject.toml README.md LICENSE $(VENV)/environment
 	rm -rf dist
@@ -43,8 +64,15 @@ $(VENV)/environment: container/create-environment.sh $(wildcard $(REQUIREMENTS)/
 	container/create-environment.sh $(VENV)
 	touch $@
 
+# kfp.local needs a newer protobuf than TFX 1.16.
+$(KFP_VENV)/installed: $(REQUIREMENTS)/kfp-local.txt $(VENV)/environment
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(KFP_VENV)
+	$(BIN)/uv pip install --quiet --python $(KFP_VENV)/bin/python \
+		--no-deps --require-hashes --compile-bytecode --requirement $<
+	touch $@
+
 lock: $(VENV)/environment  ## Resolves the dependencies anew, for both TFX versions.
 	container/lock.sh $(BIN)/uv
 
 clean:
-	rm -rf $(VENV) dist output
+	rm -rf $(VENV) $(KFP_VENV) dist output

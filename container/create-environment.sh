@@ -6,7 +6,6 @@
 set -eu
 folder=$1
 requirements=$(dirname "$0")/requirements
-uv_version=0.13.9
 
 # Prints the TFX version that a Python can have; fails where there is none.
 tfx_version() {
@@ -47,7 +46,8 @@ if ! cmp -s "$lock" "$folder/lock.txt"; then
         "$python" -m venv --clear --without-pip "$folder"
         "$python" -m pip --python "$folder/bin/python" install --quiet pip
     }
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --require-hashes --requirement "$requirements/uv.txt"
     "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" \
         --no-deps --require-hashes --compile-bytecode --requirement "$lock"
     cp "$lock" "$folder/lock.txt"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolves the dependencies anew for both TFX versions: lock.sh UV
+# Resolves the dependencies anew: lock.sh UV
 #
 # tfx-*-dev.txt is what the tests run on; tfx-*.txt, a part of it, is what the image holds.
 set -eu
@@ -7,14 +7,22 @@ uv=$(realpath "$1")
 cd "$(dirname "$0")/requirements"
 
 lock() {
-    version=$1
+    output=$1
     shift
-    compile="$uv pip compile --quiet --upgrade ../../pyproject.toml tfx-$version.in \
-        --extra kfp --override overrides.txt --python-version 3.10 --prerelease if-necessary \
-        --generate-hashes --no-header --no-annotate $*"
-    $compile --group ../../pyproject.toml:dev --output-file "tfx-$version-dev.txt"
-    $compile --constraint "tfx-$version-dev.txt" --output-file "tfx-$version.txt"
+    "$uv" pip compile --quiet --upgrade --python-version 3.10 --generate-hashes \
+        --no-header --no-annotate --output-file "$output" "$@"
 }
 
-lock 1.16
-lock 1.21 --universal
+lock_tfx() {
+    version=$1
+    shift
+    set -- ../../pyproject.toml "tfx-$version.in" --extra kfp --override overrides.txt \
+        --prerelease if-necessary "$@"
+    lock "tfx-$version-dev.txt" "$@" --group ../../pyproject.toml:dev
+    lock "tfx-$version.txt" "$@" --constraint "tfx-$version-dev.txt"
+}
+
+lock_tfx 1.16
+lock_tfx 1.21 --universal
+lock kfp-local.txt kfp-local.in --universal
+lock uv.txt uv.in --universal

@@ -67,8 +67,8 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
             )
             for number, node in enumerate(pipeline.nodes, 1):
                 node_id = node.pipeline_node.node_info.id
-                label = f"[{number}/{len(pipeline.nodes)}] {node_id} "
-                print(label.ljust(32, "."), end=" ", file=terminal, flush=True)
+                label = progress_label(number, len(pipeline.nodes), node_id)
+                print(label, end=" ", file=terminal, flush=True)
                 single = copy.deepcopy(pipeline)
                 del single.nodes[:]
                 single.nodes.append(node)
@@ -88,6 +88,11 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
     )
     if all(is_cached(folder, name, component.id) for component in components):
         print("Everything was served from the cache.", file=terminal)
+
+
+def progress_label(number: int, total: int, name: str) -> str:
+    """Returns the first part of a component's line, as wide for every component."""
+    return f"[{number}/{total}] {name} ".ljust(32, ".")
 
 
 def is_cached(folder: Path, pipeline_name: str, node_id: str) -> bool:

@@ -1,0 +1,104 @@
+"""LearningRateFinder as a component of the KFP SDK, for pipelines without TFX's DSL."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from kfp import dsl
+
+from tfx_lr_finder.options import SweepOptions, option_type
+
+INPUT_ARTIFACTS = ("transform_graph", "schema", "base_model", "hyperparameters", "module_file")
+
+_OUTPUTS = {
+    "learning_rate": dsl.OutputPath(float),
+    "best_hyperparameters": dsl.Output[dsl.Artifact],
+    "sweep": dsl.Output[dsl.Artifact],
+    "metrics": dsl.Output[dsl.Metrics],
+    "report": dsl.Output[dsl.HTML],
+}
+
+
+def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any:
+    """Returns a container component that finds the learning rate of a Keras model.
+
+    It runs the executor of the TFX component of the same name.
+
+    Inputs, by keyword:
+
+    - `examples`: artifact, a folder with `Split-train` and `Split-eval`, as TFX writes it.
+    - Those of `input_artifacts`.
+    - The user's code, in one of three ways: `module_file`, an artifact; `module`, its text;
+      `lr_finder_fn`, the dotted path of the function in the image.
+    - `custom_config`: dict for the user's code.
+    - The options of the TFX component, with its defaults: `num_steps` and so on.
+
+    Outputs:
+
+    - `learning_rate`: a number, for the next task or a `dsl.If`.
+    - `best_hyperparameters` and `sweep`: as of the TFX component.
+    - `metrics`, shown on the page of the run: `learning_rate`; `verdict_is_ok`, 1 or 0;
+      `num_points`.
+    - `report`, shown there too: the page of the sweep.
+
+    Args:
+        image: Container image with this package in it.
+        input_artifacts: Which of INPUT_ARTIFACTS the pipeline hands over. They are declared as
+            needed: kfp.local and older backends know no optional artifacts.
+
+    Raises:
+        ValueError: If a name is not one of INPUT_ARTIFACTS.
+
+    Example:
+        ```
+        find = learning_rate_finder("registry.example/tfx-lr-finder:1", ["transform_graph"])
+        finder = find(
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            module=Path("model.py").read_text(),
+        )
+        train(learning_rate=finder.outputs["learning_rate"])
+        ```
+    """
+    unknown = sorted(set(input_artifacts) - set(INPUT_ARTIFACTS))
+    if unknown:
+        raise ValueError(
+            f"Argument `input_artifacts` must be of {INPUT_ARTIFACTS}. Received: {unknown}. "
+            "Options and the other inputs need not be named."
+        )
+
+    def learning_rate_finder(*_: Any) -> dsl.ContainerSpec:
+        """Finds the learning rate of a Keras model with the range test."""
+        return dsl.ContainerSpec(
+            image=image,
+            command=["python", "-m", "tfx_lr_finder.kfp_main"],
+            args=["--executor_input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
+        )
+
+    # KFP reads the contract of a component off its signature.
+    learning_rate_finder.__signature__ = _signature(input_artifacts)  # type: ignore[attr-defined]
+    return dsl.container_component(learning_rate_finder)
+
+
+def _signature(input_artifacts: Sequence[str]) -> inspect.Signature:
+    artifacts = dict.fromkeys(("examples", *input_artifacts), dsl.Input[dsl.Artifact])
+    return inspect.Signature(
+        [
+            *(_parameter(name, annotation) for name, annotation in artifacts.items()),
+            *(_parameter(name, annotation) for name, annotation in _OUTPUTS.items()),
+            _parameter("module", str, ""),
+            _parameter("lr_finder_fn", str, ""),
+            _parameter("custom_config", dict, None),
+            *(
+                _parameter(field.name, option_type(field.name), field.default)
+                for field in dataclasses.fields(SweepOptions)
+            ),
+        ],
+        return_annotation=dsl.ContainerSpec,
+    )
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> Any:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(name, kind, annotation=annotation, default=default)

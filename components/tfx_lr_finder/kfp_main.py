@@ -1,0 +1,177 @@
+"""Runs LearningRateFinder's executor as a task of a KFP pipeline, without TFX's DSL.
+
+The command of `tfx_lr_finder.kfp.learning_rate_finder`: `python -m tfx_lr_finder.kfp_main`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.types.standard_artifacts import (
+    Examples,
+    Float,
+    HyperParameters,
+    Model,
+    Schema,
+    TransformGraph,
+)
+from tfx.utils import json_utils
+
+from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
+from tfx_lr_finder.executor import Executor
+from tfx_lr_finder.kubeflow_invocation import Json, with_local_paths
+from tfx_lr_finder.options import SweepOptions, option_type
+from tfx_lr_finder.user_module import FUNCTION
+from tfx_lr_finder.verdict import Verdict
+
+_INPUT_TYPES: dict[str, type[Artifact]] = {
+    "examples": Examples,
+    "transform_graph": TransformGraph,
+    "schema": Schema,
+    "base_model": Model,
+    "hyperparameters": HyperParameters,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the executor on what KFP's launcher handed in, and reports the outputs.
+
+    Args:
+        argv: Command-line arguments; by default those of this process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tfx_lr_finder.kfp_main")
+    parser.add_argument("--executor_input", required=True, type=json.loads)
+    run(parser.parse_args(argv).executor_input)
+
+
+def run(executor_input: Json) -> None:
+    """Runs the executor.
+
+    Args:
+        executor_input: KFP's `ExecutorInput`.
+
+    Raises:
+        ValueError: If the module is not given in exactly one way, the examples have no splits,
+            or the executor refuses an option; other errors as the executor's.
+    """
+    local = with_local_paths(executor_input)
+    paths = _paths(local["inputs"])
+    output_paths = _paths(local["outputs"])
+    sweep = _artifact(LearningRateSweep, output_paths["sweep"])
+    outputs = {
+        "best_hyperparameters": _artifact(HyperParameters, output_paths["best_hyperparameters"]),
+        "learning_rate": _artifact(
+            Float, local["outputs"]["parameters"]["learning_rate"]["outputFile"]
+        ),
+        "sweep": sweep,
+    }
+    with tempfile.TemporaryDirectory(prefix="tfx-lr-finder-") as folder:
+        Executor().Do(
+            {name: [value] for name, value in _inputs(paths).items()},
+            {name: [value] for name, value in outputs.items()},
+            _exec_properties(local["inputs"].get("parameterValues", {}), paths, Path(folder)),
+        )
+    _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
+    _report(executor_input["outputs"], {"sweep": _facts(sweep), "metrics": _metrics(sweep)})
+
+
+def _paths(part: Json) -> dict[str, str]:
+    return {name: v["artifacts"][0]["uri"] for name, v in part.get("artifacts", {}).items()}
+
+
+def _artifact(artifact_type: type[Artifact], path: str) -> Artifact:
+    artifact = artifact_type()
+    artifact.uri = path
+    return artifact
+
+
+def _inputs(paths: dict[str, str]) -> dict[str, Artifact]:
+    inputs = {name: _artifact(t, paths[name]) for name, t in _INPUT_TYPES.items() if name in paths}
+    folders = Path(paths["examples"]).glob("Split-*")
+    splits = sorted(folder.name.removeprefix("Split-") for folder in folders)
+    if not splits:
+        raise ValueError(
+            "Input `examples` must be a folder with one folder for each split. "
+            f"Received: {paths['examples']} without any Split-*. "
+            "Hand over what TFX's Transform or an ExampleGen writes."
+        )
+    inputs["examples"].split_names = artifact_utils.encode_split_names(splits)
+    return inputs
+
+
+def _exec_properties(
+    parameters: dict[str, Any], paths: dict[str, str], folder: Path
+) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(SweepOptions)]
+    return {
+        # Numbers of every type are handed over as JSON's one type of number.
+        **{
+            name: option_type(name)(parameters[name])
+            for name in names
+            if parameters.get(name) is not None
+        },
+        **_user_code(parameters, paths, folder),
+        "train_args": "{}",
+        "eval_args": "{}",
+        "custom_config": json_utils.dumps(parameters.get("custom_config")),
+    }
+
+
+def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, str]:
+    given = {name: parameters[name] for name in ("module", FUNCTION) if parameters.get(name)}
+    if "module_file" in paths:
+        given["module_file"] = paths["module_file"]
+    if len(given) != 1:
+        raise ValueError(
+            "Exactly one of `module_file`, `module` and `lr_finder_fn` must be given. "
+            f"Received: {sorted(given) or 'none of them'}. "
+            "Give the user's module as an artifact or as text, or the dotted path of its function."
+        )
+    if "module" in given:
+        file = folder / "module.py"
+        file.write_text(given["module"])
+        return {"module_file": str(file)}
+    return given
+
+
+def _copy(source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _facts(sweep: LearningRateSweep) -> Json:
+    values = sweep.mlmd_artifact.custom_properties
+    return {name: getattr(value, value.WhichOneof("value")) for name, value in values.items()}
+
+
+def _metrics(sweep: LearningRateSweep) -> Json:
+    return {
+        "learning_rate": sweep.get_float_custom_property("learning_rate"),
+        "verdict_is_ok": float(sweep.get_string_custom_property("verdict") == Verdict.OK.value),
+        "num_points": sweep.get_int_custom_property("num_points"),
+    }
+
+
+def _report(outputs: Json, metadata: dict[str, Json]) -> None:
+    """Writes KFP's `ExecutorOutput`: every artifact where the launcher put it, with metadata."""
+    reported = {
+        name: {"artifacts": [{**values["artifacts"][0], "metadata": metadata[name]}]}
+        if name in metadata
+        else values
+        for name, values in outputs["artifacts"].items()
+    }
+    os.makedirs(os.path.dirname(outputs["outputFile"]), exist_ok=True)
+    with open(outputs["outputFile"], "w") as file:
+        json.dump({"artifacts": reported}, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Runs a compiled pipeline on this machine, every task in a container of its image.
+
+    python -m run_kubeflow_local PIPELINE.yaml FOLDER
+
+It takes the place of a cluster for kfp.local, which needs a newer protobuf than TFX 1.16: hence
+an environment of its own, `container/requirements/kfp-local.txt`.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+from kfp import components, dsl, local
+from kfp.local import docker_task_handler, status, task_dispatcher
+
+from local import output_to_log, progress_label
+
+OUTPUTS_FILE = "outputs.json"
+LAST_LINES = 20
+SERVICE_TIMEOUT_SECONDS = 30
+
+Outputs = dict[str, Any]
+"""By output key: an artifact's URI and metadata, or a parameter's value."""
+
+
+class TaskError(RuntimeError):
+    """A task failed; the message has the end of its log."""
+
+
+def main(pipeline_file: Path, folder: Path) -> None:
+    """Runs the pipeline, and writes what every task put out to `outputs.json` in the folder.
+
+    Args:
+        pipeline_file: The compiled pipeline.
+        folder: Pipeline root: every task's container sees it under the same path.
+    """
+    with container_engine(), output_to_log(folder) as terminal:
+        outputs = run(pipeline_file, folder, terminal)
+    (folder / OUTPUTS_FILE).write_text(json.dumps(outputs, indent=2))
+
+
+def run(pipeline_file: Path, folder: Path, terminal: IO[str]) -> dict[str, Outputs]:
+    """Runs a compiled pipeline, and says how each task went.
+
+    Args:
+        pipeline_file: The compiled pipeline.
+        folder: Pipeline root.
+        terminal: Where the progress goes: a line a task with its time.
+
+    Returns:
+        What each task put out, by the name of its component.
+
+    Raises:
+        TaskError: If a task fails, or ends without a word about its outputs.
+    """
+    pipeline = components.load_component_from_file(str(pipeline_file))
+    total = len(pipeline.pipeline_spec.root.dag.tasks)
+    outputs: dict[str, Outputs] = {}
+    run_task = task_dispatcher.run_single_task_implementation
+
+    def run_and_check(**task: Any) -> tuple[dict[str, Any], status.Status]:
+        name = task["component_name"].removeprefix("comp-")
+        print(progress_label(len(outputs) + 1, total, name), end=" ", file=terminal, flush=True)
+        started = time.monotonic()
+        try:
+            values, task_status = run_task(**task)
+        except TaskError as error:
+            raise TaskError(f"{name} failed. The end of its log:\n{error}") from None
+        missing = task["component_spec"].output_definitions.artifacts.keys() - values.keys()
+        if missing:
+            raise TaskError(f"{name} ended without its outputs {sorted(missing)}.")
+        print(f"{time.monotonic() - started:.1f} s", file=terminal)
+        outputs[name] = {key: _described(value) for key, value in values.items()}
+        return values, task_status
+
+    docker_task_handler.run_docker_container = run_container
+    task_dispatcher.run_single_task_implementation = run_and_check
+    with contextlib.closing(docker.from_env()) as client:
+        # In a rootless engine, the container's root is the user of this process.
+        rootless = "name=rootless" in client.info()["SecurityOptions"]
+    user = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
+    local.init(local.DockerRunner(user=user, network_mode="host"), pipeline_root=str(folder))
+    pipeline()
+    return outputs
+
+
+def run_container(
+    client: docker.DockerClient, image: str, command: list[str], **options: Any
+) -> int:
+    """Runs a container to its end, for kfp.local.
+
+    kfp.local's own function has the engine remove the container, and takes it for a success if
+    that happens before it asks for the status.
+
+    Raises:
+        TaskError: If the container ends with another status than 0.
+    """
+    container = client.containers.run(image, command, detach=True, **options)
+    try:
+        for output in container.logs(stream=True):
+            sys.stdout.write(output.decode(errors="replace"))
+        if container.wait()["StatusCode"] != 0:
+            raise TaskError(container.logs(tail=LAST_LINES).decode(errors="replace"))
+        return 0
+    finally:
+        container.remove(force=True)
+
+
+@contextlib.contextmanager
+def container_engine() -> Iterator[None]:
+    """Starts podman's service for as long as it is needed, unless a Docker engine answers."""
+    if _engine_answers():
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"unix://{folder}/podman.sock"
+        service = subprocess.Popen(["podman", "system", "service", "--time=0", address])
+        os.environ["DOCKER_HOST"] = address
+        try:
+            give_up = time.monotonic() + SERVICE_TIMEOUT_SECONDS
+            while not _engine_answers():
+                if service.poll() is not None or time.monotonic() > give_up:
+                    raise RuntimeError("No container engine: neither Docker nor podman answers.")
+                time.sleep(0.1)
+            yield
+        finally:
+            del os.environ["DOCKER_HOST"]
+            service.terminate()
+            service.wait()
+
+
+def _described(value: Any) -> Any:
+    is_artifact = isinstance(value, dsl.Artifact)
+    return {"uri": value.uri, "metadata": value.metadata} if is_artifact else value
+
+
+def _engine_answers() -> bool:
+    try:
+        with contextlib.closing(docker.from_env()) as client:
+            return bool(client.ping())
+    except docker.errors.DockerException:
+        return False
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    except TaskError as error:
+        sys.exit(str(error))

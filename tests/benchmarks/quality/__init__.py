@@ -1,0 +1,1 @@
+"""How good the suggested learning rates are, against the best constant rate there is."""

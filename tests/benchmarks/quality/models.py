@@ -1,0 +1,136 @@
+"""The models and optimizers: small enough for a training step of about a millisecond."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers
+
+from quality.data import Data
+from quality.tasks import Combination
+from quality.text import NUM_CHARACTERS
+
+Body = Callable[[Any, int], Any]
+"""From an input tensor and the number of outputs to the output tensor."""
+
+
+def build(combination: Combination, data: Data, seed: int, model_class: Any = keras.Model) -> Any:
+    """Returns a combination's compiled model, initialised from a seed.
+
+    Args:
+        combination: What to build.
+        data: Its data.
+        seed: Seed of the weights and of dropout.
+        model_class: `keras.Model` or a class derived from it.
+    """
+    keras.utils.set_random_seed(seed)
+    x = data.train[0]
+    inputs = keras.Input(x.shape[1:], dtype=x.dtype.name)
+    model = model_class(inputs, MODELS[combination.model](inputs, data.num_outputs))
+    loss: Any = keras.losses.MeanSquaredError()
+    if data.is_classification:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(OPTIMIZERS[combination.optimizer](), loss, jit_compile=False)
+    return model
+
+
+def _linear(x: Any, num_outputs: int) -> Any:
+    return layers.Dense(num_outputs)(layers.Flatten()(x))
+
+
+def _mlp(x: Any, num_outputs: int) -> Any:
+    x = layers.Dense(32, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(num_outputs)(layers.Dense(16, activation="relu")(x))
+
+
+def _mlp_batch_norm(x: Any, num_outputs: int) -> Any:
+    x = layers.Flatten()(x)
+    for _ in range(2):
+        # 0.9 instead of Keras's 0.99: the statistics must follow within a short budget.
+        x = layers.BatchNormalization(momentum=0.9)(layers.Dense(32)(x))
+        x = layers.ReLU()(x)
+    return layers.Dense(num_outputs)(x)
+
+
+def _mlp_dropout(x: Any, num_outputs: int) -> Any:
+    x = layers.Dense(64, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(num_outputs)(layers.Dropout(0.5)(x))
+
+
+def _cnn(x: Any, num_outputs: int) -> Any:
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    x = layers.MaxPooling2D()(x)
+    return layers.Dense(num_outputs)(layers.Flatten()(x))
+
+
+def _cnn_batch_norm(x: Any, num_outputs: int) -> Any:
+    for filters in (6, 12):
+        x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return layers.Dense(num_outputs)(layers.Flatten()(x))
+
+
+def _autoencoder(x: Any, num_outputs: int) -> Any:
+    return layers.Dense(num_outputs)(layers.Dense(12, activation="relu")(x))
+
+
+def _deep_autoencoder(x: Any, num_outputs: int) -> Any:
+    for units in (32, 8, 32):
+        x = layers.Dense(units, activation="tanh")(x)
+    return layers.Dense(num_outputs)(x)
+
+
+def _embedded(x: Any) -> Any:
+    return layers.Embedding(NUM_CHARACTERS, 12)(x)
+
+
+def _bag_of_embeddings(x: Any, num_outputs: int) -> Any:
+    return layers.Dense(num_outputs)(layers.GlobalAveragePooling1D()(_embedded(x)))
+
+
+def _text_cnn(x: Any, num_outputs: int) -> Any:
+    x = layers.Conv1D(16, 4, activation="relu")(_embedded(x))
+    return layers.Dense(num_outputs)(layers.GlobalMaxPooling1D()(x))
+
+
+def _recurrent(layer: Any) -> Body:
+    # Unrolled: a loop within the loop over steps is several times slower.
+    return lambda x, num_outputs: layers.Dense(num_outputs)(layer(16, unroll=True)(_embedded(x)))
+
+
+def _attention(x: Any, num_outputs: int) -> Any:
+    length = x.shape[1]
+    position = layers.Embedding(length, 12)(keras.ops.arange(length))
+    x = _embedded(x) + position
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 6)(x, x))
+    x = layers.Dense(24, activation="gelu")(layers.Flatten()(x))
+    return layers.Dense(num_outputs)(x)
+
+
+MODELS: dict[str, Body] = {
+    "logistic": _linear,
+    "linear_regression": _linear,
+    "mlp": _mlp,
+    "mlp_batch_norm": _mlp_batch_norm,
+    "mlp_dropout": _mlp_dropout,
+    "cnn": _cnn,
+    "cnn_batch_norm": _cnn_batch_norm,
+    "autoencoder": _autoencoder,
+    "deep_autoencoder": _deep_autoencoder,
+    "bag_of_embeddings": _bag_of_embeddings,
+    "text_cnn": _text_cnn,
+    "simple_rnn": _recurrent(layers.SimpleRNN),
+    "gru": _recurrent(layers.GRU),
+    "lstm": _recurrent(layers.LSTM),
+    "attention": _attention,
+}
+"""Every model by its name."""
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "sgd": keras.optimizers.SGD,
+    "momentum": lambda: keras.optimizers.SGD(momentum=0.9),
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+}
+"""Every optimizer by its name, at Keras's default rate."""

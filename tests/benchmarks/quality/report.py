@@ -1,0 +1,70 @@
+"""The report: Markdown, CSV and a figure."""
+
+import pathlib
+from collections.abc import Sequence
+
+from quality.candidates import FORMS, ClassConstants
+from quality.figure import draw
+from quality.fit import SOURCES, fitted
+from quality.measurement import Measurement
+from quality.results import (
+    Results,
+    budget_table,
+    main_table,
+    results_of,
+    write_scores,
+    write_suggestions,
+)
+from quality.roster import REFERENCE, contenders
+from quality.tasks import Half
+from quality.verdicts import verdict_table
+
+
+def write_report(directory: pathlib.Path, measurements: Sequence[Measurement]) -> str:
+    """Writes report.md, scores.csv, suggestions.csv and regret.png; returns the report.
+
+    Args:
+        directory: Where to write.
+        measurements: The combinations measured, of both halves.
+    """
+    roster = contenders(measurements)
+    halves = [results_of(half, measurements, roster) for half in Half]
+    halves = [results for results in halves if results.measurements]
+    lines = ["# How good the suggested learning rates are", ""]
+    lines += [f"Minus: in pairs, against {REFERENCE}. T: the trainer's budget.", ""]
+    lines += ["Constants fitted on the half for choices: shift in decades, exponent of T:", ""]
+    for form in FORMS:
+        constants = fitted(measurements, FORMS[form])
+        lines += [_constants(form, source, constants[source]) for source in SOURCES]
+    for results in halves:
+        lines += ["", *_section(results)]
+    text = "\n".join(lines) + "\n"
+    (directory / "report.md").write_text(text)
+    write_scores(directory / "scores.csv", halves)
+    write_suggestions(directory / "suggestions.csv", halves)
+    draw(directory / "regret.png", halves[-1])
+    return text
+
+
+def _section(results: Results) -> list[str]:
+    number = len(results.measurements)
+    names = [c.name for c in results.contenders if " x " not in c.name]
+    budgets = [name for name in names if "valley" in name or "validation" in name]
+    lines = [f"## Half '{results.half.value}': {number} combinations", ""]
+    lines += [main_table(results, REFERENCE), ""]
+    lines += ["### At shorter budgets: mean regret / within 10%", ""]
+    lines += [budget_table(results, budgets), ""]
+    for source in ("train_100", "validation_200"):
+        name = f"descent75, {source}, published, T known"
+        contender = next(c for c in results.contenders if c.name == name)
+        lines += [f"### Verdict and regret: {name}", ""]
+        lines += [verdict_table(results.measurements, contender, SOURCES[source].sweeps), ""]
+    return lines
+
+
+def _constants(form: str, source: str, constants: ClassConstants) -> str:
+    values = [
+        f"{name} {of_class.shift:+.2f}, {of_class.exponent:+.1f}"
+        for name, of_class in (("plain", constants.plain), ("lagging", constants.lagging))
+    ]
+    return f"- {form}, {source}: {'; '.join(values)}"

@@ -1,0 +1,33 @@
+"""The set-up script, on a machine without a Python that TFX supports."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "container" / "create-environment.sh"
+
+
+def test_set_up_without_a_supported_python_says_in_one_line_what_to_install(tmp_path):
+    """Where there is no supported Python, the script fails with the one line that helps."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sh", "dirname", "cmp"):
+        (commands / name).symlink_to(str(shutil.which(name)))
+    old_python = commands / "python3"
+    old_python.write_text("#!/bin/sh\nexit 1\n")
+    old_python.chmod(0o755)
+
+    result = subprocess.run(
+        [str(SCRIPT), str(tmp_path / "environment")],
+        env={"PATH": str(commands), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "No supported Python found: install Python 3.10 (for TFX 1.16), "
+        "or Python 3.10-3.13 on glibc 2.39 or later, such as Debian 13 (for TFX 1.21).\n"
+    )
+    assert not (tmp_path / "environment").exists()

@@ -1,0 +1,553 @@
+"""The executor: real examples in, a sweep of a user's model, artifacts out."""
+
+import json
+import math
+import tempfile
+from pathlib import Path
+
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.proto import trainer_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from tfx_lr_finder import LearningRateFinder, LearningRateSweep, NoLearningRateError, Verdict
+from tfx_lr_finder.artifacts import read_curve
+from tfx_lr_finder.executor import Executor
+
+USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
+SLOPES = {"train": 2.0, "eval": 3.0}
+UPSTREAM = {
+    "space": [
+        {
+            "class_name": "Choice",
+            "config": {
+                "name": "activation",
+                "default": "relu",
+                "conditions": [],
+                "values": ["relu", "tanh"],
+                "ordered": False,
+            },
+        }
+    ],
+    "values": {"activation": "tanh", "units": 24, "learning_rate": 0.5},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable_user_module():
+    """Makes `linear.<function>` a dotted path, as of an installed package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(USER_MODULE.parent))
+        yield
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """128 training examples of y = 2 x and 16 evaluation examples of y = 3 x, x is 1 or -1."""
+    folder = tmp_path_factory.mktemp("examples")
+    for split, count in (("train", 128), ("eval", 16)):
+        (folder / f"Split-{split}").mkdir()
+        file = str(folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
+        with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for i in range(count):
+                writer.write(example(x=(-1.0) ** i, y=SLOPES[split] * (-1.0) ** i))
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder)
+    artifact.split_names = '["train","eval"]'
+    return artifact
+
+
+def example(**features):
+    """Returns a serialised tf.train.Example of floats."""
+    feature = {
+        name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+        for name, value in features.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+class Run:
+    """One execution: its outputs in a folder of its own, which nobody made before."""
+
+    def __init__(self, examples, folder):
+        """Makes the output artifacts."""
+        self.folder = folder
+        self.inputs = {"examples": [examples]}
+        self.outputs = {
+            "best_hyperparameters": [standard_artifacts.HyperParameters()],
+            "learning_rate": [standard_artifacts.Float()],
+            "sweep": [LearningRateSweep()],
+        }
+        for key, (artifact,) in self.outputs.items():
+            artifact.uri = str(folder / key / "1")
+        self.outputs["learning_rate"][0].uri += "/value"
+
+    def do(self, function="lr_finder_fn", **arguments):
+        """Runs the executor on what TFX records of a finder with these arguments."""
+        finder = LearningRateFinder(
+            examples=Channel(type=standard_artifacts.Examples),
+            lr_finder_fn=f"linear.{function}",
+            **arguments,
+        )
+        properties = {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
+        Executor().Do(self.inputs, self.outputs, properties)
+        return self
+
+    def upstream(self, text, folder):
+        """Gives the run hyperparameters, a file with this text."""
+        folder.mkdir()
+        (folder / "best_hyperparameters.txt").write_text(text)
+        artifact = standard_artifacts.HyperParameters()
+        artifact.uri = str(folder)
+        self.inputs["hyperparameters"] = [artifact]
+        return self
+
+    @property
+    def files(self):
+        """Every file that was written, by its path below the folder."""
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+    @property
+    def sweep(self):
+        """The sweep's artifact."""
+        return self.outputs["sweep"][0]
+
+    @property
+    def curve(self):
+        """The curve that was written."""
+        return read_curve(self.sweep)
+
+    @property
+    def learning_rate(self):
+        """The rate in the Float artifact."""
+        return float(self.files["learning_rate/1/value"])
+
+    @property
+    def hyperparameters(self):
+        """The configuration that was written."""
+        return json.loads(self.files["best_hyperparameters/1/best_hyperparameters.txt"])
+
+
+@pytest.fixture
+def new_run(examples, tmp_path):
+    """An execution that has not begun."""
+    return Run(examples, tmp_path / "outputs")
+
+
+@pytest.fixture(scope="module")
+def run(examples, tmp_path_factory):
+    """An execution on the raw examples, with every default."""
+    return Run(examples, tmp_path_factory.mktemp("run") / "outputs").do()
+
+
+def test_outputs_are_one_file_each_and_the_sweep(run):
+    """The stock Trainer wants exactly one file among the hyperparameters."""
+    assert list(run.files) == [
+        "best_hyperparameters/1/best_hyperparameters.txt",
+        "learning_rate/1/value",
+        "sweep/1/curve.json",
+        "sweep/1/curve.png",
+        "sweep/1/report.html",
+    ]
+
+
+def test_curve_is_the_closed_form_of_gradient_descent(run):
+    """With x = ±1 the loss is (w - 2)**2: each step multiplies it by (1 - 2 rate)**2."""
+    rates = 1e-6 * 10 ** (7 * np.arange(100) / 99)
+    losses = SLOPES["train"] ** 2 * np.r_[1.0, np.cumprod((1 - 2 * rates[:-1]) ** 2)]
+    exact = int(np.argmax(losses < 1e-4))  # below, the weight's float32 rounds the error
+
+    curve = run.curve
+
+    assert exact == 79
+    assert curve.learning_rates == pytest.approx(rates[: len(curve)], rel=1e-9)
+    assert curve.losses[:exact] == pytest.approx(losses[:exact], rel=1e-3)
+
+
+def test_sweep_stops_where_gradient_descent_diverges(run):
+    """Above a rate of 2 / L = 1 the error grows at each step."""
+    curve = run.curve
+
+    assert curve.stop_reason.value == "diverged"
+    assert curve.learning_rates[-1] > 1.0
+    assert curve.losses[-1] > curve.losses[-2]
+
+
+def test_found_rate_is_one_that_gradient_descent_converges_with(run):
+    """Between a thousandth of the limit 2 / L = 1 and the limit."""
+    assert 1e-3 < run.learning_rate < 1.0
+
+
+def test_rate_is_the_same_in_every_output(run):
+    """Float, hyperparameters and property hold one number."""
+    rate = run.learning_rate
+
+    assert run.hyperparameters["values"] == {"learning_rate": rate}
+    assert run.sweep.get_float_custom_property("learning_rate") == rate
+    assert run.outputs["learning_rate"][0].read() == rate
+
+
+def test_keras_tuner_reads_the_hyperparameters(run):
+    """As the Trainer's module does it."""
+    hyperparameters = keras_tuner.HyperParameters.from_config(run.hyperparameters)
+
+    assert hyperparameters.get("learning_rate") == run.learning_rate
+
+
+def test_facts_of_the_sweep_are_properties(run):
+    """Rule, verdict, stop reason, steps, points, batch size and seed."""
+    strings = [
+        run.sweep.get_string_custom_property(name) for name in ("rule", "verdict", "stop_reason")
+    ]
+    integers = [
+        run.sweep.get_int_custom_property(name)
+        for name in ("num_steps", "num_points", "batch_size", "seed")
+    ]
+
+    assert strings == ["valley", "ok", "diverged"]
+    assert integers == [100, len(run.curve), 8, 0]
+
+
+@pytest.fixture(scope="module")
+def other_run(examples, tmp_path_factory):
+    """An execution on the evaluation examples, with upstream values and with other options."""
+    folder = tmp_path_factory.mktemp("other")
+    run = Run(examples, folder / "outputs").upstream(json.dumps(UPSTREAM), folder / "upstream")
+    return run.do(
+        train_args=trainer_pb2.TrainArgs(splits=["eval"]),
+        min_learning_rate=1e-4,
+        max_learning_rate=0.5,
+        num_steps=50,
+        smoothing=0.5,
+        rule="minimum",
+        seed=3,
+        learning_rate_name="step_size",
+    )
+
+
+def test_options_reach_the_sweep(other_run):
+    """Range, steps, smoothing and seed."""
+    curve = other_run.curve
+
+    assert curve.learning_rates[[0, -1]] == pytest.approx([1e-4, 0.5])
+    assert (curve.num_steps, curve.smoothing, curve.seed) == (50, 0.5, 3)
+
+
+def test_rule_is_the_one_that_was_asked_for(other_run):
+    """The loss falls to the end of the range, and `minimum` is a tenth of the last rate."""
+    assert other_run.sweep.get_string_custom_property("rule") == "minimum"
+    assert other_run.learning_rate == pytest.approx(0.05)
+
+
+def test_splits_are_those_of_the_training_arguments(other_run):
+    """The first loss is that of y = 3 x; its two batches are gone through again and again."""
+    assert other_run.curve.losses[0] == pytest.approx(SLOPES["eval"] ** 2)
+    assert len(other_run.curve) == 50
+
+
+def test_rate_has_the_name_that_was_asked_for(other_run):
+    """A rate of another name is added; one of the usual name is a value like any other."""
+    assert other_run.hyperparameters["values"] == {
+        **UPSTREAM["values"],
+        "step_size": other_run.learning_rate,
+    }
+
+
+def test_divergence_factor_reaches_the_sweep(new_run):
+    """The sweep ends with the first loss above a billion times the best, not earlier."""
+    new_run.do(divergence_factor=1e9, smoothing=0)
+
+    losses = new_run.curve.losses
+    ratios = losses / np.minimum.accumulate(losses)
+    assert new_run.curve.stop_reason.value == "diverged"
+    assert ratios[-1] > 1e9
+    assert 4 < ratios[-2] <= 1e9
+
+
+@pytest.fixture(scope="module")
+def kubeflow_run(examples, tmp_path_factory):
+    """An execution with parameters as they come back from JSON, and a rate to fall back on."""
+    run = Run(examples, tmp_path_factory.mktemp("kubeflow") / "outputs")
+    properties = {
+        "lr_finder_fn": "linear.lr_finder_fn",
+        "train_args": "{}",
+        "eval_args": "{}",
+        "max_learning_rate": 10,
+        "divergence_factor": 4,
+        "on_failure": "default",
+        "default_learning_rate": 0.003,
+    }
+    Executor().Do(run.inputs, run.outputs, properties)
+    return run
+
+
+def test_integers_for_floats_are_the_same_options(kubeflow_run, run):
+    """A float without a fraction may come back from JSON as an integer; absent ones are default."""
+    assert kubeflow_run.files["sweep/1/curve.json"] == run.files["sweep/1/curve.json"]
+
+
+@pytest.fixture(scope="module")
+def random_runs(examples, tmp_path_factory):
+    """Executions from a random weight on shuffled examples, with seeds 0, 0 and 1."""
+    return [
+        Run(examples, tmp_path_factory.mktemp("random") / "outputs").do(
+            "random_start", seed=seed, num_steps=50
+        )
+        for seed in (0, 0, 1)
+    ]
+
+
+def test_same_inputs_give_the_same_files(random_runs):
+    """Byte for byte, also from a random start and in a shuffled order."""
+    first, second, _ = random_runs
+
+    assert first.files == second.files
+
+
+def test_another_seed_is_another_start(random_runs):
+    """The seed decides the initial weight: the very first loss differs."""
+    first, _, other = random_runs
+
+    assert first.curve.losses[0] != other.curve.losses[0]
+
+
+@pytest.fixture(scope="module")
+def noted(examples, tmp_path_factory):
+    """An execution with upstream hyperparameters, and what the user's function was given."""
+    folder = tmp_path_factory.mktemp("noted")
+    run = Run(examples, folder / "outputs").upstream(json.dumps(UPSTREAM), folder / "upstream")
+    run.do(
+        "notes_arguments",
+        custom_config={"note": str(folder / "note.json")},
+        train_args=trainer_pb2.TrainArgs(num_steps=70),
+    )
+    return run, json.loads((folder / "note.json").read_text())
+
+
+def test_user_code_gets_the_upstream_hyperparameters(noted):
+    """The model is built with the values that the Trainer will have, but for the rate."""
+    _, note = noted
+
+    assert note["hyperparameters"] == UPSTREAM
+
+
+def test_user_code_gets_steps_and_configuration(noted):
+    """The Trainer's steps; none where none were said; the user's own configuration."""
+    _, note = noted
+
+    assert (note["train_steps"], note["eval_steps"]) == (70, None)
+    assert list(note["custom_config"]) == ["note"]
+
+
+def test_upstream_hyperparameters_are_merged(noted):
+    """Every value but the rate is the upstream one."""
+    run, _ = noted
+
+    assert run.hyperparameters["values"] == {
+        "activation": "tanh",
+        "units": 24,
+        "learning_rate": run.learning_rate,
+    }
+    assert run.hyperparameters["space"][0] == UPSTREAM["space"][0]
+    assert run.learning_rate != 0.5
+
+
+def test_working_folder_is_removed(noted):
+    """What the user's code wrote beside the sweep is gone."""
+    _, note = noted
+
+    assert Path(note["working_dir"]).is_relative_to(tempfile.gettempdir())
+    assert not Path(note["working_dir"]).exists()
+
+
+def check_refused(run, error, message, function="lr_finder_fn", **arguments):
+    """Checks that an execution fails with this error and leaves no file behind."""
+    with pytest.raises(error, match=message):
+        run.do(function, **arguments)
+
+    assert run.files == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rate: 0.1", r"must be JSON\. Received: 'rate: 0\.1' in .*/upstream/best_hyperparameters"),
+        ("", r"must be JSON\. Received: ''"),
+        ('{"learning_rate": 0.1}', r"must have the form .*Received: '\{\"learning_rate\": 0\.1\}'"),
+        ("[]", r"must have the form .*Received: '\[\]'"),
+        ('{"space": [1], "values": {}}', r"must have the form .*Received: "),
+        ('{"space": [], "values": {"clip": Infinity}}', r"must be JSON.*Infinity is not JSON"),
+    ],
+    ids=["not JSON", "empty", "plain dict", "list", "entry that is no entry", "infinite"],
+)
+def test_upstream_hyperparameters_of_another_form_are_refused(new_run, tmp_path, text, message):
+    """Before the sweep; the message shows what was received and where."""
+    new_run.upstream(text, tmp_path / "upstream")
+
+    check_refused(new_run, ValueError, message)
+
+
+def test_missing_function_is_refused(new_run):
+    """The message names the function, the module and the place to add it."""
+    check_refused(
+        new_run,
+        ValueError,
+        r"must have a function `no_such_fn\(fn_args\) -> .*'linear\.no_such_fn' without it\. Add",
+        "no_such_fn",
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "received"), [("a_pair", "of type tuple"), ("nothing", "None of type NoneType")]
+)
+def test_another_result_is_refused(new_run, function, received):
+    """The message says what was returned and what to return."""
+    message = rf"must return an LrFinderFnResult\. Received: .*{received}\. Return `LrFinderFnRes"
+
+    check_refused(new_run, TypeError, message, function)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("not_compiled", r"must be compiled.* Received: model 'raw' without an optimizer\. Call"),
+        ("not_a_model", r"`model` must be a Keras model\. Received: model=<function _model"),
+        ("empty_data", r"must yield .*Received: a data set that is empty.*Check the split"),
+        ("a_list", r"(?s)must be a tf\.data\.Dataset of batches .*of type list"),
+        ("without_labels", r"(?s)Received: .*float32.*Yield batches as `model\.fit` takes them"),
+        ("features_by_name", r"(?s)Received: .*float32.*Yield batches as `model\.fit` takes them"),
+        ("four_parts", r"(?s)Received: .*float32.*Yield batches as `model\.fit` takes them"),
+        ("not_a_number", r"must be finite\. Received: .* learning_rate=1e-06.* Look for NaN in"),
+    ],
+    ids=lambda value: value if "`" not in value and "\\" not in value else "",
+)
+def test_mistake_of_the_user_is_refused(new_run, function, message):
+    """The message says the rule, what was received and the remedy."""
+    check_refused(new_run, ValueError, message, function)
+
+
+@pytest.mark.parametrize("function", ["a_list", "a_pair", "without_labels"])
+def test_message_shows_no_more_than_the_beginning_of_what_it_received(new_run, function):
+    """A data set or a model of any size makes a message that can be read in a log."""
+    with pytest.raises((TypeError, ValueError), match="Received: ") as raised:
+        new_run.do(function)
+
+    assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        ("raises", LookupError, "^\"the user's own message\"$|^the user's own message$"),
+        (
+            "raises_attribute_error",
+            AttributeError,
+            "'FnArgs' object has no attribute 'no_such_argument'",
+        ),
+    ],
+)
+def test_error_of_the_users_function_arrives_as_it_is(new_run, function, error, message):
+    """Neither its type nor its message is changed."""
+    check_refused(new_run, error, message, function)
+
+
+def test_working_folder_is_removed_after_an_error(new_run, tmp_path, monkeypatch):
+    """Nothing stays in the folder for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+    check_refused(new_run, ValueError, "a data set that is empty", "empty_data")
+
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_flat_curve_is_refused_with_its_points(new_run):
+    """TFX deletes the outputs of a failed execution: the message itself is the evidence."""
+    message = (
+        r"\(flat\)\. The loss never fell\. Check labels.*Received: 100 of 100 steps, "
+        r"stopped because all_steps, rate and loss 1\.0e-06: 0, .*, 1\.0e\+01: 0\."
+    )
+
+    check_refused(new_run, NoLearningRateError, message, "without_learning")
+
+
+def test_divergence_at_the_start_is_refused_with_its_points(new_run):
+    """From a rate of 2 on the error triples at once; losses 4 and 36 are in the message."""
+    message = r"\(diverged_at_start\)\. .*Lower `min_learning_rate`.*2\.0e\+00: 4, .*e\+00: 36"
+
+    check_refused(
+        new_run,
+        NoLearningRateError,
+        message,
+        min_learning_rate=2,
+        max_learning_rate=2000,
+        smoothing=0,
+    )
+
+
+def test_error_carries_the_verdict(new_run):
+    """A caller can tell the reasons apart without reading the message."""
+    with pytest.raises(NoLearningRateError, match="flat") as raised:
+        new_run.do("without_learning")
+
+    assert raised.value.verdict is Verdict.FLAT
+
+
+@pytest.fixture(scope="module")
+def fallen_back(examples, tmp_path_factory):
+    """An execution whose loss never falls, with a rate to fall back on."""
+    run = Run(examples, tmp_path_factory.mktemp("fallen_back") / "outputs")
+    return run.do("without_learning", on_failure="default", default_learning_rate=0.003)
+
+
+def test_default_rate_is_published(fallen_back):
+    """In every output, as a rate that was found would be."""
+    assert fallen_back.learning_rate == 0.003
+    assert fallen_back.hyperparameters["values"] == {"learning_rate": 0.003}
+    assert fallen_back.sweep.get_float_custom_property("learning_rate") == 0.003
+
+
+def test_default_rate_is_recorded_as_such(fallen_back):
+    """The rule is `default`, and the verdict says why."""
+    assert fallen_back.sweep.get_string_custom_property("rule") == "default"
+    assert fallen_back.sweep.get_string_custom_property("verdict") == "flat"
+
+
+def test_default_rate_comes_with_the_evidence(fallen_back):
+    """The curve that gave no rate, its picture and its page are there."""
+    assert fallen_back.curve.losses == pytest.approx(np.zeros(100))
+    assert fallen_back.files["sweep/1/curve.png"].startswith(b"\x89PNG")
+    assert b"The loss never fell" in fallen_back.files["sweep/1/report.html"]
+
+
+def test_default_rate_is_not_used_where_a_rate_is_found(kubeflow_run, run):
+    """It is for failures alone."""
+    assert kubeflow_run.learning_rate == run.learning_rate
+    assert kubeflow_run.sweep.get_string_custom_property("rule") == "valley"
+
+
+def test_default_rate_does_not_hide_a_mistake(new_run):
+    """A model that is not compiled is an error whatever is to be done without a rate."""
+    check_refused(
+        new_run,
+        ValueError,
+        "must be compiled",
+        "not_compiled",
+        on_failure="default",
+        default_learning_rate=0.003,
+    )
+
+
+def test_written_numbers_are_plain_json(run):
+    """No NaN and no infinity, which other readers of JSON refuse."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} in the JSON")
+
+    for name in ("best_hyperparameters/1/best_hyperparameters.txt", "sweep/1/curve.json"):
+        json.loads(run.files[name], parse_constant=refuse)
+    assert math.isfinite(run.learning_rate)

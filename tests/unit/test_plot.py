@@ -1,0 +1,185 @@
+"""The picture of a sweep: a PNG in which the red line stands at the rate."""
+
+import hashlib
+import io
+import struct
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
+from tfx_lr_finder.plot import plot
+
+RED = np.array([214, 39, 40]) / 255  # matplotlib's tab:red
+NUM_POINTS = 60
+
+
+def curve(losses, least=1e-5, greatest=1.0):
+    """Returns a curve with these losses, not smoothed."""
+    losses = np.asarray(losses, dtype=float)
+    rates = np.geomspace(least, greatest, losses.size) if losses.size > 1 else [least]
+    return Curve(
+        learning_rates=rates,
+        losses=losses,
+        smoothing=0.0,
+        stop_reason=StopReason.ALL_STEPS,
+        num_steps=losses.size,
+        batch_size=8,
+        seed=0,
+    )
+
+
+def valley():
+    """Returns a curve that falls and rises, a parabola over the logarithm of the rate."""
+    return curve(np.linspace(-3, 2, NUM_POINTS) ** 2)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """The picture of the valley with its rate of 0.01."""
+    return plot(valley(), suggestion())
+
+
+def suggestion(rate=1e-2, rule="valley", verdict=Verdict.OK):
+    """Returns a suggestion of that rate."""
+    return Suggestion(rate, rule, verdict)
+
+
+def pixels(picture):
+    """Returns the colours of a PNG, shape `(height, width, 3)`, from 0 to 1."""
+    return imread(io.BytesIO(picture), format="png")[..., :3]
+
+
+def red_column(picture):
+    """Returns the middle of the columns that are red over most of the axes' height."""
+    red = np.abs(pixels(picture) - RED).max(axis=2) < 0.02
+    height = red.sum(axis=0)
+    return np.flatnonzero(height > 0.5 * height.max()).mean()
+
+
+def chunks(picture):
+    """Returns the names of a PNG's chunks."""
+    names, position = [], 8
+    while position < len(picture):
+        length, name = struct.unpack(">I4s", picture[position : position + 8])
+        names.append(name.decode())
+        position += 12 + length
+    return names
+
+
+def test_plot_is_a_png(picture):
+    """The bytes begin with the signature of the format and end with its last chunk."""
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert chunks(picture)[0] == "IHDR"
+    assert chunks(picture)[-1] == "IEND"
+
+
+def test_plot_has_the_size_of_a_screen(picture):
+    """8 by 4.5 inches at 150 dots an inch: 1200 by 675."""
+    assert struct.unpack(">II", picture[16:24]) == (1200, 675)
+
+
+def test_plot_says_nothing_of_the_program_that_made_it(picture):
+    """No text chunk: no name, version or date."""
+    assert not {"tEXt", "iTXt", "zTXt", "tIME"} & set(chunks(picture))
+
+
+def test_same_curve_is_the_same_picture(picture):
+    """Bit for bit."""
+    assert plot(valley(), suggestion()) == picture
+
+
+def test_same_curve_is_the_same_picture_in_another_process(picture):
+    """Bit for bit; and nothing needs pyplot, with its display and its state."""
+    code = (
+        "import hashlib, numpy as np\n"
+        "from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict\n"
+        "from tfx_lr_finder.plot import plot\n"
+        "rates, losses = np.geomspace(1e-5, 1.0, 60), np.linspace(-3, 2, 60) ** 2\n"
+        "curve = Curve(rates, losses, 0.0, StopReason.ALL_STEPS, 60, 8, 0)\n"
+        "picture = plot(curve, Suggestion(1e-2, 'valley', Verdict.OK))\n"
+        "assert 'matplotlib.pyplot' not in __import__('sys').modules, 'pyplot was imported'\n"
+        "print(hashlib.sha256(picture).hexdigest())\n"
+    )
+
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert other.stdout.strip() == hashlib.sha256(picture).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"rule": "steepest"}, {"verdict": Verdict.NOISY}],
+    ids=["rule", "verdict"],
+)
+def test_picture_names_rule_and_verdict(picture, other):
+    """Another rule or verdict with the same rate and losses is another picture."""
+    assert plot(valley(), suggestion(**other)) != picture
+
+
+def test_red_line_stands_at_the_rate_on_a_logarithmic_axis():
+    """Two decades are twice as far as one, and the greater rate is to the right."""
+    columns = [red_column(plot(valley(), suggestion(rate))) for rate in (1e-4, 1e-3, 1e-1)]
+
+    decade, two_decades = np.diff(columns)
+    assert decade > 100
+    assert two_decades == pytest.approx(2 * decade, abs=2)
+
+
+def test_raw_loss_lies_behind_the_smoothed_one():
+    """A smoothed curve is drawn beside the faint losses: a noisy curve has both colours."""
+    noisy = valley().losses + np.where(np.arange(NUM_POINTS) % 2, 0.5, -0.5)
+    smooth = Curve(valley().learning_rates, noisy, 0.9, StopReason.ALL_STEPS, NUM_POINTS, 8, 0)
+
+    colours = pixels(plot(smooth, suggestion()))
+
+    blue = np.array([31, 119, 180]) / 255
+    faint = 0.25 * blue + 0.75
+    assert np.sum(np.abs(colours - blue).max(axis=2) < 0.02) > 500
+    assert np.sum(np.abs(colours - faint).max(axis=2) < 0.02) > 500
+
+
+def test_blow_up_does_not_hide_the_valley():
+    """A loss of a million at the end leaves the shape of the fall in the picture as it is."""
+    losses = np.linspace(2.0, 1.0, NUM_POINTS)
+    losses[-1] = 1e6
+
+    colours = pixels(plot(curve(losses), suggestion()))
+
+    blue = np.abs(colours - np.array([31, 119, 180]) / 255).max(axis=2) < 0.02
+    rows = np.flatnonzero(blue[:, 300:900].any(axis=1))
+    assert np.ptp(rows) > 100
+
+
+@pytest.mark.parametrize(
+    ("losses", "rate"),
+    [
+        ([2.0], 1e-5),
+        (np.zeros(20), 1e-3),
+        (np.full(20, -3.5), 1e-3),
+        (np.r_[np.ones(19), 1e30], 1e-3),
+        (np.linspace(1e-12, 2e-12, 20), 1e-3),
+        (np.linspace(2.0, 1.0, 20), 1e3),
+        (np.linspace(2.0, 1.0, 20), 1e-9),
+    ],
+    ids=[
+        "one point",
+        "all zero",
+        "constant, negative",
+        "blow-up to 1e30",
+        "tiny",
+        "rate above the range",
+        "rate below the range",
+    ],
+)
+def test_any_curve_is_drawn_without_warnings(losses, rate):
+    """A default rate has a picture too, whatever the sweep was; matplotlib has no complaint."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = plot(curve(losses), suggestion(rate))
+
+    assert 100 < red_column(picture) < 1199

@@ -1,0 +1,119 @@
+"""From a curve to a rate with a verdict, or to an error that carries the evidence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfx_lr_finder.curve import StopReason
+from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.rules import DEFAULT_RULE, RULES
+from tfx_lr_finder.suggestion import Suggestion, suggest
+from tfx_lr_finder.verdict import Verdict
+
+RATES = 10 ** np.linspace(-6, 1, 101)
+FALL_THEN_RISE = np.concatenate([np.linspace(2, 1, 71), np.linspace(1.05, 3, 30)])
+
+
+@pytest.mark.parametrize(
+    ("rule", "learning_rate"),
+    [("minimum", RATES[70] / 10), ("valley", RATES[35])],
+    ids=["minimum", "valley"],
+)
+def test_suggestion_holds_rate_rule_and_verdict(make_curve, rule, learning_rate):
+    """A loss that falls from the first point to number 70 and then rises."""
+    curve = make_curve(FALL_THEN_RISE, RATES)
+
+    assert suggest(curve, rule) == Suggestion(learning_rate, rule, Verdict.OK)
+
+
+def test_rule_is_the_default_one_unless_named(make_curve):
+    """Without a name the default rule reads the curve."""
+    curve = make_curve(FALL_THEN_RISE, RATES)
+
+    assert suggest(curve) == suggest(curve, DEFAULT_RULE)
+
+
+def test_suggestion_is_frozen(make_curve):
+    """The rate cannot be changed afterwards."""
+    suggestion = suggest(make_curve(FALL_THEN_RISE, RATES))
+
+    with pytest.raises(dataclasses.FrozenInstanceError, match="learning_rate"):
+        suggestion.learning_rate = 1.0
+
+
+def test_noisy_curve_gives_a_rate_that_says_so(make_curve):
+    """A fall hardly larger than the noise: the rate comes with its verdict."""
+    noise = 0.3 * np.random.default_rng(0).normal(size=RATES.size)
+    suggestion = suggest(make_curve(1 + noise, RATES), "minimum")
+
+    assert suggestion.verdict is Verdict.NOISY
+    assert RATES[0] <= suggestion.learning_rate <= RATES[-1]
+
+
+def test_loss_that_falls_to_the_end_gives_a_rate_at_the_edge(make_curve):
+    """The rate of a curve that still falls at its end says that the range should be wider."""
+    suggestion = suggest(make_curve(np.linspace(2, 1, 101), RATES), "minimum")
+
+    assert suggestion == Suggestion(RATES[100] / 10, "minimum", Verdict.EDGE)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize(
+    ("losses", "attributes", "verdict"),
+    [
+        (np.ones(50), {}, Verdict.FLAT),
+        (np.repeat([1.0, 2.0], 25), {}, Verdict.FLAT),
+        (np.linspace(2, 1, 9), {}, Verdict.TOO_FEW_POINTS),
+        ([1.0], {}, Verdict.TOO_FEW_POINTS),
+        (
+            np.repeat([1.0, 4.0], 6),
+            {"stop_reason": StopReason.DIVERGED, "num_steps": 100},
+            Verdict.DIVERGED_AT_START,
+        ),
+    ],
+    ids=["constant", "rising", "nine_points", "one_point", "diverged"],
+)
+def test_no_rule_gives_a_rate_where_there_is_none(make_curve, rule, losses, attributes, verdict):
+    """Flat, too few points, diverged at the start: every rule raises, with the verdict."""
+    with pytest.raises(NoLearningRateError, match=rf"\({verdict.value}\)") as info:
+        suggest(make_curve(losses, **attributes), rule)
+
+    assert info.value.verdict is verdict
+
+
+def test_unknown_rule_is_refused_before_the_curve_is_judged(make_curve):
+    """A name that is none is an error of its own, also for a flat curve."""
+    with pytest.raises(ValueError, match=r"must name a known rule: .* Received: rule='best'\."):
+        suggest(make_curve(np.ones(50)), "best")
+
+
+def test_error_carries_what_a_deleted_artifact_would_have_shown(make_curve):
+    """The message has verdict, meaning, steps, stop reason and points from first to last."""
+    losses = np.linspace(1, 4.5, 15)
+    curve = make_curve(
+        losses, RATES[:15], stop_reason=StopReason.DIVERGED, num_steps=100, smoothing=0.98
+    )
+
+    with pytest.raises(NoLearningRateError, match="diverged_at_start") as info:
+        suggest(curve)
+
+    message = str(info.value)
+    assert Verdict.DIVERGED_AT_START.meaning in message
+    assert "15 of 100 steps, stopped because diverged" in message
+    assert ", rate and loss 1.0e-06: 1, " in message
+    assert message.endswith("9.5e-06: 4.5.")
+    assert message.count("e-06: ") == 8
+
+
+def test_error_shows_every_point_of_a_short_curve_once(make_curve):
+    """With three points the message has three."""
+    with pytest.raises(
+        NoLearningRateError, match=r"rate and loss 1\.0e-02: 3, 1\.0e-01: 2, 1\.0e\+00: 1\.$"
+    ):
+        suggest(make_curve([3.0, 2.0, 1.0], [0.01, 0.1, 1.0]))
+
+
+def test_error_is_a_runtime_error():
+    """Who does not know the class can still catch it as a failure of the run."""
+    assert issubclass(NoLearningRateError, RuntimeError)

@@ -1,0 +1,239 @@
+"""The user's code: the arguments that it is given, how it is found, what it may return."""
+
+import json
+from pathlib import Path
+
+import attr
+import pytest
+from tfx.components.trainer.executor import GenericExecutor
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.proto import trainer_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from tfx_lr_finder import LearningRateFinder, LrFinderFnResult
+from tfx_lr_finder.user_module import call, load, make_fn_args
+
+HYPERPARAMETERS = {"space": [], "values": {"units": 8, "learning_rate": 1e-3}}
+FOLDERS = {"working_dir", "serving_model_dir", "eval_model_dir", "model_run_dir"}
+
+
+def artifact(kind, folder, **properties):
+    """Returns an artifact of a kind in a folder."""
+    result = kind()
+    result.uri = str(folder)
+    for name, value in properties.items():
+        setattr(result, name, value)
+    return result
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Every input that a Trainer may have; the files that it looks for are there."""
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "schema" / "schema.pbtxt").touch()
+    (tmp_path / "hyperparameters").mkdir()
+    (tmp_path / "hyperparameters" / "best.txt").write_text(json.dumps(HYPERPARAMETERS))
+    kinds = {
+        "schema": standard_artifacts.Schema,
+        "transform_graph": standard_artifacts.TransformGraph,
+        "base_model": standard_artifacts.Model,
+        "hyperparameters": standard_artifacts.HyperParameters,
+    }
+    examples = artifact(
+        standard_artifacts.Examples, tmp_path / "examples", split_names='["train","extra","eval"]'
+    )
+    others = {name: [artifact(kind, tmp_path / name)] for name, kind in kinds.items()}
+    return {"examples": [examples], **others}
+
+
+def exec_properties(**arguments):
+    """Returns what TFX records of a finder with these arguments."""
+    finder = LearningRateFinder(
+        examples=Channel(type=standard_artifacts.Examples),
+        **{"lr_finder_fn": "package.function", **arguments},
+    )
+    return {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
+
+
+def trainer_fn_args(inputs, properties, folder):
+    """Returns what the stock Trainer hands to its module."""
+    outputs = {
+        "model": [artifact(standard_artifacts.Model, folder / "model")],
+        "model_run": [artifact(standard_artifacts.ModelRun, folder / "model_run")],
+    }
+    return GenericExecutor()._GetFnArgs(inputs, outputs, properties)
+
+
+def values(fn_args):
+    """Returns what does not depend on where outputs go."""
+    return {
+        field.name: getattr(fn_args, field.name)
+        for field in attr.fields(FnArgs)
+        if field.name not in {*FOLDERS, "data_accessor"}
+    }
+
+
+FULL = {
+    "train_args": trainer_pb2.TrainArgs(splits=["train", "extra"], num_steps=70),
+    "eval_args": trainer_pb2.EvalArgs(splits=["eval"], num_steps=5),
+    "custom_config": {"units": 8},
+}
+
+
+@pytest.mark.parametrize("arguments", [FULL, {}], ids=["all arguments", "defaults"])
+@pytest.mark.parametrize("raw", [False, True], ids=["transformed", "raw"])
+def test_arguments_are_those_of_the_trainer(inputs, tmp_path, arguments, raw):
+    """The same module serves both: every field has the value that the stock Trainer gives it."""
+    given = {"examples": inputs["examples"]} if raw else inputs
+    properties = exec_properties(**arguments)
+    hyperparameters = None if raw else HYPERPARAMETERS
+
+    ours = make_fn_args(given, properties, hyperparameters, str(tmp_path / "work"))
+
+    assert values(ours) == values(trainer_fn_args(given, properties, tmp_path))
+
+
+def test_fields_that_trainer_fills_are_filled(inputs, tmp_path):
+    """No field is None where all inputs and arguments are given."""
+    fn_args = make_fn_args(inputs, exec_properties(**FULL), HYPERPARAMETERS, str(tmp_path))
+
+    missing = [f.name for f in attr.fields(FnArgs) if getattr(fn_args, f.name) is None]
+
+    assert missing == []
+
+
+def test_splits_and_steps_are_those_of_the_arguments(inputs, tmp_path):
+    """File patterns of every training split, and the Trainer's numbers of steps."""
+    fn_args = make_fn_args(inputs, exec_properties(**FULL), None, str(tmp_path))
+
+    examples = tmp_path / "examples"
+    assert fn_args.train_files == [f"{examples}/Split-train/*", f"{examples}/Split-extra/*"]
+    assert fn_args.eval_files == [f"{examples}/Split-eval/*"]
+    assert (fn_args.train_steps, fn_args.eval_steps) == (70, 5)
+    assert fn_args.custom_config == {"units": 8}
+
+
+@pytest.mark.parametrize("name", sorted(FOLDERS))
+def test_output_folders_lie_in_the_working_folder(inputs, tmp_path, name):
+    """Whatever a module writes there is gone after the sweep."""
+    work = tmp_path / "work"
+
+    fn_args = make_fn_args(inputs, exec_properties(), None, str(work))
+
+    assert Path(getattr(fn_args, name)).is_relative_to(work)
+
+
+def test_output_folders_have_the_trainers_names(inputs, tmp_path):
+    """A module that looks at the end of its paths finds what it expects."""
+    trainer = trainer_fn_args(inputs, exec_properties(), tmp_path)
+
+    ours = make_fn_args(inputs, exec_properties(), None, str(tmp_path / "work"))
+
+    for name in FOLDERS - {"working_dir"}:
+        assert Path(getattr(ours, name)).name == Path(getattr(trainer, name)).name
+
+
+def test_data_accessor_has_the_trainers_factories(inputs, tmp_path):
+    """`fn_args.data_accessor.tf_dataset_factory(...)` works in the finder as in the Trainer."""
+    accessor = make_fn_args(inputs, exec_properties(), None, str(tmp_path)).data_accessor
+
+    assert callable(accessor.tf_dataset_factory)
+    assert callable(accessor.record_batch_factory)
+
+
+@pytest.fixture
+def module_file(tmp_path):
+    """Writes a user's module and returns its path."""
+
+    def write(text):
+        path = tmp_path / "user_code.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_function_is_loaded_from_a_file(module_file):
+    """The module's `lr_finder_fn`."""
+    path = module_file("def lr_finder_fn(fn_args):\n    return fn_args * 2\n")
+
+    assert load({"module_file": path})(21) == 42
+
+
+def test_function_is_loaded_by_its_dotted_path():
+    """Any importable function, of any name."""
+    assert load({"lr_finder_fn": "json.dumps"}) is json.dumps
+
+
+def test_module_without_the_function_is_refused(module_file):
+    """The message says what is missing, where, and what to write."""
+    path = module_file("def run_fn(fn_args):\n    return None\n")
+
+    message = (
+        r"must have a function `lr_finder_fn\(fn_args\) -> LrFinderFnResult`\. "
+        rf"Received: module '{path}' without it\. Add it beside `run_fn`"
+    )
+    with pytest.raises(ValueError, match=message):
+        load({"module_file": path})
+
+
+def test_dotted_path_without_the_function_is_refused():
+    """The message names the function that was asked for."""
+    with pytest.raises(ValueError, match=r"`no_such_function\(fn_args\).*'json\.no_such_function'"):
+        load({"lr_finder_fn": "json.no_such_function"})
+
+
+def test_dotted_path_of_no_module_is_an_import_error():
+    """TFX's own message names the module."""
+    with pytest.raises(ImportError, match="module path 'no_such_package'"):
+        load({"lr_finder_fn": "no_such_package.function"})
+
+
+def test_attribute_error_of_the_module_itself_is_left_alone(module_file):
+    """A mistake at the module's top level is not taken for a missing function."""
+    path = module_file("import json\njson.no_such_name\n")
+
+    with pytest.raises(AttributeError, match="module 'json' has no attribute 'no_such_name'"):
+        load({"module_file": path})
+
+
+def test_error_of_the_module_itself_is_left_alone(module_file):
+    """Any other mistake at the top level arrives as it is."""
+    path = module_file("raise LookupError('the user\\'s own message')\n")
+
+    with pytest.raises(LookupError, match="the user's own message"):
+        load({"module_file": path})
+
+
+def test_result_is_returned():
+    """Model and data set as the user's function made them, called once."""
+    calls = []
+
+    def function(fn_args):
+        calls.append(fn_args)
+        return LrFinderFnResult(model="model", dataset="dataset")
+
+    model, dataset = call(function, "arguments")
+
+    assert (model, dataset, calls) == ("model", "dataset", ["arguments"])
+
+
+@pytest.mark.parametrize(
+    ("result", "received"),
+    [
+        (None, "None of type NoneType"),
+        (("model", "dataset"), r"\('model', 'dataset'\) of type tuple"),
+        ("x" * 1000, "x{200} of type str"),
+    ],
+    ids=["nothing", "pair", "long text"],
+)
+def test_result_of_another_type_is_refused(result, received):
+    """The message says what was returned and what to return."""
+    message = (
+        rf"must return an LrFinderFnResult\. Received: {received}\. "
+        r"Return `LrFinderFnResult\(model=model, dataset=dataset\)`"
+    )
+
+    with pytest.raises(TypeError, match=message):
+        call(lambda fn_args: result, None)
