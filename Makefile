@@ -3,7 +3,6 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 KFP_VENV := $(VENV)-kfp
-KUBEFLOW_LOCAL := output/kubeflow
 SOURCES := $(shell find components -name '*.py')
 REQUIREMENTS := container/requirements
 IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
@@ -23,10 +22,7 @@ image: $(VENV)/installed  ## Builds the container image, with docker or podman.
 	container/build.sh $(IMAGE)
 
 kubeflow-local: image $(KFP_VENV)/installed  ## Runs the penguin pipeline as Kubeflow would, each task in a container.
-	PYTHONPATH=pipelines PYTHONWARNINGS=ignore $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) \
-		--output $(KUBEFLOW_LOCAL)/penguin.yaml --pipeline-root $(KUBEFLOW_LOCAL)
-	PYTHONPATH=pipelines $(KFP_VENV)/bin/python -m run_kubeflow_local $(KUBEFLOW_LOCAL)/penguin.yaml $(KUBEFLOW_LOCAL)
-	PYTHONPATH=pipelines $(BIN)/python -m penguin.summary $(KUBEFLOW_LOCAL)/outputs.json
+	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_kubeflow_local $(IMAGE) output/kubeflow $(KFP_VENV)/bin/python
 
 test: lint types unit integration  ## Every check.
 

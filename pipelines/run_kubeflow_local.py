@@ -1,7 +1,8 @@
 """Runs a compiled pipeline on this machine, every task in a container of its image.
 
-    python -m run_kubeflow_local PIPELINE.yaml FOLDER
+    python -m run_kubeflow_local PIPELINE.yaml FOLDER >run.log
 
+Progress and errors go to standard error, what kfp.local and the tasks print to standard output.
 It takes the place of a cluster for kfp.local, which needs a newer protobuf than TFX 1.16: hence
 an environment of its own, `container/requirements/kfp-local.txt`.
 """
@@ -15,13 +16,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 from kfp import components, dsl, local
 from kfp.local import docker_task_handler, status, task_dispatcher
 
-from local import output_to_log, progress_label
+from local import progress_label
 
 OUTPUTS_FILE = "outputs.json"
 LAST_LINES = 20
@@ -42,18 +43,17 @@ def main(pipeline_file: Path, folder: Path) -> None:
         pipeline_file: The compiled pipeline.
         folder: Pipeline root: every task's container sees it under the same path.
     """
-    with container_engine(), output_to_log(folder) as terminal:
-        outputs = run(pipeline_file, folder, terminal)
+    with container_engine():
+        outputs = run(pipeline_file, folder)
     (folder / OUTPUTS_FILE).write_text(json.dumps(outputs, indent=2))
 
 
-def run(pipeline_file: Path, folder: Path, terminal: IO[str]) -> dict[str, Outputs]:
-    """Runs a compiled pipeline, and says how each task went.
+def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
+    """Runs a compiled pipeline, and says how each task went: a line with its time.
 
     Args:
         pipeline_file: The compiled pipeline.
         folder: Pipeline root.
-        terminal: Where the progress goes: a line a task with its time.
 
     Returns:
         What each task put out, by the name of its component.
@@ -68,16 +68,16 @@ def run(pipeline_file: Path, folder: Path, terminal: IO[str]) -> dict[str, Outpu
 
     def run_and_check(**task: Any) -> tuple[dict[str, Any], status.Status]:
         name = task["component_name"].removeprefix("comp-")
-        print(progress_label(len(outputs) + 1, total, name), end=" ", file=terminal, flush=True)
+        print(progress_label(len(outputs) + 1, total, name), end=" ", file=sys.stderr, flush=True)
         started = time.monotonic()
         try:
             values, task_status = run_task(**task)
         except TaskError as error:
-            raise TaskError(f"{name} failed. The end of its log:\n{error}") from None
+            raise TaskError(f"\n{name} failed. The end of its log:\n{error}") from None
         missing = task["component_spec"].output_definitions.artifacts.keys() - values.keys()
         if missing:
-            raise TaskError(f"{name} ended without its outputs {sorted(missing)}.")
-        print(f"{time.monotonic() - started:.1f} s", file=terminal)
+            raise TaskError(f"\n{name} ended without its outputs {sorted(missing)}.")
+        print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
         outputs[name] = {key: _described(value) for key, value in values.items()}
         return values, task_status
 
@@ -122,7 +122,9 @@ def container_engine() -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory() as folder:
         address = f"unix://{folder}/podman.sock"
-        service = subprocess.Popen(["podman", "system", "service", "--time=0", address])
+        service = subprocess.Popen(
+            ["podman", "system", "service", "--time=0", address], stderr=sys.stdout
+        )
         os.environ["DOCKER_HOST"] = address
         try:
             give_up = time.monotonic() + SERVICE_TIMEOUT_SECONDS

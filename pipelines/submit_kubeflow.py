@@ -6,29 +6,20 @@ import datetime
 import io
 import json
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+from compiled_pipeline import PipelineError, package, read, typed_parameters
 
 POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 10.0
 FINAL_STATES = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 ROOT_SCHEMES = ("gs://", "minio://", "s3://")
-
-Spec = dict[str, Any]
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "NUMBER_INTEGER": int,
-    "NUMBER_DOUBLE": float,
-    "STRING": str,
-}
 
 
 class SubmissionError(RuntimeError):
@@ -44,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         submit(**vars(arguments))
-    except SubmissionError as error:
+    except (PipelineError, SubmissionError) as error:
         sys.exit(f"Error: {error}")
 
 
@@ -71,9 +62,10 @@ def submit(
         wait: Whether to wait for the end of the run.
 
     Raises:
+        PipelineError: If the file is no compiled pipeline, or does not take the parameters.
         SubmissionError: If the run cannot be started, or is waited for and does not succeed.
     """
-    documents = _read(pipeline)
+    documents = read(pipeline)
     values = typed_parameters(documents[0], dict(parameter))
     _check_endpoint(endpoint)
 
@@ -83,10 +75,10 @@ def submit(
     from urllib3.exceptions import HTTPError  # type: ignore[import-untyped]
 
     try:
-        with _package(pipeline, documents, image) as package, _quiet():
+        with package(pipeline, documents, image) as file, _quiet():
             client = Client(host=endpoint)
             run_id = client.create_run_from_pipeline_package(
-                str(package),
+                str(file),
                 arguments=values,
                 run_name=f"{pipeline.stem} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}",
                 experiment_name=experiment,
@@ -102,50 +94,6 @@ def submit(
         ) from error
 
 
-def typed_parameters(spec: Spec, given: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the parameters of a run with the types that the compiled pipeline declares.
-
-    Raises:
-        SubmissionError: If one is unknown, missing or not of its type.
-    """
-    declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    unknown = sorted(given.keys() - declared.keys())
-    required = {
-        n for n, p in declared.items() if "defaultValue" not in p and not p.get("isOptional")
-    }
-    missing = sorted(required - given.keys())
-    if unknown or missing:
-        raise SubmissionError(
-            f"The pipeline's parameters are {sorted(declared)}, "
-            f"of which {sorted(required)} must be given. "
-            f"Received: unknown {unknown}, missing {missing}."
-        )
-    return {
-        name: _typed(name, text, declared[name]["parameterType"]) for name, text in given.items()
-    }
-
-
-def _typed(name: str, text: str, parameter_type: str) -> Any:
-    try:
-        return _PARSERS.get(parameter_type, json.loads)(text)
-    except ValueError as error:
-        raise SubmissionError(
-            f"Parameter {name!r} must be of type {parameter_type}. Received: {text!r}."
-        ) from error
-
-
-def _read(pipeline: Path) -> list[Spec]:
-    try:
-        documents = list(yaml.safe_load_all(pipeline.read_text()))
-        documents[0]["root"]["dag"]
-    except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
-        raise SubmissionError(
-            f"{pipeline} is not a compiled pipeline: {error}. "
-            "Compile one, as `python -m penguin.compile_kubeflow` does."
-        ) from error
-    return documents
-
-
 def _check_endpoint(endpoint: str) -> None:
     url = f"{endpoint}/apis/v2beta1/healthz"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # kfp uses none either
@@ -159,21 +107,6 @@ def _check_endpoint(endpoint: str) -> None:
             f"No Kubeflow Pipelines API at {endpoint}: {url} gave {error}. "
             "Give the address under which a browser shows its page."
         ) from error
-
-
-@contextlib.contextmanager
-def _package(pipeline: Path, documents: list[Spec], image: str | None) -> Iterator[Path]:
-    """Yields the file to send: the compiled one, or one with another image."""
-    if image is None:
-        yield pipeline
-        return
-    for executor in documents[0]["deploymentSpec"]["executors"].values():
-        if "container" in executor:
-            executor["container"]["image"] = image
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, pipeline.name)
-        file.write_text(yaml.safe_dump_all(documents))
-        yield file
 
 
 @contextlib.contextmanager

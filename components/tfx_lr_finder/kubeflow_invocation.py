@@ -21,7 +21,7 @@ def local_path(uri: str) -> str:
     """
     for scheme, root in _LOCAL_ROOTS.items():
         if uri.startswith(scheme):
-            return root + uri[len(scheme) :]
+            return root + uri.removeprefix(scheme)
     return uri
 
 
@@ -37,19 +37,21 @@ def with_remote_uris(executor_output: Json, executor_input: Json) -> Json:
     """Returns the output of a task with object-store URIs in place of local paths.
 
     The launcher skips the upload of an artifact whose URI is a local path: its data is lost.
+    Properties that name an artifact, as an Evaluator's do, outlive the local copy, too.
 
     Args:
         executor_output: What the task put out, with local paths.
         executor_input: What the launcher handed in: it tells which object stores there are.
     """
     handed_in = [*artifacts(executor_input.get("inputs")), *artifacts(executor_input["outputs"])]
-    schemes = [s for s in _LOCAL_ROOTS if any(a["uri"].startswith(s) for a in handed_in)]
+    remote = {local_path(artifact["uri"]): artifact["uri"] for artifact in handed_in}
+    schemes = [s for s in _LOCAL_ROOTS if any(uri.startswith(s) for uri in remote.values())]
     result = copy.deepcopy(executor_output)
     for artifact in artifacts(result):
-        for scheme in schemes:
-            root = _LOCAL_ROOTS[scheme]
-            if artifact["uri"].startswith(root):
-                artifact["uri"] = scheme + artifact["uri"][len(root) :]
+        artifact["uri"] = _remote_uri(artifact["uri"], schemes)
+        for name, value in artifact.get("metadata", {}).items():
+            if isinstance(value, str):
+                artifact["metadata"][name] = remote.get(value, value)
     return result
 
 
@@ -108,3 +110,10 @@ def artifacts(part: Json | None) -> Iterator[Json]:
 def _is_tfx_type(schema: Json) -> bool:
     title = schema.get("schemaTitle", "")
     return bool(schema.get("instanceSchema") or (title and not title.startswith("system.")))
+
+
+def _remote_uri(path: str, schemes: list[str]) -> str:
+    for scheme in schemes:
+        if path.startswith(_LOCAL_ROOTS[scheme]):
+            return scheme + path.removeprefix(_LOCAL_ROOTS[scheme])
+    return path

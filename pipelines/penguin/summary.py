@@ -1,19 +1,8 @@
-"""What the penguin pipeline found; after a run in containers: `python -m penguin.summary FILE`."""
+"""What the penguin pipeline found, in words."""
 
-import json
 import os
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-
-def main(outputs_file: Path) -> None:
-    """Prints what came of a run in containers, from the file that `run_kubeflow_local` wrote."""
-    outputs = json.loads(outputs_file.read_text())
-    sweep = outputs["LearningRateFinder"]["sweep"]
-    model, evaluation = outputs["Trainer"]["model"], outputs["Evaluator"]["evaluation"]
-    print(summary(sweep["uri"], sweep["metadata"], model["uri"], evaluation["uri"]))
 
 
 def summary(sweep: str, properties: Mapping[str, Any], model: str, evaluation: str) -> str:
@@ -46,7 +35,3 @@ def _evaluation_losses(evaluation: str) -> tuple[float, float]:
     losses = outputs[""][""]
     found = losses["sparse_categorical_crossentropy"]["doubleValue"]
     return found, found - losses["sparse_categorical_crossentropy_diff"]["doubleValue"]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

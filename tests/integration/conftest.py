@@ -99,7 +99,7 @@ class TunedPenguin:
         transform = Transform(
             examples=examples.outputs["examples"],
             schema=schema.outputs["schema"],
-            module_file=str(MODULE_FILE),
+            preprocessing_fn="penguin.module.model.preprocessing_fn",
         )
         tuned = Importer(
             source_uri=str(self.upstream), artifact_type=standard_artifacts.HyperParameters

@@ -13,6 +13,7 @@ from tfx.components import CsvExampleGen
 from tfx.orchestration.data_types import RuntimeParameter
 
 import submit_kubeflow
+from compiled_pipeline import PipelineError, typed_parameters
 from kubeflow import compile_pipeline
 from tfx_lr_finder import LearningRateFinder
 
@@ -263,8 +264,8 @@ def test_parameter_without_default_must_be_given():
     """The server would accept the run, and its first task would fail."""
     spec = {"root": {"inputDefinitions": {"parameters": {"n": {"parameterType": "STRING"}}}}}
 
-    with pytest.raises(submit_kubeflow.SubmissionError, match=r"missing \['n'\]"):
-        submit_kubeflow.typed_parameters(spec, {})
+    with pytest.raises(PipelineError, match=r"missing \['n'\]"):
+        typed_parameters(spec, {})
 
 
 def test_file_that_is_no_pipeline_is_refused(kubeflow, tmp_path):

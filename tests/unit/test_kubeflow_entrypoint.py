@@ -82,6 +82,18 @@ def test_path_that_the_executor_chose_is_mapped_too():
         assert with_remote_uris(executor_output(path), handed_in) == executor_output(uri)
 
 
+def test_property_that_names_an_artifact_is_mapped_too():
+    """An Evaluator notes where the model lies; other texts stay as they are."""
+    handed_in = executor_input("s3://bucket/in", "minio://bucket/out")
+    report = executor_output("/minio/bucket/out")
+    metadata = report["artifacts"]["model"]["artifacts"][0]["metadata"]
+    metadata.update(current_model="/s3/bucket/in", note="/s3/bucket/in is it", blessed=1.0)
+
+    found = with_remote_uris(report, handed_in)["artifacts"]["model"]["artifacts"][0]["metadata"]
+
+    assert found == {**metadata, "current_model": "s3://bucket/in"}
+
+
 def test_local_path_stays_where_nothing_was_remote():
     """kfp.local may well have its pipeline root in a folder called /minio."""
     handed_in = executor_input("/minio/root/in", "/minio/root/out")

@@ -189,6 +189,17 @@ def test_steepest_takes_slopes_against_the_logarithm_of_the_rate(make_curve):
     assert steepest(make_curve(losses, rates)) == rates[8]
 
 
+@pytest.mark.parametrize(
+    ("smoothing", "k"), [(0.0, 11), (0.5, 22)], ids=["spike", "end_of_the_stairs"]
+)
+def test_steepest_reads_the_smoothed_loss(make_curve, smoothing, k):
+    """After a spike by 4 the loss itself falls most; the average does on three stairs of 2."""
+    losses = np.repeat([9.0, 13.0, 9.0, 7.0, 5.0, 3.0], [10, 1, 9, 1, 1, 18])
+    curve = make_curve(losses, smoothing=smoothing)
+
+    assert steepest(curve) == curve.learning_rates[k]
+
+
 def test_steepest_takes_the_first_of_equal_falls(make_curve):
     """Two falls of the same slope: the lesser rate is the answer."""
     rates = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]

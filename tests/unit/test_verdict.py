@@ -99,7 +99,8 @@ def test_initial_loss_is_a_median(make_curve):
 
 def test_loss_that_blows_up_does_not_hide_the_fall_before(make_curve):
     """What lies above twice the initial loss counts as twice, however much it is."""
-    curve = make_curve(steps(1, 1, 0.9, 1e30), stop_reason=StopReason.DIVERGED)
+    losses = np.repeat([1.0, 0.5, 1e30], [60, 5, 35])
+    curve = make_curve(losses, stop_reason=StopReason.DIVERGED)
 
     assert judge_course(curve) is Verdict.OK
 

@@ -18,11 +18,6 @@ LABEL = "species"
 TRAINING_FILE = "training.json"
 
 
-def preprocessing_fn(inputs):
-    """Scales every measurement to mean 0 and variance 1."""
-    return {LABEL: inputs[LABEL], **{name: tft.scale_to_z_score(inputs[name]) for name in FEATURES}}
-
-
 def lr_finder_fn(fn_args):
     """Returns the Trainer's own model and data."""
     return LrFinderFnResult(model=_model(fn_args), dataset=_batches(fn_args, fn_args.train_files))

@@ -1,0 +1,86 @@
+"""A compiled pipeline as a file: reading it, its parameters, its image."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+Spec = dict[str, Any]
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "STRING": str,
+}
+
+
+class PipelineError(ValueError):
+    """A file is no compiled pipeline, or does not take a parameter; the message is the user's."""
+
+
+def read(pipeline: Path) -> list[Spec]:
+    """Returns a compiled pipeline: its spec, then perhaps one for the platform.
+
+    Raises:
+        PipelineError: If the file cannot be read or is something else.
+    """
+    try:
+        documents = list(yaml.safe_load_all(pipeline.read_text()))
+        documents[0]["root"]["dag"]
+    except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
+        raise PipelineError(
+            f"{pipeline} is not a compiled pipeline: {error}. "
+            "Compile one, as `python -m penguin.compile_kubeflow` does."
+        ) from error
+    return documents
+
+
+def typed_parameters(spec: Spec, given: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the parameters of a run with the types that the compiled pipeline declares.
+
+    Raises:
+        PipelineError: If one is unknown, missing or not of its type.
+    """
+    declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    unknown = sorted(given.keys() - declared.keys())
+    required = {
+        n for n, p in declared.items() if "defaultValue" not in p and not p.get("isOptional")
+    }
+    missing = sorted(required - given.keys())
+    if unknown or missing:
+        raise PipelineError(
+            f"The pipeline's parameters are {sorted(declared)}, "
+            f"of which {sorted(required)} must be given. "
+            f"Received: unknown {unknown}, missing {missing}."
+        )
+    return {
+        name: _typed(name, text, declared[name]["parameterType"]) for name, text in given.items()
+    }
+
+
+def _typed(name: str, text: str, parameter_type: str) -> Any:
+    try:
+        return _PARSERS.get(parameter_type, json.loads)(text)
+    except ValueError as error:
+        raise PipelineError(
+            f"Parameter {name!r} must be of type {parameter_type}. Received: {text!r}."
+        ) from error
+
+
+@contextlib.contextmanager
+def package(pipeline: Path, documents: list[Spec], image: str | None) -> Iterator[Path]:
+    """Yields the file to send: the compiled one, or one in which every task has another image."""
+    if image is None:
+        yield pipeline
+        return
+    for executor in documents[0]["deploymentSpec"]["executors"].values():
+        if "container" in executor:
+            executor["container"]["image"] = image
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, pipeline.name)
+        file.write_text(yaml.safe_dump_all(documents))
+        yield file

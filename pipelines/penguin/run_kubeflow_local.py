@@ -1,0 +1,43 @@
+"""Runs the penguin pipeline on this machine as Kubeflow would, every task in a container.
+
+    python -m penguin.run_kubeflow_local IMAGE FOLDER PYTHON
+
+PYTHON is that of the environment with kfp.local; see `run_kubeflow_local`.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from local import output_to_log
+from penguin.summary import summary
+
+
+def main(image: str, folder: Path, python: str) -> None:
+    """Compiles the pipeline, runs it, and prints what came of it."""
+    print("Loading TFX ...", flush=True)
+    pipeline_file = folder / "penguin.yaml"
+    with output_to_log(folder) as terminal:
+        from penguin.compile_kubeflow import main as compile_penguin
+
+        compile_penguin(
+            ["--image", image, "--output", str(pipeline_file), "--pipeline-root", str(folder)]
+        )
+        command = [python, "-m", "run_kubeflow_local", str(pipeline_file), str(folder)]
+        ended = subprocess.run(command, stderr=terminal)
+        if ended.returncode:
+            sys.exit(ended.returncode)
+        outputs = json.loads((folder / "outputs.json").read_text())
+        sweep = outputs["LearningRateFinder"]["sweep"]
+        found = summary(
+            sweep["uri"],
+            sweep["metadata"],
+            outputs["Trainer"]["model"]["uri"],
+            outputs["Evaluator"]["evaluation"]["uri"],
+        )
+        print(found, file=terminal)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]).resolve(), sys.argv[3])
