@@ -19,6 +19,7 @@ from tfx_lr_finder.training_state import (
     settable_learning_rate,
     training_variables,
 )
+from tfx_lr_finder.validation import validation_batch
 
 NUM_CHUNKS = 20
 """How often a sweep returns to Python: often enough for a progress bar and for a signal."""
@@ -28,6 +29,8 @@ def range_test(
     model: Any,
     dataset: tf.data.Dataset,
     *,
+    validation_dataset: tf.data.Dataset | None = None,
+    train_steps: int | None = None,
     min_learning_rate: float = 1e-6,
     max_learning_rate: float = 10.0,
     num_steps: int = 100,
@@ -56,6 +59,10 @@ def range_test(
         model: A compiled Keras model.
         dataset: Batches as `model.fit` takes them. It may be endless. If it has fewer than
             `num_steps` batches it starts over, and what it shuffles is shuffled anew.
+        validation_dataset: Batches of other examples, or None (default). The loss of its first
+            256 is recorded beside that of the training batch, at each step.
+        train_steps: Number of steps that the model will be trained for, or None (default) if not
+            known: it is recorded with the curve.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
         max_learning_rate: The last rate, greater than the first; default 10.
         num_steps: Number of training steps, at least 2; default 100.
@@ -83,8 +90,11 @@ def range_test(
     _check_compiled(model)
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
         batches = iter(_batches(model, dataset, num_steps))
+        validation = None if validation_dataset is None else validation_batch(validation_dataset)
         try:
-            loop = build_loop(model, batches, learning_rate, rates, smoothing, divergence_factor)
+            loop = build_loop(
+                model, batches, learning_rate, rates, smoothing, divergence_factor, validation
+            )
             with kept_variables(training_variables(model)):
                 losses, state = _run(loop, batches, num_steps)
         except TrainStepError:
@@ -93,21 +103,29 @@ def range_test(
             raise _out_of_batches(num_steps) from error
         except Exception as error:
             raise _impossible_step(model, batches, error) from error
-    if not losses.size:
+    if not len(losses):
         raise ValueError(
             "The loss of the first batch must be finite. Received: a NaN or infinite loss at "
             f"learning_rate={rates[0]:g}, before any update. "
             "Look for NaN in features and labels, and for a loss function that does not fit them."
         )
     return Curve(
-        learning_rates=rates[: losses.size],
-        losses=losses,
+        learning_rates=rates[: len(losses)],
+        losses=losses[:, 0],
         smoothing=smoothing,
         stop_reason=state.stop_reason,
         num_steps=num_steps,
         batch_size=int(state.batch_size),
         seed=seed,
+        validation_losses=None if validation_dataset is None else losses[:, 1],
+        is_plain_sgd=_is_plain_sgd(model.optimizer),
+        train_steps=train_steps,
     )
+
+
+def _is_plain_sgd(optimizer: Any) -> bool:
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return type(optimizer).__name__ == "SGD" and not optimizer.momentum
 
 
 def _check_compiled(model: Any) -> None:
