@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-_ARRAYS = ("learning_rates", "losses", "validation_losses")
-
 
 class StopReason(str, enum.Enum):
     """Why a sweep ended."""
@@ -100,8 +98,6 @@ class Curve:
         num_steps: Number of steps that were asked for, at least `n`.
         batch_size: Number of examples in the largest batch.
         seed: The seed that the sweep was run with.
-        validation_losses: Shape `(n,)`, finite: the loss of one fixed validation batch before
-            each update; None if there was no such batch.
         is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
             running averages shows a rate's effect some steps later.
         train_steps: Number of steps that the model will be trained for; None if not known.
@@ -117,17 +113,15 @@ class Curve:
     num_steps: int
     batch_size: int
     seed: int
-    validation_losses: Array | None = None
     is_plain_sgd: bool = False
     train_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the attributes and makes the arrays read-only."""
-        for name in _ARRAYS:
-            if getattr(self, name) is not None:
-                array = np.array(getattr(self, name), dtype=np.float64)
-                array.setflags(write=False)
-                object.__setattr__(self, name, array)
+        for name in ("learning_rates", "losses"):
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
         object.__setattr__(self, "stop_reason", StopReason(self.stop_reason))
         rates, losses = self.learning_rates, self.losses
         if rates.ndim != 1 or rates.shape != losses.shape or not rates.size:
@@ -151,14 +145,6 @@ class Curve:
                 f"Received: {rates.size} points, num_steps={self.num_steps}."
             )
         exponential_moving_average((), self.smoothing)
-        validation = self.validation_losses
-        if validation is not None and not (
-            validation.shape == rates.shape and np.all(np.isfinite(validation))
-        ):
-            raise ValueError(
-                "A curve needs as many validation losses as losses, all finite, or None. "
-                f"Received: shape {validation.shape}, {validation}."
-            )
         if self.train_steps is not None and self.train_steps < 1:
             raise ValueError(
                 "A curve's train_steps must be at least 1, or None if not known. "
@@ -187,8 +173,12 @@ class Curve:
 
     def _to_dict(self) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {name: fields[name].tolist() for name in _ARRAYS if fields[name] is not None}
-        return {**fields, **arrays, "stop_reason": self.stop_reason.value}
+        return {
+            **fields,
+            "learning_rates": self.learning_rates.tolist(),
+            "losses": self.losses.tolist(),
+            "stop_reason": self.stop_reason.value,
+        }
 
     def to_json(self) -> str:
         """Returns the curve as JSON; `from_json` gives it back bit for bit."""

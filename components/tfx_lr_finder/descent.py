@@ -1,7 +1,7 @@
 """The default rule: where on the curve the descent is nearly done, and how far below to stay.
 
 Nothing here knows why a rate is good; the constants say how far the best constant rate lay from
-the landmark on the tasks that they were fitted on.
+the landmark on the tasks that they were fitted on: the half for choices of `make quality`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from tfx_lr_finder.curve import Array, Curve
 from tfx_lr_finder.kernel import local_linear
 
 BANDWIDTH = 0.25
-"""Standard deviation of the smoothing kernel, in decades. Anything in 0.15-0.35 does as well."""
+"""Standard deviation of the smoothing kernel, in decades."""
 HEAD = 0.2
 """The part of the curve whose median is the initial loss."""
 CAP = 1.0
@@ -25,13 +25,15 @@ WEIGHT = 0.75
 """Weight of the first landmark; the rest is the weight of the minimum."""
 SHIFT_PLAIN_SGD = 0.08
 """Decades from the landmark to the rate, for gradient descent without momentum."""
-SHIFT_OTHERS = -0.42
-"""The same for optimizers with running averages, whose curve shows instability late."""
+SHIFT_OTHERS = -0.1
+"""The same for optimizers with running averages of the gradient, beside their lag."""
+LAG_STEPS = 9.0
+"""Such an optimizer shows the effect of a rate about so many steps later."""
 EDGE_DISTANCE = 1.15
 """Decades below the edge of stability, where the sweep saw no descent."""
 REFERENCE_STEPS = 400
 """A training of at least so many steps takes the rate as it is."""
-STEPS_EXPONENT = -0.58
+STEPS_EXPONENT = -0.5
 """A shorter one a higher rate: the best goes with the number of steps to this power."""
 
 
@@ -65,8 +67,8 @@ class Course:
 
 
 def course_of(curve: Curve) -> Course:
-    """Returns the course of a curve's validation loss or, where there is none, its loss."""
-    losses = curve.losses if curve.validation_losses is None else curve.validation_losses
+    """Returns the course of a curve."""
+    losses = curve.losses
     head = losses[: max(3, int(HEAD * losses.size))]
     start = float(np.median(head))
     deviation = 1.4826 * float(np.median(np.abs(head - start)))
@@ -84,20 +86,26 @@ def descent_rate(curve: Curve) -> float:
 
         u75  = u after the last point before the minimum where less than 75% of `fall` is done
         u*   = 0.75 * u75 + 0.25 * u[minimum] + shift
-        rate = 10 ** u* * (min(train_steps, 400) / 400) ** -0.58
+        rate = 10 ** u* * (min(train_steps, 400) / 400) ** -0.5
 
-    Where the loss did not fall, `u*` lies 1.15 decades below the rate from which it rises. The
-    rate is kept within the curve.
+    The shift is 0.08 for gradient descent without momentum. For every other optimizer it is
+    `-0.1 - 9 / steps_per_decade`: what the curve shows at a rate is the work of the rates of some
+    steps before. Where the loss did not fall, `u*` lies 1.15 decades below the rate from which it
+    rises. The rate is kept within the curve.
     """
     course = course_of(curve)
-    if course.fell:
-        shift = SHIFT_PLAIN_SGD if curve.is_plain_sgd else SHIFT_OTHERS
-        log_rate = _landmark(course) + shift
-    else:
-        log_rate = _edge(course) - EDGE_DISTANCE
+    log_rate = _landmark(course) + _shift(curve) if course.fell else _edge(course) - EDGE_DISTANCE
     steps = min(curve.train_steps or REFERENCE_STEPS, REFERENCE_STEPS)
     rate = 10**log_rate * (steps / REFERENCE_STEPS) ** STEPS_EXPONENT
     return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
+
+
+def _shift(curve: Curve) -> float:
+    if curve.is_plain_sgd:
+        return SHIFT_PLAIN_SGD
+    log_rates = curve.log_learning_rates
+    decades_per_step = (log_rates[-1] - log_rates[0]) / max(log_rates.size - 1, 1)
+    return float(SHIFT_OTHERS - LAG_STEPS * decades_per_step)
 
 
 def _landmark(course: Course) -> float:

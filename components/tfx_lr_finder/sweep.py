@@ -19,7 +19,6 @@ from tfx_lr_finder.training_state import (
     settable_learning_rate,
     training_variables,
 )
-from tfx_lr_finder.validation import validation_batch
 
 NUM_CHUNKS = 20
 """How often a sweep returns to Python: often enough for a progress bar and for a signal."""
@@ -29,11 +28,10 @@ def range_test(
     model: Any,
     dataset: tf.data.Dataset,
     *,
-    validation_dataset: tf.data.Dataset | None = None,
     train_steps: int | None = None,
     min_learning_rate: float = 1e-6,
     max_learning_rate: float = 10.0,
-    num_steps: int = 100,
+    num_steps: int = 200,
     smoothing: float = 0.98,
     divergence_factor: float = 4.0,
     seed: int = 0,
@@ -59,13 +57,11 @@ def range_test(
         model: A compiled Keras model.
         dataset: Batches as `model.fit` takes them. It may be endless. If it has fewer than
             `num_steps` batches it starts over, and what it shuffles is shuffled anew.
-        validation_dataset: Batches of other examples, or None (default). The loss of its first
-            256 is recorded beside that of the training batch, at each step.
         train_steps: Number of steps that the model will be trained for, or None (default) if not
             known: it is recorded with the curve.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
         max_learning_rate: The last rate, greater than the first; default 10.
-        num_steps: Number of training steps, at least 2; default 100.
+        num_steps: Number of training steps, at least 2; default 200.
         smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98.
         divergence_factor: Greater than 1; default 4. `float("inf")` never stops.
         seed: Seed of the random operations that have none of their own; default 0.
@@ -90,11 +86,8 @@ def range_test(
     _check_compiled(model)
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
         batches = iter(_batches(model, dataset, num_steps))
-        validation = None if validation_dataset is None else validation_batch(validation_dataset)
         try:
-            loop = build_loop(
-                model, batches, learning_rate, rates, smoothing, divergence_factor, validation
-            )
+            loop = build_loop(model, batches, learning_rate, rates, smoothing, divergence_factor)
             with kept_variables(training_variables(model)):
                 losses, state = _run(loop, batches, num_steps)
         except TrainStepError:
@@ -103,21 +96,20 @@ def range_test(
             raise _out_of_batches(num_steps) from error
         except Exception as error:
             raise _impossible_step(model, batches, error) from error
-    if not len(losses):
+    if not losses.size:
         raise ValueError(
             "The loss of the first batch must be finite. Received: a NaN or infinite loss at "
             f"learning_rate={rates[0]:g}, before any update. "
             "Look for NaN in features and labels, and for a loss function that does not fit them."
         )
     return Curve(
-        learning_rates=rates[: len(losses)],
-        losses=losses[:, 0],
+        learning_rates=rates[: losses.size],
+        losses=losses,
         smoothing=smoothing,
         stop_reason=state.stop_reason,
         num_steps=num_steps,
         batch_size=int(state.batch_size),
         seed=seed,
-        validation_losses=None if validation_dataset is None else losses[:, 1],
         is_plain_sgd=_is_plain_sgd(model.optimizer),
         train_steps=train_steps,
     )

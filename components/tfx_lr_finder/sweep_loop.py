@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.curve import Array, StopReason
-from tfx_lr_finder.validation import validation_loss
 
 _GOING_ON, _DIVERGED, _NON_FINITE = range(3)
 
@@ -60,7 +59,6 @@ def build_loop(
     rates: Array,
     smoothing: float,
     divergence_factor: float,
-    validation_batch: Any = None,
 ) -> Loop:
     """Traces the loop once; the variables of the model and its optimizer come into being.
 
@@ -71,12 +69,11 @@ def build_loop(
         rates: The rate of each step, shape `(num_steps,)`.
         smoothing: Weight of the past in the smoothed loss, in [0, 1).
         divergence_factor: Greater than 1; see `range_test`.
-        validation_batch: A batch whose loss is recorded before each step, or None.
 
     Returns:
         A function that runs the steps from `state.step` to a given one and returns the new state
-        with their losses, shape `(n, 1)`, or `(n, 2)` with a validation batch. Of a step that ends
-        the sweep with a loss that is not finite, it leaves the losses out.
+        with their losses. Of a step that ends the sweep with a loss that is not finite, it leaves
+        the loss out.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
@@ -84,12 +81,10 @@ def build_loop(
     learning_rates = tf.constant(rates, learning_rate.dtype)
     bias_corrections = tf.constant(1 / (1 - smoothing ** np.arange(1, rates.size + 1)))
     batch_loss = _batch_loss(model)
-    other_losses = [] if validation_batch is None else [validation_loss(model, validation_batch)]
 
     def one_step(iterator: Any, state: State) -> tuple[State, tf.Tensor]:
         learning_rate.assign(learning_rates[state.step])
         batch = iterator.get_next()
-        others = [other_loss() for other_loss in other_losses]
         loss = batch_loss(batch)
         average = smoothing * state.average + (1 - smoothing) * loss
         smoothed = average * bias_corrections[state.step]
@@ -99,9 +94,8 @@ def build_loop(
         diverged = smoothed > best + (divergence_factor - 1) * scale
         stop = tf.where(diverged, _DIVERGED, _GOING_ON)
         batch_size = tf.maximum(state.batch_size, _num_rows(model.distribute_strategy, batch))
-        losses = tf.stack([loss, *others])
-        stop = tf.where(tf.reduce_all(tf.math.is_finite(losses)), stop, _NON_FINITE)
-        return State(state.step + 1, stop, batch_size, average, start, best), losses
+        stop = tf.where(tf.math.is_finite(loss), stop, _NON_FINITE)
+        return State(state.step + 1, stop, batch_size, average, start, best), loss
 
     @tf.function(autograph=False)
     def run(iterator: Any, state: State, last_step: tf.Tensor) -> tuple[State, tf.Tensor]:
@@ -111,11 +105,10 @@ def build_loop(
             return tf.logical_and(state.step < last_step, tf.equal(state.stop, _GOING_ON))
 
         def body(state: State, losses: tf.TensorArray) -> tuple[State, tf.TensorArray]:
-            new_state, step_losses = one_step(iterator, state)
-            return new_state, losses.write(state.step - first_step, step_losses)
+            new_state, loss = one_step(iterator, state)
+            return new_state, losses.write(state.step - first_step, loss)
 
-        shape = (1 + len(other_losses),)
-        losses = tf.TensorArray(tf.float64, last_step - first_step, element_shape=shape)
+        losses = tf.TensorArray(tf.float64, last_step - first_step, element_shape=())
         state, losses = tf.while_loop(goes_on, body, (state, losses))
         recorded = state.step - tf.cast(tf.equal(state.stop, _NON_FINITE), tf.int32)
         return state, losses.stack()[: recorded - first_step]
