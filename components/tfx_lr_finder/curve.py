@@ -98,6 +98,9 @@ class Curve:
         num_steps: Number of steps that were asked for, at least `n`.
         batch_size: Number of examples in the largest batch.
         seed: The seed that the sweep was run with.
+        is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
+            running averages shows a rate's effect some steps later.
+        train_steps: Number of steps that the model will be trained for; None if not known.
 
     Raises:
         ValueError: If the attributes do not have the stated form.
@@ -110,6 +113,8 @@ class Curve:
     num_steps: int
     batch_size: int
     seed: int
+    is_plain_sgd: bool = False
+    train_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the attributes and makes the arrays read-only."""
@@ -140,6 +145,11 @@ class Curve:
                 f"Received: {rates.size} points, num_steps={self.num_steps}."
             )
         exponential_moving_average((), self.smoothing)
+        if self.train_steps is not None and self.train_steps < 1:
+            raise ValueError(
+                "A curve's train_steps must be at least 1, or None if not known. "
+                f"Received: train_steps={self.train_steps}."
+            )
 
     @property
     def smoothed_losses(self) -> Array:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfx_lr_finder.curve import Array, Curve
+from tfx_lr_finder.descent import descent_rate
 from tfx_lr_finder.errors import NoLearningRateError
 from tfx_lr_finder.verdict import Verdict
 
@@ -17,7 +18,7 @@ Rule = Callable[[Curve], float]
 RULES: dict[str, Rule] = {}
 """Every rule by its name."""
 
-DEFAULT_RULE = "valley"
+DEFAULT_RULE = "descent"
 
 
 def rule(function: Rule) -> Rule:
@@ -38,6 +39,16 @@ def get_rule(name: str) -> Rule:
             f"Received: rule={name!r}."
         )
     return RULES[name]
+
+
+@rule
+def descent(curve: Curve) -> float:
+    """Returns the rate at which most of the descent is done, less a margin for the optimizer.
+
+    See `tfx_lr_finder.descent.descent_rate` for the formula. It reads the raw losses, and takes
+    the length of the training into account where it is known.
+    """
+    return descent_rate(curve)
 
 
 STEEPEST_SKIP = 3

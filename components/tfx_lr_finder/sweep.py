@@ -28,9 +28,10 @@ def range_test(
     model: Any,
     dataset: tf.data.Dataset,
     *,
+    train_steps: int | None = None,
     min_learning_rate: float = 1e-6,
     max_learning_rate: float = 10.0,
-    num_steps: int = 100,
+    num_steps: int = 200,
     smoothing: float = 0.98,
     divergence_factor: float = 4.0,
     seed: int = 0,
@@ -56,9 +57,11 @@ def range_test(
         model: A compiled Keras model.
         dataset: Batches as `model.fit` takes them. It may be endless. If it has fewer than
             `num_steps` batches it starts over, and what it shuffles is shuffled anew.
+        train_steps: Number of steps that the model will be trained for, or None (default) if not
+            known: it is recorded with the curve.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
         max_learning_rate: The last rate, greater than the first; default 10.
-        num_steps: Number of training steps, at least 2; default 100.
+        num_steps: Number of training steps, at least 2; default 200.
         smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98.
         divergence_factor: Greater than 1; default 4. `float("inf")` never stops.
         seed: Seed of the random operations that have none of their own; default 0.
@@ -107,7 +110,14 @@ def range_test(
         num_steps=num_steps,
         batch_size=int(state.batch_size),
         seed=seed,
+        is_plain_sgd=_is_plain_sgd(model.optimizer),
+        train_steps=train_steps,
     )
+
+
+def _is_plain_sgd(optimizer: Any) -> bool:
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return type(optimizer).__name__ == "SGD" and not optimizer.momentum
 
 
 def _check_compiled(model: Any) -> None:

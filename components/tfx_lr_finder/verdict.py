@@ -4,7 +4,8 @@ import enum
 
 import numpy as np
 
-from tfx_lr_finder.curve import Array, Curve, StopReason
+from tfx_lr_finder.curve import Curve, StopReason
+from tfx_lr_finder.kernel import local_linear
 
 MIN_POINTS = 10
 """Fewer points than this show no course."""
@@ -60,7 +61,8 @@ def judge_course(curve: Curve) -> Verdict:
     """Returns what can be said of a curve before any rule is asked.
 
     With `start` the median of the first tenth of the losses (at least 3), `s` the losses (capped
-    at `start + |start|`) smoothed by a Gaussian kernel of 0.25 decades, and `fall = start - min s`:
+    at `start + |start|`) smoothed by local linear regression (0.25 decades), and
+    `fall = start - min s`:
 
     - `diverged_at_start`: the sweep stopped within the first quarter of its steps, and
       `fall < 0.01 |start|`;
@@ -72,7 +74,7 @@ def judge_course(curve: Curve) -> Verdict:
     """
     start = float(np.median(curve.losses[: max(3, len(curve) // 10)]))
     losses = np.minimum(curve.losses, start + abs(start))
-    smoothed, effective_points = _kernel_average(curve.log_learning_rates, losses)
+    smoothed, num_points = local_linear(curve.log_learning_rates, losses, BANDWIDTH)
     lowest = int(np.argmin(smoothed))
     fall = start - smoothed[lowest]
     fell = fall > 0 and fall >= FLAT_FALL * abs(start)
@@ -86,7 +88,7 @@ def judge_course(curve: Curve) -> Verdict:
     if not fell:
         return Verdict.FLAT
     residuals = np.abs(losses - smoothed)[: max(lowest, 1)]
-    standard_error = 1.4826 * np.median(residuals) / np.sqrt(effective_points[lowest])
+    standard_error = 1.4826 * np.median(residuals) / np.sqrt(num_points[lowest])
     return Verdict.NOISY if fall < NOISE_RATIO * standard_error else Verdict.OK
 
 
@@ -112,15 +114,3 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
     if low or (high and curve.stop_reason is StopReason.ALL_STEPS):
         return Verdict.EDGE
     return Verdict.OK
-
-
-def _kernel_average(x: Array, y: Array) -> tuple[Array, Array]:
-    """Returns the Nadaraya-Watson average of `y` over `x`, and how many points each rests on."""
-    average, effective_points = np.empty_like(y), np.empty_like(y)
-    firsts = np.searchsorted(x, x - 4 * BANDWIDTH)
-    lasts = np.searchsorted(x, x + 4 * BANDWIDTH, side="right")
-    for i, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
-        weights = np.exp(-0.5 * ((x[first:last] - x[i]) / BANDWIDTH) ** 2)
-        average[i] = weights @ y[first:last] / weights.sum()
-        effective_points[i] = weights.sum() ** 2 / (weights @ weights)
-    return average, effective_points

@@ -1,0 +1,136 @@
+"""The default rule: where on the curve the descent is nearly done, and how far below to stay.
+
+Nothing here knows why a rate is good; the constants say how far the best constant rate lay from
+the landmark on the tasks that they were fitted on: the half for choices of `make quality`.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfx_lr_finder.curve import Array, Curve
+from tfx_lr_finder.kernel import local_linear
+
+BANDWIDTH = 0.25
+"""Standard deviation of the smoothing kernel, in decades."""
+HEAD = 0.2
+"""The part of the curve whose median is the initial loss."""
+CAP = 1.0
+"""Losses count as at most this much above the initial one, in units of it."""
+FLAT_FALL = 0.01
+"""A fall of less than this part of the initial loss is none."""
+DONE = 0.75
+"""The first landmark: this part of the descent is done."""
+WEIGHT = 0.75
+"""Weight of the first landmark; the rest is the weight of the minimum."""
+SHIFT_PLAIN_SGD = 0.08
+"""Decades from the landmark to the rate, for gradient descent without momentum."""
+SHIFT_OTHERS = -0.1
+"""The same for optimizers with running averages of the gradient, beside their lag."""
+LAG_STEPS = 9.0
+"""Such an optimizer shows the effect of a rate about so many steps later."""
+EDGE_DISTANCE = 1.15
+"""Decades below the edge of stability, where the sweep saw no descent."""
+REFERENCE_STEPS = 400
+"""A training of at least so many steps takes the rate as it is."""
+STEPS_EXPONENT = -0.5
+"""A shorter one a higher rate: the best goes with the number of steps to this power."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """The course of a loss over the rate.
+
+    Attributes:
+        log_rates: Logarithm to base 10 of the rates, shape `(n,)`.
+        start: The initial loss, the median of the first fifth.
+        smoothed: Local linear regression of the capped losses, shape `(n,)`.
+        error: Standard error of `smoothed`.
+        lowest: Index of the least smoothed loss before the first blow-up.
+    """
+
+    log_rates: Array
+    start: float
+    smoothed: Array
+    error: float
+    lowest: int
+
+    @property
+    def fall(self) -> float:
+        """How far the loss fell."""
+        return float(self.start - self.smoothed[self.lowest])
+
+    @property
+    def fell(self) -> bool:
+        """Whether the sweep saw a descent at all."""
+        return self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
+
+
+def course_of(curve: Curve) -> Course:
+    """Returns the course of a curve."""
+    losses = curve.losses
+    head = losses[: max(3, int(HEAD * losses.size))]
+    start = float(np.median(head))
+    deviation = 1.4826 * float(np.median(np.abs(head - start)))
+    capped = np.minimum(losses, start + CAP * abs(start))
+    smoothed, num_points = local_linear(curve.log_learning_rates, capped, BANDWIDTH)
+    error = deviation / float(np.sqrt(np.median(num_points)))
+    lowest = _first_minimum(smoothed, start, error)
+    return Course(curve.log_learning_rates, start, smoothed, error, lowest)
+
+
+def descent_rate(curve: Curve) -> float:
+    """Returns the rate of the landmark, shifted for the optimizer and the length of the training.
+
+    With `u` the logarithm of the rate and `fall` the descent of the smoothed loss to its minimum:
+
+        u75  = u after the last point before the minimum where less than 75% of `fall` is done
+        u*   = 0.75 * u75 + 0.25 * u[minimum] + shift
+        rate = 10 ** u* * (min(train_steps, 400) / 400) ** -0.5
+
+    The shift is 0.08 for gradient descent without momentum. For every other optimizer it is
+    `-0.1 - 9 / steps_per_decade`: what the curve shows at a rate is the work of the rates of some
+    steps before. Where the loss did not fall, `u*` lies 1.15 decades below the rate from which it
+    rises. The rate is kept within the curve.
+    """
+    course = course_of(curve)
+    log_rate = _landmark(course) + _shift(curve) if course.fell else _edge(course) - EDGE_DISTANCE
+    steps = min(curve.train_steps or REFERENCE_STEPS, REFERENCE_STEPS)
+    rate = 10**log_rate * (steps / REFERENCE_STEPS) ** STEPS_EXPONENT
+    return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
+
+
+def _shift(curve: Curve) -> float:
+    if curve.is_plain_sgd:
+        return SHIFT_PLAIN_SGD
+    log_rates = curve.log_learning_rates
+    decades_per_step = (log_rates[-1] - log_rates[0]) / max(log_rates.size - 1, 1)
+    return float(SHIFT_OTHERS - LAG_STEPS * decades_per_step)
+
+
+def _landmark(course: Course) -> float:
+    undone = course.smoothed[: course.lowest] > course.start - DONE * course.fall
+    first = np.flatnonzero(undone)[-1] + 1 if undone.any() else 0
+    log_rates = course.log_rates
+    return float(WEIGHT * log_rates[first] + (1 - WEIGHT) * log_rates[course.lowest])
+
+
+def _first_minimum(smoothed: Array, start: float, error: float) -> int:
+    """Returns the index of the least loss before it first rises clearly after a clear fall."""
+    best = np.minimum.accumulate(smoothed)
+    fallen = start - best
+    has_fallen = (fallen > 0) & (fallen >= 0.5 * (start - smoothed.min()))
+    blown_up = has_fallen & (smoothed - best > np.maximum(0.5 * fallen, 5 * error))
+    last = int(np.argmax(blown_up)) + 1 if blown_up.any() else smoothed.size
+    return int(np.argmin(smoothed[:last]))
+
+
+def _edge(course: Course) -> float:
+    """Returns where the loss rises clearly above its start and stays there for 0.2 decades."""
+    rise = max(0.03 * abs(course.start), 3 * course.error)
+    above = course.smoothed > course.start + rise
+    log_rates = course.log_rates
+    for i in np.flatnonzero(above):
+        if above[(log_rates >= log_rates[i]) & (log_rates <= log_rates[i] + 0.2)].all():
+            return float(log_rates[i])
+    return float(log_rates[-1])
