@@ -116,18 +116,18 @@ class LearningRateFinder(BaseComponent):
                 Trainer hands out. It may be the Trainer's own. Exactly one of `module_file` and
                 `lr_finder_fn` must be given.
             lr_finder_fn: Dotted path of such a function in an installed package.
-            train_args: Splits to sweep on (default `train`) and the Trainer's `num_steps`, which
-                is the user's code's to read; the Trainer's own are right.
+            train_args: The Trainer's own: the splits to sweep on (default `train`), and
+                `num_steps`, for the best rate of a short training is higher.
             eval_args: The same for evaluation (default `eval`).
             custom_config: JSON-serialisable dict for the user's code.
             min_learning_rate: The first rate of the sweep, greater than 0; default 1e-6.
             max_learning_rate: The last rate, greater than the first; default 10.
-            num_steps: Training steps of the sweep, at least 10; default 100.
+            num_steps: Training steps of the sweep, at least 10; default 200.
             smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98; 0: none.
             divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of
                 its best; greater than 1; default 4.
-            rule: How the rate is read off the curve: `valley` (default), `steepest`, `minimum`
-                or `slide`.
+            rule: How the rate is read off the curve: `descent` (default), `valley`, `slide`,
+                `steepest` or `minimum`.
             seed: Seed of initial weights, data order and dropout; default 0.
             learning_rate_name: Name of the rate in the hyperparameters; default
                 `learning_rate`.

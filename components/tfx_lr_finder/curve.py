@@ -50,7 +50,7 @@ def exponential_learning_rates(
     if num_steps < 2:
         raise ValueError(
             "Argument `num_steps` must be at least 2, for the two ends of the range. "
-            f"Received: num_steps={num_steps}. Choose for example 100."
+            f"Received: num_steps={num_steps}. Choose for example 200."
         )
     return np.geomspace(min_learning_rate, max_learning_rate, num_steps)
 

@@ -92,6 +92,7 @@ def _sweep(
         return range_test(
             model,
             dataset,
+            train_steps=fn_args.train_steps,
             min_learning_rate=options.min_learning_rate,
             max_learning_rate=options.max_learning_rate,
             num_steps=options.num_steps,

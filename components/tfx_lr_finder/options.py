@@ -23,7 +23,7 @@ class SweepOptions:
         smoothing: Weight of the past in the smoothed loss, in [0, 1); 0 means none.
         divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of its
             best; greater than 1.
-        rule: Name of the rule: `steepest`, `minimum`, `valley` or `slide`.
+        rule: Name of the rule: `descent`, `steepest`, `minimum`, `valley` or `slide`.
         seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.
         learning_rate_name: Name of the rate among the hyperparameters.
         on_failure: `raise`, or `default`: publish `default_learning_rate` with the verdict.
@@ -36,7 +36,7 @@ class SweepOptions:
 
     min_learning_rate: float = 1e-6
     max_learning_rate: float = 10.0
-    num_steps: int = 100
+    num_steps: int = 200
     smoothing: float = 0.98
     divergence_factor: float = 4.0
     rule: str = DEFAULT_RULE
@@ -95,7 +95,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "num_steps": (
         lambda steps: steps >= MIN_POINTS,
         f"be at least {MIN_POINTS}: fewer points show no course",
-        "100",
+        "200",
     ),
     "smoothing": (lambda weight: 0 <= weight < 1, "be in [0, 1)", "0.98, or 0 for none"),
     "divergence_factor": (

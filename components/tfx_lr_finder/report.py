@@ -44,6 +44,7 @@ def report(curve: Curve, suggestion: Suggestion) -> str:
         "steps done": f"{len(curve)} of {curve.num_steps}",
         "stopped because": curve.stop_reason.value,
         "batch size": str(curve.batch_size),
+        "steps of the training to come": str(curve.train_steps or "not known"),
         "smoothing": f"{curve.smoothing:g}",
         "seed": str(curve.seed),
     }

@@ -28,7 +28,7 @@ def suggest(curve: Curve, rule: str = DEFAULT_RULE) -> Suggestion:
 
     Args:
         curve: The curve of a sweep.
-        rule: Name of a rule: `steepest`, `minimum`, `valley` (default) or `slide`.
+        rule: Name of a rule: `descent` (default), `valley`, `slide`, `steepest` or `minimum`.
 
     Raises:
         ValueError: If there is no rule of that name.

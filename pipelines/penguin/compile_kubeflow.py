@@ -9,6 +9,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 
 from kubeflow import compile_pipeline
 from penguin.pipeline import DATA, create_components
+from tfx_lr_finder.options import SweepOptions
 
 PIPELINE_NAME = "penguin"
 MODULE_IN_IMAGE = "penguin.module.model"
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     components = create_components(
         data_folder=arguments.data or data,
         module=None if root else MODULE_IN_IMAGE,
-        num_steps=RuntimeParameter("num_steps", ptype=int, default=100),
+        num_steps=RuntimeParameter("num_steps", ptype=int, default=SweepOptions.num_steps),
     )
     compile_pipeline(
         PIPELINE_NAME, components, arguments.image, arguments.output, pipeline_root=root

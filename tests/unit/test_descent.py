@@ -1,0 +1,124 @@
+"""The default rule, on curves whose landmarks are known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfx_lr_finder.curve import Curve, StopReason, exponential_learning_rates
+from tfx_lr_finder.rules import descent
+
+FALL_BEGINS, FALL_ENDS = -4.0, -1.0  # logarithms of the rates between which the loss falls
+
+
+def ramp(log_rates):
+    """Returns a loss that is 2, falls by 1 along a straight line, and rises as steeply again."""
+    part = np.clip((log_rates - FALL_BEGINS) / (FALL_ENDS - FALL_BEGINS), 0, None)
+    return 2 - np.where(part < 1, part, 2 - part)
+
+
+def curve(losses=ramp, num_steps=200, is_plain_sgd=True, train_steps=None):
+    """Returns the curve of a loss over 7 decades of rates."""
+    rates = exponential_learning_rates(1e-6, 10, num_steps)
+    return Curve(
+        learning_rates=rates,
+        losses=losses(np.log10(rates)),
+        smoothing=0.98,
+        stop_reason=StopReason.ALL_STEPS,
+        num_steps=num_steps,
+        batch_size=32,
+        seed=0,
+        is_plain_sgd=is_plain_sgd,
+        train_steps=train_steps,
+    )
+
+
+def test_rate_lies_where_most_of_the_descent_is_done():
+    """Between the place where 75% is done (weight 3/4) and the minimum (1/4), 0.08 decades up."""
+    three_quarters = FALL_BEGINS + 0.75 * (FALL_ENDS - FALL_BEGINS)
+    expected = 0.75 * three_quarters + 0.25 * FALL_ENDS + 0.08
+
+    assert np.log10(descent(curve())) == pytest.approx(expected, abs=0.15)
+
+
+def test_place_moves_with_the_fall():
+    """A fall that begins and ends half a decade later gives a rate half a decade higher."""
+    later = curve(lambda log_rates: ramp(log_rates - 0.5))
+
+    assert np.log10(descent(later) / descent(curve())) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
+def test_unit_of_the_loss_does_not_matter(factor):
+    """A loss in other units gives the same rate."""
+    scaled = curve(lambda log_rates: factor * ramp(log_rates))
+
+    assert descent(scaled) == pytest.approx(descent(curve()))
+
+
+@pytest.mark.parametrize("num_steps", [100, 200, 400])
+def test_other_optimizers_stay_lower_by_their_lag(num_steps):
+    """They show a rate nine steps late: the shift is -0.1 decades less nine steps' worth."""
+    difference = np.log10(
+        descent(curve(num_steps=num_steps, is_plain_sgd=False))
+        / descent(curve(num_steps=num_steps))
+    )
+
+    assert difference == pytest.approx(-0.1 - 9 * 7 / (num_steps - 1) - 0.08)
+
+
+@pytest.mark.parametrize(
+    ("train_steps", "factor"), [(None, 1), (100_000, 1), (400, 1), (100, 2), (4, 10)]
+)
+def test_short_training_takes_a_higher_rate(train_steps, factor):
+    """Below 400 steps the rate goes with one over the root of their number."""
+    rate = descent(curve(is_plain_sgd=False, train_steps=train_steps))
+
+    assert rate / descent(curve(is_plain_sgd=False)) == pytest.approx(factor)
+
+
+def test_rate_is_kept_within_the_curve():
+    """However short the training, no rate is suggested that was not tried."""
+    assert descent(curve(train_steps=1)) <= 10
+
+
+def test_noise_moves_the_rate_little():
+    """With noise of a third of the fall, 40 suggestions spread by less than a quarter decade."""
+    generator = np.random.default_rng(0)
+    rates = [
+        descent(curve(lambda u: ramp(u) + generator.normal(scale=0.3, size=u.size)))
+        for _ in range(40)
+    ]
+
+    assert np.std(np.log10(rates)) < 0.25
+
+
+def test_single_outlier_does_not_matter():
+    """One batch with a huge loss moves the rate by less than a tenth of a decade."""
+    spiked = curve()
+    losses = spiked.losses.copy()
+    losses[90] = 1e6
+    spiked = dataclasses.replace(spiked, losses=losses)
+
+    assert abs(np.log10(descent(spiked) / descent(curve()))) < 0.1
+
+
+def test_second_descent_after_a_blow_up_is_not_looked_at():
+    """A loss that blows up and comes back, as at absurd rates, counts up to the blow-up."""
+
+    def comes_back(log_rates):
+        return np.select([log_rates > 0.3, log_rates > -0.7], [0.5, 4.0], ramp(log_rates))
+
+    assert np.log10(descent(curve(comes_back))) == pytest.approx(
+        np.log10(descent(curve())), abs=0.1
+    )
+
+
+def test_rate_without_a_descent_lies_below_the_edge():
+    """Where the loss only rises, the rate is a factor 14 below the place where it does."""
+
+    def rises(log_rates):
+        return np.where(log_rates < -1, 1.0, 3.0)
+
+    # The kernel, a quarter decade wide, sees the step a little before it comes.
+    assert np.log10(descent(curve(rises))) == pytest.approx(-1 - 1.15, abs=0.6)
