@@ -89,6 +89,7 @@ def range_test(
         try:
             loop = build_loop(model, batches, learning_rate, rates, smoothing, divergence_factor)
             with kept_variables(training_variables(model)):
+                model.reset_metrics()
                 losses, state = _run(loop, batches, num_steps)
         except TrainStepError:
             raise
@@ -124,7 +125,7 @@ def _check_compiled(model: Any) -> None:
     if not callable(getattr(model, "train_step", None)):
         raise ValueError(
             "Argument `model` must be a Keras model. "
-            f"Received: model={model!r} of type {type(model).__name__}."
+            f"Received: {str(model)[:200]} of type {type(model).__name__}."
         )
     if getattr(model, "optimizer", None) is None:
         raise ValueError(
@@ -138,7 +139,7 @@ def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(
             "Argument `dataset` must be a tf.data.Dataset of batches as `model.fit` takes them. "
-            f"Received: dataset={dataset!r} of type {type(dataset).__name__}."
+            f"Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
         )
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.
     batches = dataset.repeat().take(num_steps).prefetch(tf.data.AUTOTUNE)

@@ -72,8 +72,8 @@ def build_loop(
 
     Returns:
         A function that runs the steps from `state.step` to a given one and returns the new state
-        with their losses. Of a step that ends the sweep with a loss that is not finite, it leaves
-        the loss out.
+        with their losses; the model's metrics must be reset before the first. Of a step that ends
+        the sweep with a loss that is not finite, it leaves the loss out.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
@@ -123,8 +123,6 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
         train_step = tf.function(train_step, jit_compile=True, reduce_retracing=True)
 
     def batch_loss(batch: Any) -> tf.Tensor:
-        # Keras reports the mean over all batches since its metrics were last reset.
-        model.reset_metrics()
         logs = strategy.run(train_step, args=(batch,))
         if not isinstance(logs, dict) or "loss" not in logs:
             raise TrainStepError(
@@ -138,7 +136,12 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
                 "The 'loss' that the model's `train_step` returns must be a scalar. "
                 f"Received: shape {loss.shape}. Reduce it over the batch."
             )
-        return tf.cast(loss, tf.float64)
+        loss = tf.cast(loss, tf.float64)
+        # Keras reports the mean over all batches since its metrics were last reset. They are
+        # reset after the step, not before: some come into being in the first one.
+        with tf.control_dependencies([loss]):
+            model.reset_metrics()
+        return loss
 
     return batch_loss
 

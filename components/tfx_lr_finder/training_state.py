@@ -19,9 +19,16 @@ def training_variables(model: Any) -> list[Any]:
     Weights, random seeds and batch statistics of the model, slots and counters of its optimizer,
     and its metrics. Call it once a step has been traced: before that some do not exist.
     """
-    metrics = (variable for metric in model.metrics for variable in metric.variables)
-    optimizer = model.optimizer.variables
-    variables = (*model.variables, *(optimizer() if callable(optimizer) else optimizer), *metrics)
+    optimizer = model.optimizer
+    variables = [
+        *model.variables,
+        *(optimizer.variables() if callable(optimizer.variables) else optimizer.variables),
+        *(variable for metric in model.metrics for variable in metric.variables),
+    ]
+    # The dynamic loss scale of tf_keras, which its `variables` leave out.
+    loss_scale = getattr(optimizer, "_loss_scale", None)
+    if hasattr(loss_scale, "counter"):
+        variables += [loss_scale.current_loss_scale, loss_scale.counter]
     return list({id(variable): variable for variable in variables}.values())
 
 
@@ -77,7 +84,7 @@ def kept_random_state(seed: int) -> Iterator[None]:
     generator = tf.random.get_global_generator()
     seed_everything(seed)
     try:
-        with kept_variables([generator.state]), _own_keras_generator():
+        with kept_variables([generator.state]), _own_keras_generator(), _kept_tf_keras_seeds():
             generator.reset_from_seed(seed)
             yield
     finally:
@@ -103,3 +110,18 @@ def _own_keras_generator() -> Iterator[None]:
         yield
     finally:
         global_state.set_global_attribute(_KERAS_GENERATOR, own)
+
+
+@contextlib.contextmanager
+def _kept_tf_keras_seeds() -> Iterator[None]:
+    """Puts back the generator that tf_keras draws the seeds of its initializers from."""
+    backend = sys.modules.get("tf_keras.src.backend")
+    generator = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
+    if generator is None:
+        yield
+        return
+    state = generator.getstate()
+    try:
+        yield
+    finally:
+        generator.setstate(state)

@@ -62,7 +62,7 @@ def judge_course(curve: Curve) -> Verdict:
 
     With `start` the median of the first tenth of the losses (at least 3), `s` the losses (capped
     at `start + |start|`) smoothed by local linear regression (0.25 decades), and
-    `fall = start - min s`:
+    `fall = start - min s`, the minimum over the rest of the curve:
 
     - `diverged_at_start`: the sweep stopped within the first quarter of its steps, and
       `fall < 0.01 |start|`;
@@ -72,10 +72,12 @@ def judge_course(curve: Curve) -> Verdict:
       losses about `s` up to the minimum of `s`;
     - `ok` otherwise.
     """
-    start = float(np.median(curve.losses[: max(3, len(curve) // 10)]))
+    head = max(3, len(curve) // 10)
+    start = float(np.median(curve.losses[:head]))
     losses = np.minimum(curve.losses, start + abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, losses, BANDWIDTH)
-    lowest = int(np.argmin(smoothed))
+    rest = min(head, len(curve) - 1)
+    lowest = rest + int(np.argmin(smoothed[rest:]))
     fall = start - smoothed[lowest]
     fell = fall > 0 and fall >= FLAT_FALL * abs(start)
     stopped_early = (
@@ -87,7 +89,7 @@ def judge_course(curve: Curve) -> Verdict:
         return Verdict.TOO_FEW_POINTS
     if not fell:
         return Verdict.FLAT
-    residuals = np.abs(losses - smoothed)[: max(lowest, 1)]
+    residuals = np.abs(losses - smoothed)[: lowest + 1]
     standard_error = 1.4826 * np.median(residuals) / np.sqrt(num_points[lowest])
     return Verdict.NOISY if fall < NOISE_RATIO * standard_error else Verdict.OK
 

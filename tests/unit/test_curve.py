@@ -249,6 +249,15 @@ def test_curve_refuses_a_smoothing_out_of_range(make_curve):
         make_curve([1.0], smoothing=1.0)
 
 
+@pytest.mark.parametrize("train_steps", [0, -1], ids=["zero", "negative"])
+def test_curve_refuses_a_training_of_no_steps(make_curve, train_steps):
+    """The number of training steps is at least 1, or not known."""
+    with pytest.raises(
+        ValueError, match=rf"train_steps must be at least 1.* Received: train_steps={train_steps}\."
+    ):
+        make_curve([1.0], train_steps=train_steps)
+
+
 def test_curve_refuses_an_unknown_stop_reason(make_curve):
     """A stop reason is one of the enumerated."""
     with pytest.raises(ValueError, match="'bored' is not a valid StopReason"):
@@ -260,7 +269,14 @@ def test_curve_survives_json_bit_for_bit(make_curve, stop_reason):
     """Every attribute comes back with all its bits, also extreme numbers."""
     losses = [*np.random.default_rng(2).normal(size=40), 1 / 3, 5e-324, -1.7e308, 1e-300]
     curve = make_curve(
-        losses, smoothing=0.1 + 0.2, stop_reason=stop_reason, num_steps=50, batch_size=7, seed=-3
+        losses,
+        smoothing=0.1 + 0.2,
+        stop_reason=stop_reason,
+        num_steps=50,
+        batch_size=7,
+        seed=-3,
+        is_plain_sgd=True,
+        train_steps=123,
     )
 
     again = Curve.from_json(curve.to_json())
@@ -270,6 +286,7 @@ def test_curve_survives_json_bit_for_bit(make_curve, stop_reason):
     assert again.learning_rates.tobytes() == curve.learning_rates.tobytes()
     assert (again.smoothing, again.stop_reason) == (0.1 + 0.2, stop_reason)
     assert (again.num_steps, again.batch_size, again.seed) == (50, 7, -3)
+    assert (again.is_plain_sgd, again.train_steps) == (True, 123)
 
 
 def test_json_of_a_curve_is_plain_data_for_other_readers(make_curve):
@@ -284,6 +301,8 @@ def test_json_of_a_curve_is_plain_data_for_other_readers(make_curve):
         "num_steps": 2,
         "batch_size": 32,
         "seed": 4,
+        "is_plain_sgd": False,
+        "train_steps": None,
     }
 
 
@@ -345,6 +364,8 @@ def test_curves_with_the_same_values_are_equal(make_curve):
         {"num_steps": 3},
         {"batch_size": 33},
         {"seed": 1},
+        {"is_plain_sgd": True},
+        {"train_steps": 100},
     ],
     ids=lambda change: next(iter(change)),
 )

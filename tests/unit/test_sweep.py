@@ -439,18 +439,44 @@ def test_schedule_is_back_also_when_the_step_cannot_be_built(keras_module):
 
 
 def test_curve_keeps_what_the_sweep_was_asked_for():
-    """Smoothing, number of steps, batch size and seed are the curve's attributes."""
-    curve = range_test(telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9)
+    """Smoothing, number of steps, batch size, seed and length of the training are recorded."""
+    curve = range_test(
+        telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, train_steps=321
+    )
 
     assert (curve.smoothing, curve.num_steps, curve.batch_size, curve.seed) == (0.5, 7, 1, 9)
+    assert curve.train_steps == 321
 
 
 def test_defaults_are_those_of_the_component():
-    """From 1e-6 to 10 in 100 steps, smoothed by 0.98."""
+    """From 1e-6 to 10 in 200 steps, smoothed by 0.98, for a training of unknown length."""
     curve = range_test(telling(), numbers([1]))
 
     assert (curve.learning_rates[0], curve.learning_rates[-1]) == (1e-6, 10.0)
-    assert (len(curve), curve.num_steps, curve.smoothing, curve.seed) == (100, 100, 0.98, 0)
+    assert (len(curve), curve.num_steps, curve.smoothing, curve.seed) == (200, 200, 0.98, 0)
+    assert curve.train_steps is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "scaled", "is_plain"),
+    [
+        ("SGD", {}, False, True),
+        ("SGD", {}, True, True),
+        ("SGD", {"momentum": 0.9}, False, False),
+        ("Adam", {}, False, False),
+    ],
+    ids=["sgd", "sgd_loss_scaling", "momentum", "adam"],
+)
+def test_curve_knows_whether_the_optimizer_has_no_memory(
+    keras_module, name, options, scaled, is_plain
+):
+    """Gradient descent without momentum is told from every other, also under loss scaling."""
+    optimizer = getattr(keras_module.optimizers, name)(0.5, **options)
+    if scaled:
+        optimizer = keras_module.mixed_precision.LossScaleOptimizer(optimizer)
+    model = reporting(keras_module, lambda model, batch: {"loss": 1.0}, optimizer)
+
+    assert range_test(model, one_batch(), num_steps=2).is_plain_sgd is is_plain
 
 
 @pytest.mark.parametrize("num_steps", [2, 20, 21, 45])

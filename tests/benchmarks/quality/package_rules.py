@@ -11,8 +11,10 @@ from tfx_lr_finder.suggestion import suggest
 from tfx_lr_finder.verdict import Verdict, judge
 
 
-def suggested_rate(curve: Curve, rule: str) -> float | None:
+def suggested_rate(curve: Curve, rule: str, optimizer: str, budget: int) -> float | None:
     """Returns the rate that a rule of the package suggests; None where it refuses."""
+    # Set here as well as by the sweep: each budget is asked for on the same curve.
+    curve = dataclasses.replace(curve, is_plain_sgd=optimizer == "sgd", train_steps=budget)
     try:
         return suggest(stopped(curve), rule).learning_rate
     except NoLearningRateError:

@@ -72,12 +72,14 @@ def _of_peers(source: str, cost: str, rules: dict[str, peers.PeerRule]) -> list[
 
 
 def _of_package(rule: str, source: str) -> Contender:
+    def rates(measurement: Measurement, budget: int) -> Array:
+        optimizer = measurement.combination.optimizer
+        num_steps = measurement.oracle.budgets[budget]
+        sweeps = measurement.sweeps[source]
+        return _array(suggested_rate(s.train, rule, optimizer, num_steps) for s in sweeps)
+
     steps = RANGES[source].num_steps
-    return Contender(
-        f"package: {rule}, {steps} steps",
-        str(steps),
-        lambda m, budget: _array(suggested_rate(sweep.train, rule) for sweep in m.sweeps[source]),
-    )
+    return Contender(f"package: {rule}, {steps} steps", str(steps), rates)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,189 @@
+"""The image, and the penguin pipeline run in it task by task. Needs docker or podman."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfx_lr_finder
+from penguin import run_local
+from penguin.run_kubeflow_local import main as run_kubeflow_local
+from plain_kfp.pipeline import main as compile_plain_kfp
+from tfx_lr_finder import Curve
+
+pytestmark = pytest.mark.container
+
+REPOSITORY = Path(__file__).parents[2]
+LABELS = "org.opencontainers.image."
+KFP_PYTHON = Path(f"{sys.prefix}-kfp") / "bin" / "python"
+FINDER = "LearningRateFinder"
+
+USE_AS_A_TASK_DOES = """
+import getpass, os, pathlib, subprocess, sys, tempfile
+import apache_beam as beam
+import matplotlib.pyplot
+import tensorflow as tf
+import tfx_lr_finder.executor, tfx_lr_finder.kubeflow_entrypoint
+
+assert os.getuid() == 12345
+getpass.getuser()
+pathlib.Path.home().joinpath("file").write_text("")
+pathlib.Path("/minio/bucket").mkdir()
+with beam.Pipeline() as pipeline:
+    pipeline | beam.Create([1, 2]) | beam.Map(tf.constant) | beam.Map(print)
+with tempfile.TemporaryDirectory() as folder:
+    pathlib.Path(folder, "pyproject.toml").write_text("[project]\\nname = 'x'\\nversion = '1'")
+    install = ["pip", "install", "--no-build-isolation", "--target", f"{folder}/x", folder]
+    subprocess.run([sys.executable, "-m", *install], check=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """The command of the container engine that works here."""
+    return subprocess.check_output([REPOSITORY / "container" / "engine.sh"], text=True).strip()
+
+
+@pytest.fixture(scope="module")
+def image():
+    """The image of the wheel that is tested; built unless it is there."""
+    tag = f"tfx-lr-finder:{tfx_lr_finder.__version__}"
+    subprocess.run([REPOSITORY / "container" / "build.sh", tag], check=True)
+    return tag
+
+
+@pytest.fixture(scope="module")
+def config(engine, image):
+    """What the image says about itself."""
+    inspected = subprocess.check_output([engine, "image", "inspect", image])
+    return json.loads(inspected)[0]["Config"]
+
+
+@pytest.fixture(scope="module")
+def run(engine, image):
+    """A function that runs a command in the image, and returns what it printed."""
+
+    def run(*command, options=()):
+        full = [engine, "run", "--rm", "--network", "host", *options, image, *command]
+        return subprocess.run(full, check=True, capture_output=True, text=True).stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, image):
+    """The pipeline root, after a run of the compiled penguin pipeline in containers."""
+    root = tmp_path_factory.mktemp("kubeflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY / "pipelines"))
+        run_kubeflow_local(image, root, str(KFP_PYTHON))
+    return root
+
+
+@pytest.fixture(scope="module")
+def outputs(folder):
+    """What every task put out, by its component."""
+    return json.loads((folder / "outputs.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def local_curve(tmp_path_factory):
+    """The curve of the same pipeline, run on this machine."""
+    root = tmp_path_factory.mktemp("local")
+    run_local.main(root)
+    sweep = run_local.latest_output(root, run_local.PIPELINE_NAME, FINDER, "sweep")
+    return read_curve(sweep.uri)
+
+
+def read_curve(sweep):
+    """Returns the curve of a sweep."""
+    return Curve.from_json(Path(sweep, "curve.json").read_text())
+
+
+def test_image_has_no_entrypoint(config):
+    """A task's command means the same to Docker and to Kubernetes then."""
+    assert not config.get("Entrypoint")
+
+
+def test_image_is_labelled(config):
+    """Version and licence are those of the package, and the commit is named."""
+    labels = config["Labels"]
+    assert labels[LABELS + "version"] == tfx_lr_finder.__version__
+    assert labels[LABELS + "licenses"] == "Apache-2.0"
+    assert labels[LABELS + "revision"]
+
+
+def test_image_does_not_run_as_root(config):
+    """The user is a number, with which Kubernetes can tell that it is not root."""
+    assert int(config["User"].partition(":")[0]) != 0
+
+
+@pytest.mark.parametrize("user", ["12345", "12345:12345"])
+def test_any_user_id_can_run_a_task(run, user):
+    """Imports, home, scratch folders, Beam and pip work for a user that the image never saw."""
+    run("python", "-c", USE_AS_A_TASK_DOES, options=["--user", user])
+
+
+def test_image_holds_the_tested_wheel(run):
+    """Every file of the wheel in dist/ is installed with the same hash."""
+    (wheel,) = (REPOSITORY / "dist").glob("*.whl")
+    info = f"tfx_lr_finder-{tfx_lr_finder.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        packed = archive.read(f"{info}/RECORD").decode().splitlines()
+    code = f"import importlib.metadata as m; print(m.distribution({'tfx-lr-finder'!r}).read_text('RECORD'))"
+    installed = run("python", "-c", code).splitlines()
+    assert {row[0]: row[1] for row in csv.reader(packed) if row[1]}.items() <= {
+        row[0]: row[1] for row in csv.reader(installed) if row
+    }.items()
+
+
+def test_image_is_compiled_and_has_no_compiler(run):
+    """Every module has its bytecode, or each container would compile TensorFlow anew."""
+    assert run("sh", "-c", "command -v cc gcc g++ uv || true") == ""
+    code = (
+        "import importlib.util as u, pathlib, sysconfig;"
+        "files = pathlib.Path(sysconfig.get_path('purelib')).rglob('*.py');"
+        "print([str(f) for f in files if not pathlib.Path(u.cache_from_source(f)).exists()])"
+    )
+    assert run("python", "-c", code).strip() == "[]"
+
+
+def test_image_keeps_no_certificates_of_the_build(run):
+    """The machine that built it may have a certificate of its own."""
+    assert run("sh", "-c", "ls /run/secrets 2>/dev/null || true") == ""
+
+
+def test_every_task_reported_its_outputs(outputs):
+    """The trained model comes from the last of the tasks that lead to it."""
+    assert set(outputs) == {
+        *("CsvExampleGen", "StatisticsGen", "SchemaGen", "Transform"),
+        *(FINDER, "Trainer", "DefaultTrainer", "Evaluator"),
+    }
+    model = Path(outputs["Trainer"]["model"]["uri"])
+    assert (model / "Format-Serving" / "saved_model.pb").is_file()
+
+
+def test_curve_is_that_of_a_local_run(outputs, local_curve):
+    """Same data, same seed, same rates and losses.
+
+    Not bit for bit: this machine may have another TensorFlow than the image, whose kernels may
+    sum in another order.
+    """
+    curve = read_curve(outputs[FINDER]["sweep"]["uri"])
+    np.testing.assert_allclose(curve.learning_rates, local_curve.learning_rates, rtol=1e-6)
+    np.testing.assert_allclose(curve.losses, local_curve.losses, rtol=1e-3)
+    found = outputs[FINDER]["sweep"]["metadata"]["learning_rate"]
+    assert found == pytest.approx(tfx_lr_finder.suggest(local_curve).learning_rate, rel=1e-3)
+
+
+def test_trainer_trained_with_the_rate(outputs):
+    """The next task got the number that the finder found."""
+    found = outputs[FINDER]["sweep"]["metadata"]["learning_rate"]
+    (file,) = Path(outputs[FINDER]["best_hyperparameters"]["uri"]).iterdir()
+    assert json.loads(file.read_text())["values"]["learning_rate"] == found
