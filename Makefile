@@ -47,7 +47,7 @@ container: image $(KFP_VENV)/installed  ## Tests the image, and the pipeline in 
 
 test-image: $(VENV)/installed  ## Runs the tests in the image, on TFX 1.21.
 	container/build.sh $(IMAGE)-test test
-	$$(container/engine.sh) run --rm --network host --volume $(CURDIR):/project:ro $(IMAGE)-test
+	$$(container/engine.sh) run --rm --volume $(CURDIR):/project:ro $(IMAGE)-test
 
 # What the tests test is the wheel, not the working tree.
 $(VENV)/installed: $(SOURCES) pyproject.toml README.md LICENSE $(VENV)/environment

@@ -16,8 +16,8 @@ if ! command -v debootstrap >/dev/null || [ "$(id -u)" != 0 ]; then
 fi
 
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)
+trap 'rm -rf "$folder" "$folder.log"' EXIT
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' 2>/dev/null | head -n 1)
 debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv \
     trixie "$folder" ${mirror:+"$mirror"} >"$folder.log" || {
     tail -n 5 "$folder.log" >&2

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the image from the wheel in dist/, with docker or podman: build.sh [TAG [STAGE]]
 #
-# BASE names another base image. Where neither it nor an image registry can be reached, a base is
+# BASE names another base image. Without it, where no image registry can be reached, a base is
 # made from Debian's packages.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ if [ -z "${BASE:-}" ]; then
     fi
 fi
 
-set -- --file container/Containerfile --target "${2:-runtime}" --tag "$tag" --network host \
+set -- --file container/Containerfile --target "${2:-runtime}" --tag "$tag" \
     --build-arg BASE="$BASE" --build-arg VERSION="$version"
 # What the image was made from: the commit, and the repository where it has an address.
 if revision=$(git describe --always --abbrev=40 --dirty 2>/dev/null); then

@@ -87,7 +87,7 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         # In a rootless engine, the container's root is the user of this process.
         rootless = "name=rootless" in client.info()["SecurityOptions"]
     user = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
-    local.init(local.DockerRunner(user=user, network_mode="host"), pipeline_root=str(folder))
+    local.init(local.DockerRunner(user=user), pipeline_root=str(folder))
     pipeline()
     return outputs
 

@@ -98,8 +98,8 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
     """Returns the verdict on a rate that a rule read off a curve.
 
     Criteria, the first that holds: those of `judge_course`; then `edge_of_range`, when the
-    sweep ended by itself and its smoothed loss is lowest within the last 2% of the range or the
-    rate lies there, or the rate lies within the first 2%, on the logarithmic axis.
+    sweep reached its last rate and the loss, smoothed as there, is lowest within the last 2% of
+    the range or the rate lies there, or the rate lies within the first 2%, on the logarithmic axis.
 
     Args:
         curve: The curve of a sweep.
@@ -110,7 +110,8 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
         return course
     first, last = curve.log_learning_rates[[0, -1]]
     margin = EDGE * (last - first)
-    lowest = curve.log_learning_rates[int(np.argmin(curve.smoothed_losses))]
+    smoothed, _ = local_linear(curve.log_learning_rates, curve.losses, BANDWIDTH)
+    lowest = curve.log_learning_rates[int(np.argmin(smoothed))]
     low = np.log10(learning_rate) <= first + margin
     high = max(np.log10(learning_rate), lowest) >= last - margin
     if low or (high and curve.stop_reason is StopReason.ALL_STEPS):

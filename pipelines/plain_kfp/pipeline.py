@@ -70,7 +70,7 @@ def create_pipeline(image: str, *, gate: bool = True) -> Any:
     find_learning_rate = learning_rate_finder(image)
 
     @dsl.pipeline(name="plain-kfp")
-    def pipeline(num_steps: int = 100) -> None:
+    def pipeline(num_steps: int = 200) -> None:
         examples = component(make_examples)().outputs["examples"]
         finder = find_learning_rate(
             examples=examples, module=MODULE.read_text(), num_steps=num_steps

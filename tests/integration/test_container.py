@@ -13,6 +13,7 @@ import pytest
 
 import tfx_lr_finder
 from penguin import run_local
+from penguin.compile_kubeflow import main as compile_penguin
 from penguin.run_kubeflow_local import main as run_kubeflow_local
 from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Curve
@@ -70,7 +71,7 @@ def run(engine, image):
     """A function that runs a command in the image, and returns what it printed."""
 
     def run(*command, options=()):
-        full = [engine, "run", "--rm", "--network", "host", *options, image, *command]
+        full = [engine, "run", "--rm", *options, image, *command]
         return subprocess.run(full, check=True, capture_output=True, text=True).stdout
 
     return run
@@ -106,6 +107,16 @@ def read_curve(sweep):
     return Curve.from_json(Path(sweep, "curve.json").read_text())
 
 
+def run_compiled(pipeline_file, root):
+    """Runs a compiled pipeline in containers, and returns how that ended."""
+    return subprocess.run(
+        [KFP_PYTHON, "-m", "run_kubeflow_local", pipeline_file, root],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines")},
+    )
+
+
 def test_image_has_no_entrypoint(config):
     """A task's command means the same to Docker and to Kubernetes then."""
     assert not config.get("Entrypoint")
@@ -136,11 +147,14 @@ def test_image_holds_the_tested_wheel(run):
     info = f"tfx_lr_finder-{tfx_lr_finder.__version__}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.read(f"{info}/RECORD").decode().splitlines()
-    code = f"import importlib.metadata as m; print(m.distribution({'tfx-lr-finder'!r}).read_text('RECORD'))"
+    code = (
+        "from importlib.metadata import distribution as d;"
+        "print(d('tfx-lr-finder').read_text('RECORD'))"
+    )
     installed = run("python", "-c", code).splitlines()
-    assert {row[0]: row[1] for row in csv.reader(packed) if row[1]}.items() <= {
-        row[0]: row[1] for row in csv.reader(installed) if row
-    }.items()
+    hashes = [{row[0]: row[1] for row in csv.reader(r) if row} for r in (packed, installed)]
+    del hashes[0][f"{info}/RECORD"]
+    assert hashes[0].items() <= hashes[1].items()
 
 
 def test_image_is_compiled_and_has_no_compiler(run):
@@ -182,8 +196,48 @@ def test_curve_is_that_of_a_local_run(outputs, local_curve):
     assert found == pytest.approx(tfx_lr_finder.suggest(local_curve).learning_rate, rel=1e-3)
 
 
+def test_properties_survive_from_task_to_task(outputs, folder):
+    """StatisticsGen knows the splits of CsvExampleGen's examples, and Transform their format."""
+    for task, key in (("StatisticsGen", "statistics"), ("Transform", "transformed_examples")):
+        splits = json.loads(outputs[task][key]["metadata"]["split_names"])
+        assert sorted(splits) == ["eval", "train"]
+    log = (folder / "run.log").read_text()
+    inputs = log.partition("tfx.components.transform.executor.Executor do: ")[2]
+    assert 'key: "payload_format"' in inputs.partition("outputs: ")[0]
+
+
+def test_facts_of_the_sweep_are_its_properties(outputs):
+    """A number is a number, a text is a text."""
+    metadata = outputs[FINDER]["sweep"]["metadata"]
+    assert metadata["verdict"] == "ok"
+    assert (metadata["batch_size"], metadata["seed"]) == (16, 0)
+
+
 def test_trainer_trained_with_the_rate(outputs):
     """The next task got the number that the finder found."""
     found = outputs[FINDER]["sweep"]["metadata"]["learning_rate"]
     (file,) = Path(outputs[FINDER]["best_hyperparameters"]["uri"]).iterdir()
     assert json.loads(file.read_text())["values"]["learning_rate"] == found
+
+
+def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
+    """Nothing after it runs, and the end of its log says why; kfp.local called it a success."""
+    file = tmp_path / "penguin.yaml"
+    arguments = ["--image", image, "--output", str(file), "--pipeline-root", str(tmp_path)]
+    compile_penguin([*arguments, "--data", "/nowhere"])
+    ended = run_compiled(file, tmp_path)
+    assert ended.returncode == 1
+    assert "CsvExampleGen failed." in ended.stderr
+    assert "Split pattern /nowhere/* does not match any files." in ended.stderr
+    assert "[2/8]" not in ended.stderr
+
+
+def test_plain_kfp_pipeline_runs(image, tmp_path):
+    """Without TFX's DSL, the rate reaches the next task as a number."""
+    compile_plain_kfp(["--image", image, "--output", str(tmp_path / "plain.yaml"), "--no-gate"])
+    ended = run_compiled(tmp_path / "plain.yaml", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    outputs = json.loads((tmp_path / "outputs.json").read_text())
+    found = outputs["learning-rate-finder"]
+    assert found["learning_rate"] == found["sweep"]["metadata"]["learning_rate"]
+    assert outputs["train"]["model"]["metadata"]["loss"] < 1

@@ -19,7 +19,7 @@ COMPONENTS = {
     "Evaluator",
 }
 SUMMARY = r"""
-Learning rate    (?P<rate>\d\S*) \(rule: valley, verdict: ok\)
+Learning rate    (?P<rate>\d\S*) \(rule: descent, verdict: ok\)
 Curve            (?P<curve>\S+/curve\.png)
 Report           (?P<report>\S+/report\.html)
 Model            (?P<model>\S+)

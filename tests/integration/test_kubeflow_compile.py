@@ -118,7 +118,7 @@ def test_kubeflows_sdk_reads_the_file(penguin):
 
     assert component.name == "penguin"
     assert component.component_spec.inputs["num_steps"].type == "Integer"
-    assert component.component_spec.inputs["num_steps"].default == 100
+    assert component.component_spec.inputs["num_steps"].default == 200
 
 
 def test_finder_has_typed_inputs_and_outputs(penguin):

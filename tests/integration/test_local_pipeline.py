@@ -194,7 +194,7 @@ def test_keras_tuner_reads_the_hyperparameters(config, rate):
 
 def test_text_properties_of_the_sweep(sweep):
     """Rule, verdict and stop reason."""
-    assert sweep.get_string_custom_property("rule") == "valley"
+    assert sweep.get_string_custom_property("rule") == "descent"
     assert sweep.get_string_custom_property("verdict") == "ok"
     assert sweep.get_string_custom_property("stop_reason") in ("all_steps", "diverged")
 
@@ -204,8 +204,8 @@ def test_number_properties_of_the_sweep(sweep):
     names = ("num_steps", "batch_size", "seed", "num_points")
     numbers = [sweep.get_int_custom_property(name) for name in names]
 
-    assert numbers[:3] == [100, 16, 0]
-    assert 10 <= numbers[3] <= 100
+    assert numbers[:3] == [200, 16, 0]
+    assert 10 <= numbers[3] <= 200
 
 
 def test_published_curve_gives_the_published_rate(sweep, rate):
@@ -216,6 +216,13 @@ def test_published_curve_gives_the_published_rate(sweep, rate):
 
     assert suggestion.learning_rate == rate
     assert suggestion.verdict.value == sweep.get_string_custom_property("verdict")
+
+
+def test_length_of_the_training_is_known_to_the_sweep(sweep):
+    """The finder is given the Trainer's own `train_args`, and notes their number of steps."""
+    curve = Curve.from_json((Path(sweep.uri) / "curve.json").read_text())
+
+    assert curve.train_steps == 40
 
 
 def test_published_curve_is_one_of_a_classifier(sweep):
@@ -231,10 +238,10 @@ def test_published_curve_is_one_of_a_classifier(sweep):
     [
         ("min_learning_rate", 1e-6),
         ("max_learning_rate", 10.0),
-        ("num_steps", 100),
+        ("num_steps", 200),
         ("smoothing", 0.98),
         ("divergence_factor", 4.0),
-        ("rule", "valley"),
+        ("rule", "descent"),
         ("seed", 0),
         ("learning_rate_name", "learning_rate"),
         ("on_failure", "raise"),
@@ -334,5 +341,5 @@ def test_message_of_a_failing_finder_is_the_evidence(failed_run):
     _, message = failed_run
 
     assert "Lower `min_learning_rate`" in message
-    assert re.search(r"Received: \d+ of 100 steps, stopped because (diverged|non_finite)", message)
+    assert re.search(r"Received: \d+ of 200 steps, stopped because (diverged|non_finite)", message)
     assert re.search(r"rate and loss 1\.0e\+03: [\d.]+", message)

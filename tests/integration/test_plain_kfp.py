@@ -169,7 +169,7 @@ def test_task_reports_every_output_with_its_facts(task):
     assert metrics["learning_rate"] == facts["learning_rate"]
     assert metrics["verdict_is_ok"] == float(facts["verdict"] == Verdict.OK.value)
     assert all(isinstance(value, float) for value in metrics.values())
-    assert (facts["num_steps"], facts["rule"]) == (60, "valley")
+    assert (facts["num_steps"], facts["rule"]) == (60, "descent")
 
 
 def test_training_takes_the_rate(task, examples):

@@ -75,7 +75,7 @@ def test_not_exactly_one_source_of_the_function_is_refused(arguments, received):
         ({"num_steps": 9}, "`num_steps` must be at least 10"),
         (
             {"rule": "lowest"},
-            "known rule: minimum, slide, steepest, valley. Received: rule='lowest'",
+            "known rule: descent, minimum, slide, steepest, valley. Received: rule='lowest'",
         ),
         (
             {"on_failure": "default"},
@@ -193,8 +193,8 @@ def test_defaults_are_recorded():
     } == {
         "min_learning_rate": 1e-6,
         "max_learning_rate": 10.0,
-        "num_steps": 100,
-        "rule": "valley",
+        "num_steps": 200,
+        "rule": "descent",
         "seed": 0,
     }
 

@@ -90,7 +90,7 @@ class Run:
         finder = LearningRateFinder(
             examples=Channel(type=standard_artifacts.Examples),
             lr_finder_fn=f"linear.{function}",
-            **arguments,
+            **{"num_steps": 100, **arguments},
         )
         properties = {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
         Executor().Do(self.inputs, self.outputs, properties)
@@ -140,7 +140,7 @@ def new_run(examples, tmp_path):
 
 @pytest.fixture(scope="module")
 def run(examples, tmp_path_factory):
-    """An execution on the raw examples, with every default."""
+    """An execution on the raw examples, with every default but the 100 steps."""
     return Run(examples, tmp_path_factory.mktemp("run") / "outputs").do()
 
 
@@ -208,7 +208,7 @@ def test_facts_of_the_sweep_are_properties(run):
         for name in ("num_steps", "num_points", "batch_size", "seed")
     ]
 
-    assert strings == ["valley", "ok", "diverged"]
+    assert strings == ["descent", "ok", "diverged"]
     assert integers == [100, len(run.curve), 8, 0]
 
 
@@ -277,6 +277,7 @@ def kubeflow_run(examples, tmp_path_factory):
         "train_args": "{}",
         "eval_args": "{}",
         "max_learning_rate": 10,
+        "num_steps": 100,
         "divergence_factor": 4,
         "on_failure": "default",
         "default_learning_rate": 0.003,
@@ -333,6 +334,12 @@ def test_user_code_gets_the_upstream_hyperparameters(noted):
     _, note = noted
 
     assert note["hyperparameters"] == UPSTREAM
+
+
+def test_length_of_the_training_is_recorded_with_the_curve(noted, run):
+    """It is the Trainer's number of steps, and None where none was said."""
+    assert noted[0].curve.train_steps == 70
+    assert run.curve.train_steps is None
 
 
 def test_user_code_gets_steps_and_configuration(noted):
@@ -415,7 +422,7 @@ def test_another_result_is_refused(new_run, function, received):
     ("function", "message"),
     [
         ("not_compiled", r"must be compiled.* Received: model 'raw' without an optimizer\. Call"),
-        ("not_a_model", r"`model` must be a Keras model\. Received: model=<function _model"),
+        ("not_a_model", r"`model` must be a Keras model\. Received: <function _model"),
         ("empty_data", r"must yield .*Received: a data set that is empty.*Check the split"),
         ("a_list", r"(?s)must be a tf\.data\.Dataset of batches .*of type list"),
         ("without_labels", r"(?s)Received: .*float32.*Yield batches as `model\.fit` takes them"),
@@ -527,7 +534,7 @@ def test_default_rate_comes_with_the_evidence(fallen_back):
 def test_default_rate_is_not_used_where_a_rate_is_found(kubeflow_run, run):
     """It is for failures alone."""
     assert kubeflow_run.learning_rate == run.learning_rate
-    assert kubeflow_run.sweep.get_string_custom_property("rule") == "valley"
+    assert kubeflow_run.sweep.get_string_custom_property("rule") == "descent"
 
 
 def test_default_rate_does_not_hide_a_mistake(new_run):

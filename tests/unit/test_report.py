@@ -136,7 +136,7 @@ def test_verdict_is_said_in_words(page):
 
 def test_every_rule_is_listed(page):
     """What the other rules say of the same curve is seen beside the rule that was asked."""
-    assert {"minimum", "slide", "steepest", "valley"} <= set(page.rows)
+    assert {"descent", "minimum", "slide", "steepest", "valley"} <= set(page.rows)
 
 
 def test_rule_is_listed_with_its_answer(page):
