@@ -1,5 +1,6 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def range_test(
     The model's weights, its optimizer, its metrics, and the random state of Python, NumPy and
     TensorFlow are afterwards as they were, also when an error is raised.
 
-    The same model, data and seed give the same curve, bit for bit on a CPU. A shuffled data set
+    The same model, data and seed give the same curve, bit for bit on a CPU, unless the model is
+    compiled by XLA and draws random numbers without a seed of their own. A shuffled data set
     must be made anew with the same seed for that: each pass over it draws a new order.
 
     Args:
@@ -76,12 +78,18 @@ def range_test(
     Reference:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
     """
+    num_steps, seed = operator.index(num_steps), operator.index(seed)  # NumPy's integers too
     rates = exponential_learning_rates(min_learning_rate, max_learning_rate, num_steps)
     exponential_moving_average((), smoothing)
     if not divergence_factor > 1:
         raise ValueError(
             "Argument `divergence_factor` must be greater than 1. "
             f"Received: divergence_factor={divergence_factor}. Choose for example 4."
+        )
+    if train_steps is not None and train_steps < 1:
+        raise ValueError(
+            "Argument `train_steps` must be at least 1, or None if not known. "
+            f"Received: train_steps={train_steps}."
         )
     _check_compiled(model)
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:

@@ -120,7 +120,9 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
     """Returns a function that does a training step on a batch and returns its loss."""
     strategy, train_step = model.distribute_strategy, model.train_step
     if getattr(model, "jit_compile", False):
-        train_step = tf.function(train_step, jit_compile=True, reduce_retracing=True)
+        train_step = tf.function(
+            train_step, autograph=False, jit_compile=True, reduce_retracing=True
+        )
 
     def batch_loss(batch: Any) -> tf.Tensor:
         logs = strategy.run(train_step, args=(batch,))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context as eager_context
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 _KERAS_GENERATOR = "global_seed_generator"
 
@@ -27,7 +28,7 @@ def training_variables(model: Any) -> list[Any]:
     ]
     # The dynamic loss scale of tf_keras, which its `variables` leave out.
     loss_scale = getattr(optimizer, "_loss_scale", None)
-    if hasattr(loss_scale, "counter"):
+    if loss_scale is not None and hasattr(loss_scale, "counter"):
         variables += [loss_scale.current_loss_scale, loss_scale.counter]
     return list({id(variable): variable for variable in variables}.values())
 
@@ -81,16 +82,23 @@ def kept_random_state(seed: int) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     tensorflow = eager_context.context()
     global_seed, operation_seeds = tensorflow._seed, getattr(tensorflow, "_rng", None)
-    generator = tf.random.get_global_generator()
+    generators = _global_generators()
     seed_everything(seed)
     try:
-        with kept_variables([generator.state]), _own_keras_generator(), _kept_tf_keras_seeds():
-            generator.reset_from_seed(seed)
+        states = [generator.state for generator in generators]
+        with kept_variables(states), _own_keras_generator(), _kept_tf_keras_seeds():
+            for generator in generators:
+                generator.reset_from_seed(seed)
             yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
         tensorflow._seed, tensorflow._rng = global_seed, operation_seeds
+
+
+def _global_generators() -> list[tf.random.Generator]:
+    """Returns TensorFlow's global generator; none where deterministic operations forbid it."""
+    return [] if is_op_determinism_enabled() else [tf.random.get_global_generator()]
 
 
 @contextlib.contextmanager

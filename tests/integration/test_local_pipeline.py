@@ -283,7 +283,7 @@ def changed_run(request, pipeline, second_run, tmp_path_factory):
     return pipeline.run_to_finder(
         **{
             "another seed": lambda: {"seed": 1},
-            "another option": lambda: {"rule": "steepest"},
+            "another option": lambda: {"min_learning_rate": 1e-8},
             "another text of the module": lambda: {"module_file": module_copy(folder, "\n# new\n")},
         }[request.param]()
     )
@@ -300,6 +300,14 @@ def test_change_is_not_served_from_the_cache(changed_run, first_run):
 def test_change_of_the_finder_runs_the_finder_alone(changed_run):
     """Everything before it is served from the cache."""
     assert {changed_run.state(node) for node in UPSTREAM_NODES} == {"CACHED"}
+
+
+def test_rates_below_a_millionth_reach_the_sweep(pipeline, second_run):
+    """The metadata round numbers to six decimals; the sweep does not: it starts where it should."""
+    run = pipeline.run_to_finder(min_learning_rate=1e-8)
+    folder = Path(run.output("LearningRateFinder", "sweep").uri)
+
+    assert Curve.from_json((folder / "curve.json").read_text()).learning_rates[0] == 1e-8
 
 
 def test_same_text_in_another_place_is_served_from_the_cache(pipeline, second_run, tmp_path):

@@ -63,6 +63,13 @@ def test_not_exactly_one_source_of_the_function_is_refused(arguments, received):
         finder(**arguments)
 
 
+@pytest.mark.parametrize("path", ["function", ".function", "package."])
+def test_function_without_a_module_is_refused(path):
+    """A dotted path has a module and a name; what has not would fail in the middle of a run."""
+    with pytest.raises(ValueError, match=rf"`lr_finder_fn` must .*'{re.escape(path)}'"):
+        finder(lr_finder_fn=path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -278,6 +285,13 @@ def test_custom_config_is_recorded_as_json():
     properties = finder(custom_config={"units": [8, 8], "activation": "relu"}).spec.exec_properties
 
     assert json.loads(properties["custom_config"]) == {"units": [8, 8], "activation": "relu"}
+
+
+@pytest.mark.parametrize("config", [[1], "units=8", 8], ids=str)
+def test_custom_config_that_is_no_dict_is_refused(config):
+    """The Trainer refuses it, too, but only when it runs."""
+    with pytest.raises((TypeError, ValueError), match=r"`custom_config` must .*dict"):
+        finder(custom_config=config)
 
 
 def test_custom_config_that_is_not_json_is_refused():

@@ -116,6 +116,14 @@ def test_argument_out_of_range_is_refused(argument, value, rule):
         OneCycle(**{"peak_learning_rate": PEAK, "num_steps": NUM_STEPS, argument: value})
 
 
+def test_unknown_number_of_steps_is_refused():
+    """`fn_args.train_steps` is None where the Trainer was given no `num_steps`."""
+    with pytest.raises(
+        (TypeError, ValueError), match=r"Argument `num_steps` must .*num_steps=None"
+    ):
+        OneCycle(peak_learning_rate=PEAK, num_steps=None)
+
+
 def test_defaults_are_those_of_the_docstring():
     """30% warm-up from a 25th, down to a 10000th."""
     assert OneCycle(PEAK, NUM_STEPS).get_config() == {

@@ -2,6 +2,7 @@
 
 import io
 import random
+import subprocess
 import sys
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.curve import StopReason
+from tfx_lr_finder.curve import Curve, StopReason
 from tfx_lr_finder.sweep import range_test
 
 CURVATURE = 100.0
@@ -1020,3 +1021,36 @@ def test_train_step_without_a_scalar_loss_is_refused(logs, received):
     """The message says what the train step returned."""
     with pytest.raises(ValueError, match=received):
         range_test(reporting(keras, lambda model, batch: logs), one_batch(), num_steps=3)
+
+
+def test_training_of_no_steps_is_refused_before_the_sweep(keras_module):
+    """What the model is to be trained for is checked before anything is run."""
+    with pytest.raises(ValueError, match=r"`train_steps` must be at least 1.*train_steps=0"):
+        range_test(keras_module.Sequential(), random_batches(), train_steps=0)
+
+
+def test_integers_of_numpy_are_integers(keras_module):
+    """Steps and seed may come out of NumPy; the curve can be written all the same."""
+    model = keras_module.Sequential([keras_module.layers.Dense(1)])
+    model.compile(keras_module.optimizers.SGD(0.5), "mse")
+
+    curve = range_test(model, random_batches(), num_steps=np.int64(6), seed=np.int64(3))
+
+    assert Curve.from_json(curve.to_json()) == curve
+
+
+def test_deterministic_operations_can_be_swept():
+    """TensorFlow forbids its global generator then; the sweep does without it."""
+    code = """
+import keras, tensorflow as tf
+from tfx_lr_finder import range_test
+keras.utils.set_random_seed(1)
+tf.config.experimental.enable_op_determinism()
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+batches = tf.data.Dataset.from_tensors((tf.ones((4, 2)), tf.ones((4, 1))))
+print(len(range_test(model, batches, num_steps=10, max_learning_rate=0.1)))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.stdout == "10\n", result.stderr
