@@ -87,7 +87,9 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         # In a rootless engine, the container's root is the user of this process.
         rootless = "name=rootless" in client.info()["SecurityOptions"]
     user = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
-    local.init(local.DockerRunner(user=user), pipeline_root=str(folder))
+    # The host's network: podman needs further packages for one of the container's own.
+    runner = local.DockerRunner(user=user, network_mode="host")
+    local.init(runner, pipeline_root=str(folder))
     pipeline()
     return outputs
 

@@ -137,14 +137,25 @@ class LearningRateFinder(BaseComponent):
 
         Raises:
             TypeError: If an option is of the wrong type. An integer is a good float.
-            ValueError: If not exactly one of `module_file` and `lr_finder_fn` is given, or an
-                option is out of its range.
+            ValueError: If not exactly one of `module_file` and `lr_finder_fn` is given, the latter
+                is not a dotted path, or an option is out of its range.
         """
         if bool(module_file) == bool(lr_finder_fn):
             raise ValueError(
                 "Exactly one of `module_file` and `lr_finder_fn` must be given. "
                 f"Received: module_file={module_file!r}, lr_finder_fn={lr_finder_fn!r}. "
                 "Give the Trainer's module_file, or the dotted path of a function."
+            )
+        if lr_finder_fn and not all(lr_finder_fn.rpartition(".")):
+            raise ValueError(
+                "Argument `lr_finder_fn` must be a dotted path, of a module and a function in it. "
+                f"Received: lr_finder_fn={lr_finder_fn!r}. "
+                "Give for example 'package.module.lr_finder_fn'."
+            )
+        if not isinstance(custom_config, dict | None):
+            raise TypeError(
+                "Argument `custom_config` must be a dict that can be written as JSON. "
+                f"Received: custom_config={custom_config!r} of type {type(custom_config).__name__}."
             )
         options = _checked_options(
             min_learning_rate=min_learning_rate,

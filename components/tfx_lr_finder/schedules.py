@@ -25,6 +25,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         final_divisor: Float, at least 1. The peak over the last rate. Default 1e4.
 
     Raises:
+        TypeError: If `num_steps` is not an integer.
         ValueError: If an argument is out of its range.
 
     Example:
@@ -46,6 +47,12 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         final_divisor: float = 1e4,
     ) -> None:
         super().__init__()
+        if not isinstance(num_steps, int):
+            raise TypeError(
+                "Argument `num_steps` must be an integer, the steps of the training. "
+                f"Received: num_steps={num_steps!r}. "
+                "Where it comes from `fn_args.train_steps`, give the Trainer its num_steps."
+            )
         for name, value, holds, rule in (
             ("peak_learning_rate", peak_learning_rate, peak_learning_rate > 0, "greater than 0"),
             ("num_steps", num_steps, num_steps >= 2, "at least 2"),

