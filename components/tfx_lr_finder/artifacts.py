@@ -20,7 +20,8 @@ class LearningRateSweep(Artifact):
 
     Custom properties, set when it is written: `learning_rate` (float); `rule`, `verdict` and
     `stop_reason` (str); `num_steps`, `num_points`, `batch_size` and `seed` (int). `rule` is
-    `default` where no rate could be suggested and the default rate was published.
+    `default` where no rate could be suggested and the default rate was published. ML Metadata in
+    SQLite keeps six decimals of a float: the exact rate is in the component's other outputs.
     """
 
     # Kubeflow Pipelines imports the type under this very name: `<package>.<Class>`. It accepts

@@ -10,6 +10,8 @@ from tfx_lr_finder.suggestion import Suggestion
 
 _HEADROOM = 0.5
 """Part of the loss's range that the picture shows above the initial loss: a blow-up is cut off."""
+_MARGIN = 1.5
+"""Factor on the learning rate between the curve's ends and the picture's."""
 
 
 def plot(curve: Curve, suggestion: Suggestion) -> bytes:
@@ -21,6 +23,9 @@ def plot(curve: Curve, suggestion: Suggestion) -> bytes:
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     rate, smoothed = suggestion.learning_rate, curve.smoothed_losses
+    axes.set_xscale("log")
+    rates = (rate, *curve.learning_rates[[0, -1]])
+    axes.set_xlim(min(rates) / _MARGIN, max(rates) * _MARGIN)
     axes.plot(curve.learning_rates, curve.losses, color="tab:blue", alpha=0.25, label="batch loss")
     axes.plot(
         curve.learning_rates,
@@ -30,7 +35,6 @@ def plot(curve: Curve, suggestion: Suggestion) -> bytes:
         label=f"smoothed loss (factor {curve.smoothing:g})",
     )
     axes.axvline(rate, color="tab:red", label=f"{suggestion.rule}: {rate:.2e}")
-    axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("training loss")
     axes.set_ylim(*_visible_range(curve))

@@ -52,10 +52,11 @@ def engine():
 
 
 @pytest.fixture(scope="module")
-def image():
+def image(engine):
     """The image of the wheel that is tested; built unless it is there."""
     tag = f"tfx-lr-finder:{tfx_lr_finder.__version__}"
-    subprocess.run([REPOSITORY / "container" / "build.sh", tag], check=True)
+    if subprocess.run([engine, "image", "inspect", tag], capture_output=True).returncode:
+        subprocess.run([REPOSITORY / "container" / "build.sh", tag], check=True)
     return tag
 
 
