@@ -31,10 +31,11 @@ class LearningRateSweep(Artifact):
 
 def write_sweep(artifact: LearningRateSweep, curve: Curve, suggestion: Suggestion) -> None:
     """Writes a sweep's files to an artifact, and its facts to the artifact's properties."""
+    picture = plot(curve, suggestion)
     contents = {  # all of them, before the first is written
         CURVE_FILE: curve.to_json().encode(),
-        PLOT_FILE: plot(curve, suggestion),
-        REPORT_FILE: report(curve, suggestion).encode(),
+        PLOT_FILE: picture,
+        REPORT_FILE: report(curve, suggestion, picture).encode(),
     }
     for name, content in contents.items():
         write_file(os.path.join(artifact.uri, name), content)

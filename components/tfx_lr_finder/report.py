@@ -5,7 +5,6 @@ from html import escape
 
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.plot import plot
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.suggestion import Suggestion
 
@@ -36,8 +35,14 @@ td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px soli
 """
 
 
-def report(curve: Curve, suggestion: Suggestion) -> str:
-    """Returns a self-contained HTML page: no script, nothing from the network."""
+def report(curve: Curve, suggestion: Suggestion, picture: bytes) -> str:
+    """Returns a self-contained HTML page: no script, nothing from the network.
+
+    Args:
+        curve: The curve of the sweep.
+        suggestion: What was read off it.
+        picture: The PNG that `plot` drew of both.
+    """
     facts = {
         "rule": suggestion.rule,
         "range of learning rates": f"{curve.learning_rates[0]:g} to {curve.learning_rates[-1]:g}",
@@ -52,7 +57,7 @@ def report(curve: Curve, suggestion: Suggestion) -> str:
         rate=escape(f"{suggestion.learning_rate:.3g}"),
         verdict=escape(suggestion.verdict.value),
         meaning=escape(suggestion.verdict.meaning),
-        picture=base64.b64encode(plot(curve, suggestion)).decode(),
+        picture=base64.b64encode(picture).decode(),
         rules=_rows({name: _answer(name, curve) for name in sorted(RULES)}),
         facts=_rows(facts),
     )

@@ -14,6 +14,11 @@ from tfx_lr_finder.report import report
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
+def reported(curve, suggestion):
+    """Returns the page with the picture of the same sweep."""
+    return report(curve, suggestion, plot(curve, suggestion))
+
+
 class Page(HTMLParser):
     """Reads a page; fails where an element is not closed in order."""
 
@@ -81,7 +86,7 @@ SUGGESTION = Suggestion(0.0123, "valley", Verdict.OK)
 @pytest.fixture(scope="module")
 def text():
     """The page of an ordinary sweep."""
-    return report(VALLEY, SUGGESTION)
+    return reported(VALLEY, SUGGESTION)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +152,7 @@ def test_rule_is_listed_with_its_answer(page):
 @pytest.fixture(scope="module")
 def flat_page():
     """The page of a sweep whose loss never fell, with a default rate."""
-    return Page(report(FLAT, Suggestion(1e-3, "default", Verdict.FLAT)))
+    return Page(reported(FLAT, Suggestion(1e-3, "default", Verdict.FLAT)))
 
 
 @pytest.mark.parametrize("rule", ["minimum", "steepest", "valley"])
@@ -166,7 +171,7 @@ def test_facts_of_the_sweep_are_listed():
     """Range, steps, why it stopped, batch size, smoothing and seed."""
     stopped = curve(np.linspace(2.0, 1.0, 41), StopReason.DIVERGED, num_steps=200)
 
-    rows = Page(report(stopped, SUGGESTION)).rows
+    rows = Page(reported(stopped, SUGGESTION)).rows
 
     assert rows["range of learning rates"] == "0.0001 to 1"
     assert rows["steps done"] == "41 of 200"
@@ -183,7 +188,7 @@ def test_text_is_escaped():
     """A name that looks like markup is shown, not obeyed."""
     name = "<script>alert(1)</script> & \"quotes\" 'single'"
 
-    text = report(VALLEY, Suggestion(0.0123, name, Verdict.OK))
+    text = reported(VALLEY, Suggestion(0.0123, name, Verdict.OK))
 
     assert Page(text).rows["rule"] == name
     assert "<script" not in text
@@ -191,14 +196,14 @@ def test_text_is_escaped():
 
 def test_same_curve_is_the_same_page(text):
     """Byte for byte: no date, no machine, no path."""
-    assert report(VALLEY, SUGGESTION) == text
+    assert reported(VALLEY, SUGGESTION) == text
 
 
 def test_page_of_a_single_point_says_too_few():
     """A sweep that ended at once has a page too, where a default rate was asked for."""
     one = Curve([1e-4], [2.0], 0.98, StopReason.NON_FINITE, 100, 16, 0)
 
-    rows = Page(report(one, Suggestion(1e-3, "default", Verdict.DIVERGED_AT_START))).rows
+    rows = Page(reported(one, Suggestion(1e-3, "default", Verdict.DIVERGED_AT_START))).rows
 
     assert rows["steps done"] == "1 of 100"
     assert rows["slide"] == "too_few_points"
