@@ -1,11 +1,12 @@
 """Compiles a pipeline for Kubeflow Pipelines v2, every task with a command that runs there."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from google.protobuf import json_format
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
@@ -13,6 +14,8 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 from tfx.orchestration.pipeline import Pipeline
+
+import kubeflow_limits
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow_entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
@@ -30,7 +33,8 @@ def compile_pipeline(
 ) -> None:
     """Writes a pipeline as a YAML file that Kubeflow Pipelines and kfp.local take.
 
-    A RuntimeParameter becomes a parameter of the run, with its default.
+    A RuntimeParameter becomes a parameter of the run, with its default. Resources are set with a
+    component's `with_platform_config`.
 
     Args:
         name: Name of the pipeline: lower-case letters, digits and `-`.
@@ -44,17 +48,9 @@ def compile_pipeline(
         enable_cache: Whether Kubeflow may take a task's outputs from an earlier run.
 
     Raises:
-        ValueError: If Kubeflow could not run the pipeline: a component's id has other characters
-            than letters, digits and `-`, a `module_file` cannot be packed, or two
+        ValueError: If Kubeflow could not run the pipeline, see `kubeflow_limits`, or two
             RuntimeParameters of one name have different defaults.
     """
-    for component in components:
-        _check_id(component.id)
-        _check_module_file(component, pipeline_root)
-    defaults = _defaults(components)
-    config = KubeflowV2DagRunnerConfig(
-        default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
-    )
     pipeline = Pipeline(
         pipeline_name=name,
         pipeline_root=pipeline_root,
@@ -62,10 +58,19 @@ def compile_pipeline(
         enable_cache=enable_cache,
         beam_pipeline_args=list(beam_pipeline_args),
     )
+    kubeflow_limits.check(pipeline)
+    defaults = _defaults(components)
+    config = KubeflowV2DagRunnerConfig(
+        default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
+    )
     spec = KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
+    # TFX leaves out what follows: the defaults of parameters, which would have to be given for
+    # every run then, and the resources of an ExampleGen.
     for parameter, default in defaults.items():
-        # TFX leaves the defaults out: every parameter would have to be given for every run.
         spec["root"]["inputDefinitions"]["parameters"][parameter]["defaultValue"] = default
+    for name, resources in _resources(components).items():
+        executor = spec["components"][name]["executorLabel"]
+        spec["deploymentSpec"]["executors"][executor]["container"]["resources"] = resources
     output_file.parent.mkdir(parents=True, exist_ok=True)
     output_file.write_text(yaml.safe_dump(spec))
 
@@ -85,23 +90,6 @@ def _defaults(components: Sequence[BaseNode]) -> dict[str, Any]:
     return defaults
 
 
-def _check_id(component_id: str) -> None:
-    # Argo, which runs the tasks, takes it over as the name of a template.
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9-]*", component_id):
-        raise ValueError(
-            "A component's id must be of letters, digits and `-` on Kubeflow. "
-            f"Received: {component_id!r}. "
-            f"Give it another: `.with_id({re.sub('[^a-zA-Z0-9]+', '-', component_id)!r})`."
-        )
-
-
-def _check_module_file(component: BaseNode, pipeline_root: str | None) -> None:
-    module_file = component.exec_properties.get("module_file")
-    if module_file and (pipeline_root is None or "://" in pipeline_root):
-        raise ValueError(
-            "A `module_file` is packed into the pipeline root when the pipeline is compiled, so "
-            "the root must be a folder that this machine and every task see. "
-            f"Received: {component.id} with module_file={module_file!r}, "
-            f"pipeline_root={pipeline_root!r}. Put the code into the image, and give the "
-            "component's function by its dotted path, as in `run_fn='package.module.run_fn'`."
-        )
+def _resources(components: Sequence[BaseNode]) -> dict[str, Any]:
+    configs = {c.id: c.platform_config for c in components if isinstance(c, BaseComponent)}
+    return {name: json_format.MessageToDict(config) for name, config in configs.items() if config}

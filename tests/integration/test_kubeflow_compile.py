@@ -10,9 +10,15 @@ from google.protobuf import json_format
 from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.components import CsvExampleGen, Trainer
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals.conditional import Cond
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.proto import trainer_pb2
+from tfx.proto import example_gen_pb2, trainer_pb2
+from tfx.types.channel import Channel
+from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from kubeflow import compile_pipeline
 from penguin.compile_kubeflow import main as compile_penguin
@@ -204,17 +210,22 @@ def test_runtime_parameter_with_two_defaults_is_refused(compiled):
         compiled(components)
 
 
-def test_resources_reach_the_container(compiled):
-    """CPU, memory and accelerator, as set with `with_platform_config`."""
+@pytest.mark.parametrize("component", ["CsvExampleGen", FINDER])
+def test_resources_reach_the_container(compiled, component):
+    """CPU, memory and accelerator, also those of an ExampleGen, which TFX drops."""
     wanted = PLATFORM_CONFIG(
         cpu_limit=2.0,
         memory_limit=4.0,
         accelerator=PLATFORM_CONFIG.AcceleratorConfig(type="nvidia.com/gpu", count=1),
     )
     components = finder_and_trainer()
-    components[1].with_platform_config(wanted)
+    (one,) = (c for c in components if c.id == component)
+    one.with_platform_config(wanted)
 
-    assert containers(compiled(components))[FINDER].resources == wanted
+    found = containers(compiled(components))
+
+    assert found[component].resources == wanted
+    assert not found["Trainer"].HasField("resources")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -310,3 +321,59 @@ def test_id_that_kubeflow_cannot_take_is_refused(compiled):
 
     with pytest.raises(ValueError, match=r"'my_examples'.*with_id\('my-examples'\)"):
         compiled([examples])
+
+
+def test_resolver_is_refused(compiled):
+    """Kubeflow would refuse the run; the message says what to do without."""
+    resolver = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+    ).with_id("latest-model")
+
+    with pytest.raises(
+        ValueError, match=r"Resolver cannot run on Kubeflow.*'latest-model'.*Importer"
+    ):
+        compiled([*finder_and_trainer(), resolver])
+
+
+def test_option_that_another_component_puts_out_is_refused(compiled):
+    """TFX names a task in the file that does not exist."""
+    examples, finder, _ = finder_and_trainer()
+    rate = finder.outputs["learning_rate"].future()[0].value
+    second = LearningRateFinder(
+        examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+    ).with_id("Second")
+    second.exec_properties["max_learning_rate"] = rate
+
+    with pytest.raises(ValueError, match=r"\['max_learning_rate'\] of 'Second'.*as an input"):
+        compiled([examples, finder, second])
+
+
+@pytest.mark.parametrize("place", ["{SPAN}", "{SPAN:2}", "{VERSION}", "{YYYY}"])
+def test_files_by_span_version_or_date_are_refused(compiled, place):
+    """Kubeflow never runs the driver that would find them."""
+    pattern = f"{place}/*.csv"
+    splits = example_gen_pb2.Input(
+        splits=[example_gen_pb2.Input.Split(name="all", pattern=pattern)]
+    )
+    examples = CsvExampleGen(input_base="/data", input_config=splits)
+
+    with pytest.raises(
+        ValueError, match=rf"Received: \['{place}'\] in `input_config` of 'CsvExampleGen'"
+    ):
+        compiled([examples])
+
+
+def test_condition_on_a_value_is_refused(compiled):
+    """Only properties of artifacts are known where Kubeflow decides."""
+    examples, finder, _ = finder_and_trainer()
+    with Cond(finder.outputs["learning_rate"].future()[0].value < 1.0):
+        second = LearningRateFinder(
+            examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+        ).with_id("Second")
+
+    with pytest.raises(
+        ValueError, match=r"must be on custom properties.*'Second'.*custom_property\('verdict'\)"
+    ):
+        compiled([examples, finder, second])

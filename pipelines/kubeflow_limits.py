@@ -1,0 +1,96 @@
+"""What Kubeflow Pipelines v2 cannot run, refused when a pipeline is compiled."""
+
+import re
+
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.experimental.conditionals.conditional import get_predicates
+from tfx.dsl.placeholder.placeholder import Placeholder
+from tfx.orchestration.kubeflow.v2.compiler_utils import placeholder_to_cel
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel_utils import encode_placeholder_with_channels
+
+
+def check(pipeline: Pipeline) -> None:
+    """Refuses a pipeline that Kubeflow would refuse, or would fail to run.
+
+    Raises:
+        ValueError: If a component's id has other characters than letters, digits and `-`, a
+            `module_file` cannot be packed, a component is a Resolver, has an option that another
+            component puts out, or reads files by span, version or date, or a condition is on
+            anything but custom properties.
+    """
+    for component in pipeline.components:
+        _check_id(component.id)
+        _check_resolver(component)
+        _check_module_file(component, pipeline.pipeline_info.pipeline_root)
+        _check_options(component)
+        _check_file_pattern(component)
+        _check_conditions(component, pipeline)
+
+
+def _check_id(component_id: str) -> None:
+    # Argo, which runs the tasks, takes it over as the name of a template.
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9-]*", component_id):
+        raise ValueError(
+            "A component's id must be of letters, digits and `-` on Kubeflow. "
+            f"Received: {component_id!r}. "
+            f"Give it another: `.with_id({re.sub('[^a-zA-Z0-9]+', '-', component_id)!r})`."
+        )
+
+
+def _check_resolver(component: BaseNode) -> None:
+    if isinstance(component, Resolver):
+        raise ValueError(
+            "A Resolver cannot run on Kubeflow Pipelines, whose tasks do not see earlier runs. "
+            f"Received: {component.id!r}. "
+            "Name what it would find, with an Importer of the artifact's URI."
+        )
+
+
+def _check_module_file(component: BaseNode, pipeline_root: str | None) -> None:
+    module_file = component.exec_properties.get("module_file")
+    if module_file and (not pipeline_root or "://" in pipeline_root):
+        raise ValueError(
+            "A `module_file` is packed into the pipeline root when the pipeline is compiled, so "
+            "the root must be a folder that this machine and every task see. "
+            f"Received: {component.id} with module_file={module_file!r}, "
+            f"pipeline_root={pipeline_root!r}. Put the code into the image, and give the "
+            "component's function by its dotted path, as in `run_fn='package.module.run_fn'`."
+        )
+
+
+def _check_options(component: BaseNode) -> None:
+    dynamic = [n for n, v in component.exec_properties.items() if isinstance(v, Placeholder)]
+    if dynamic:
+        raise ValueError(
+            "An option cannot be the output of another component on Kubeflow. "
+            f"Received: {dynamic} of {component.id!r}. "
+            "Hand over the artifact itself, as an input, and read it in the component."
+        )
+
+
+def _check_file_pattern(component: BaseNode) -> None:
+    # TFX resolves them in a driver, which open-source Kubeflow never runs.
+    pattern = str(component.exec_properties.get("input_config", ""))
+    found = re.findall(r"\{(?:SPAN|VERSION|YYYY|MM|DD)\b.*?\}", pattern)
+    if found:
+        raise ValueError(
+            "Files cannot be chosen by span, version or date on Kubeflow. "
+            f"Received: {found} in `input_config` of {component.id!r}. "
+            "Give the pattern of the very files, or a RuntimeParameter for their folder."
+        )
+
+
+def _check_conditions(component: BaseNode, pipeline: Pipeline) -> None:
+    for predicate in get_predicates(component, pipeline.dsl_context_registry):
+        encoded = encode_placeholder_with_channels(predicate, lambda channel: channel.output_key)
+        try:
+            placeholder_to_cel(encoded)
+        except ValueError as error:
+            raise ValueError(
+                "A condition must be on custom properties of artifacts on Kubeflow. "
+                f"Received: another one around {component.id!r} ({error}) "
+                "Use for example "
+                "`finder.outputs['sweep'].future()[0].custom_property('verdict') == 'ok'`."
+            ) from error
