@@ -1,4 +1,4 @@
-"""Starts a run of a compiled pipeline: `python -m submit_kubeflow penguin.yaml --endpoint URL`."""
+"""Uploads and runs a compiled pipeline: `python -m submit_kubeflow penguin.yaml --endpoint URL`."""
 
 import argparse
 import contextlib
@@ -7,7 +7,6 @@ import io
 import json
 import sys
 import time
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ class SubmissionError(RuntimeError):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Starts a run, prints its address, and waits for its end if asked.
+    """Uploads a pipeline, starts a run of it, prints its address, and waits for its end if asked.
 
     Args:
         argv: Command-line arguments; by default those of this process.
@@ -45,11 +44,14 @@ def submit(
     pipeline_root: str | None = None,
     image: str | None = None,
     parameter: Sequence[tuple[str, str]] = (),
-    experiment: str | None = None,
+    experiment: str = "Default",
     namespace: str | None = None,
+    token: str | None = None,
     wait: bool = False,
 ) -> None:
-    """Starts a run of a compiled pipeline and prints its address.
+    """Uploads a compiled pipeline, starts a run of it and prints the run's address.
+
+    Each call uploads a version of its own, named like the run.
 
     Args:
         pipeline: The compiled pipeline, a YAML file.
@@ -57,8 +59,9 @@ def submit(
         pipeline_root: Where outputs go, in an object store; by default the server's own.
         image: Image of every task, in place of the compiled one.
         parameter: Parameters of the run, as names and values.
-        experiment: The experiment that the run belongs to; by default the server's default.
+        experiment: The experiment that the run belongs to; created if there is none of the name.
         namespace: Namespace, where Kubeflow has several users.
+        token: Bearer token, where Kubeflow asks for one.
         wait: Whether to wait for the end of the run.
 
     Raises:
@@ -67,22 +70,25 @@ def submit(
     """
     documents = read(pipeline)
     values = typed_parameters(documents[0], dict(parameter))
-    _check_endpoint(endpoint)
+    _check_endpoint(endpoint, token)
 
     # Here, for a refusal within a second.
     import kfp_server_api  # type: ignore[import-untyped]
     from kfp import Client
     from urllib3.exceptions import HTTPError  # type: ignore[import-untyped]
 
+    name = documents[0]["pipelineInfo"]["name"]
+    run_name = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     try:
         with package(pipeline, documents, image) as file, _quiet():
-            client = Client(host=endpoint)
-            run_id = client.create_run_from_pipeline_package(
-                str(file),
-                arguments=values,
-                run_name=f"{pipeline.stem} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}",
-                experiment_name=experiment,
-                namespace=namespace,
+            client = Client(host=endpoint, existing_token=token)
+            version = _upload(client, file, name, run_name, namespace)
+            run_id = client.run_pipeline(
+                client.create_experiment(experiment, namespace=namespace).experiment_id,
+                run_name,
+                params=values,
+                pipeline_id=version.pipeline_id,
+                version_id=version.pipeline_version_id,
                 pipeline_root=pipeline_root,
             ).run_id
         print(f"Run: {endpoint}/#/runs/details/{run_id}", flush=True)
@@ -94,19 +100,41 @@ def submit(
         ) from error
 
 
-def _check_endpoint(endpoint: str) -> None:
+def _check_endpoint(endpoint: str, token: str | None) -> None:
     url = f"{endpoint}/apis/v2beta1/healthz"
+    request = urllib.request.Request(url)
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # kfp uses none either
     try:
-        with opener.open(url, timeout=TIMEOUT_SECONDS) as response:
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             json.load(response)
-    except (OSError, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403):
-            return  # kfp's client may have credentials
-        raise SubmissionError(
-            f"No Kubeflow Pipelines API at {endpoint}: {url} gave {error}. "
-            "Give the address under which a browser shows its page."
-        ) from error
+    except OSError as error:
+        raise _no_api(endpoint, f"{url} gave {error}") from error
+    except ValueError as error:
+        raise _no_api(endpoint, f"{url} gave no JSON, perhaps a login page") from error
+
+
+def _no_api(endpoint: str, reason: str) -> SubmissionError:
+    return SubmissionError(
+        f"No Kubeflow Pipelines API at {endpoint}: {reason}. Give the address under which a "
+        "browser shows its page, and a token with --token-file if it asks who you are."
+    )
+
+
+def _upload(client: Any, file: Path, name: str, version: str, namespace: str | None) -> Any:
+    """Uploads a version of the pipeline of this name, the first one with the pipeline itself."""
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    found = client.list_pipelines(
+        filter=json.dumps({"predicates": [predicate]}), namespace=namespace
+    )
+    if found.pipelines:
+        return client.upload_pipeline_version(
+            str(file), version, pipeline_id=found.pipelines[0].pipeline_id
+        )
+    pipeline = client.upload_pipeline(str(file), name, namespace=namespace)
+    (first,) = client.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
+    return first
 
 
 @contextlib.contextmanager
@@ -137,7 +165,7 @@ def _reason(error: Exception) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m submit_kubeflow", description="Starts a run of a compiled pipeline."
+        prog="python -m submit_kubeflow", description="Uploads and runs a compiled pipeline."
     )
     parser.add_argument("pipeline", type=Path, help="the compiled pipeline, a YAML file")
     parser.add_argument(
@@ -155,8 +183,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a parameter of the run; may be repeated",
     )
-    parser.add_argument("--experiment", help="the experiment that the run belongs to")
+    parser.add_argument(
+        "--experiment", default="Default", help="the experiment that the run belongs to"
+    )
     parser.add_argument("--namespace", help="namespace, where Kubeflow has several users")
+    parser.add_argument(
+        "--token-file",
+        dest="token",
+        type=_token,
+        metavar="FILE",
+        help="file with a bearer token, where Kubeflow asks for one",
+    )
     parser.add_argument("--wait", action="store_true", help="wait for the end of the run")
     return parser
 
@@ -178,6 +215,13 @@ def _name_and_value(text: str) -> tuple[str, str]:
     if not separator:
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE, not {text!r}")
     return name, value
+
+
+def _token(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"must be a file with a token: {error}") from error
 
 
 if __name__ == "__main__":

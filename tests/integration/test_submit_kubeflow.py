@@ -1,10 +1,12 @@
 """Submitting to a local HTTP server that answers as Kubeflow Pipelines' API does."""
 
+import email
 import http.server
 import json
+import re
 import socket
 import threading
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import kfp_server_api as api
 import pytest
@@ -22,11 +24,14 @@ PREFIX = "/apis/v2beta1"
 
 
 class Kubeflow(http.server.ThreadingHTTPServer):
-    """Kubeflow Pipelines' API: health, experiments and runs, in the shapes of kfp's own models.
+    """Kubeflow Pipelines' API, as far as it is used, in the shapes of kfp's own models.
 
     Attributes:
         states: States that a run goes through, one for each time that it is asked for.
         refusal: HTTP status and message with which a run is refused, or None.
+        token: The bearer token without which every request is refused, or None.
+        pipelines: The versions that were uploaded, as pairs of name and file, by their pipeline.
+        namespaces: The namespace of every pipeline that was uploaded.
         runs: Bodies of the runs that were created.
         experiments: Names of the experiments that were created.
     """
@@ -36,6 +41,9 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.states = ["SUCCEEDED"]
         self.refusal = None
+        self.token = None
+        self.pipelines = {}
+        self.namespaces = {}
         self.runs = []
         self.experiments = []
 
@@ -44,20 +52,36 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         """The address of the API."""
         return f"http://127.0.0.1:{self.server_port}"
 
+    @property
+    def last_file(self):
+        """The pipeline that was uploaded last."""
+        return yaml.safe_load(list(self.pipelines.values())[-1][-1][1])
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers one request."""
 
     def do_GET(self):
-        """Answers health, the experiment by its name, and the run with its next state."""
+        """Answers health, pipelines and experiments by their name, and the run's next state."""
+        if self.is_unauthorized():
+            return
         url = urlsplit(self.path)
-        if url.path == f"{PREFIX}/healthz":
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        path = url.path.removeprefix(PREFIX)
+        if path == "/healthz":
             self.answer(api.V2beta1GetHealthzResponse(multi_user=False))
-        elif url.path == f"{PREFIX}/experiments":
-            wanted = json.loads(parse_qs(url.query)["filter"][0])["predicates"][0]["stringValue"]
-            known = [self.experiment(n) for n in self.server.experiments if n == wanted]
+        elif path == "/pipelines":
+            known = [self.pipeline(n) for n in self.wanted(query, self.server.pipelines)]
+            known = [p for p in known if p.namespace == query.get("namespace")]
+            self.answer(api.V2beta1ListPipelinesResponse(pipelines=known or None))
+        elif path.startswith("/pipelines/") and path.endswith("/versions"):
+            name = unquote(path.split("/")[2]).removeprefix("id of ")
+            versions = [self.version(name, version) for version, _ in self.server.pipelines[name]]
+            self.answer(api.V2beta1ListPipelineVersionsResponse(pipeline_versions=versions))
+        elif path == "/experiments":
+            known = [self.experiment(n) for n in self.wanted(query, self.server.experiments)]
             self.answer(api.V2beta1ListExperimentsResponse(experiments=known))
-        elif url.path == f"{PREFIX}/runs/{RUN_ID}":
+        elif path == f"/runs/{RUN_ID}":
             states = self.server.states
             state = states.pop(0) if len(states) > 1 else states[0]
             tasks = [
@@ -66,20 +90,80 @@ class Handler(http.server.BaseHTTPRequestHandler):
             ]
             details = api.V2beta1RunDetails(task_details=tasks)
             self.answer(api.V2beta1Run(run_id=RUN_ID, state=state, run_details=details))
+        elif path == "/login":
+            self.send(200, "text/html", b"<html>Log in</html>")
         else:
             self.refuse(404, "Not Found")
 
     def do_POST(self):
-        """Creates an experiment or a run."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == f"{PREFIX}/experiments":
-            self.server.experiments.append(body["display_name"])
-            self.answer(self.experiment(body["display_name"]))
+        """Takes a pipeline, a version, an experiment or a run."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.is_unauthorized():
+            return
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        path = url.path.removeprefix(PREFIX)
+        if path == "/pipelines/upload":
+            name = query["name"]
+            if name in self.server.pipelines:
+                self.refuse(409, f"Already exist error: {name}")
+                return
+            self.server.pipelines[name] = [(name, self.uploaded(body))]
+            self.server.namespaces[name] = query.get("namespace")
+            self.answer(self.pipeline(name))
+        elif path == "/pipelines/upload_version":
+            pipeline = query["pipelineid"].removeprefix("id of ")
+            self.server.pipelines[pipeline].append((query["name"], self.uploaded(body)))
+            self.answer(self.version(pipeline, query["name"]))
+        elif path == "/experiments":
+            name = json.loads(body)["display_name"]
+            self.server.experiments.append(name)
+            self.answer(self.experiment(name))
         elif self.server.refusal:
             self.refuse(*self.server.refusal)
         else:
-            self.server.runs.append(body)
+            self.server.runs.append(json.loads(body))
             self.answer(api.V2beta1Run(run_id=RUN_ID, state="PENDING"))
+
+    def is_unauthorized(self):
+        """Refuses a request without the token, as a proxy in front of the API does."""
+        token = self.server.token
+        if token is None or self.headers["Authorization"] == f"Bearer {token}":
+            return False
+        self.send(401, "text/plain", b"who are you?")
+        return True
+
+    def wanted(self, query, names):
+        """Returns the name that a request's filter asks for, if it is there."""
+        [predicate] = json.loads(query["filter"])["predicates"]
+        assert (predicate["key"], predicate["operation"]) in {
+            ("display_name", "EQUALS"),
+            ("display_name", 1),
+        }
+        return [name for name in names if name == predicate["stringValue"]]
+
+    def uploaded(self, body):
+        """Returns the file in the body of an upload."""
+        header = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        [part] = email.message_from_bytes(header + body).get_payload()
+        assert part.get_param("name", header="Content-Disposition") == "uploadfile"
+        assert part.get_filename().endswith(".yaml")
+        return part.get_payload(decode=True).decode()
+
+    def pipeline(self, name):
+        """Returns a pipeline."""
+        namespace = self.server.namespaces[name]
+        return api.V2beta1Pipeline(
+            pipeline_id=f"id of {name}", display_name=name, namespace=namespace
+        )
+
+    def version(self, pipeline, name):
+        """Returns a version of a pipeline."""
+        return api.V2beta1PipelineVersion(
+            pipeline_id=f"id of {pipeline}",
+            pipeline_version_id=f"id of version {name}",
+            display_name=name,
+        )
 
     def experiment(self, name):
         """Returns an experiment."""
@@ -87,17 +171,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, model):
         """Sends a model of kfp's client as JSON."""
-        self.send(200, api.ApiClient().sanitize_for_serialization(model))
+        content = api.ApiClient().sanitize_for_serialization(model)
+        self.send(200, "application/json", json.dumps(content).encode())
 
     def refuse(self, status, message):
         """Sends an error as the API does."""
-        self.send(status, {"error": message, "code": 3, "message": message, "details": []})
+        content = {"error": message, "code": 3, "message": message, "details": []}
+        self.send(status, "application/json", json.dumps(content).encode())
 
-    def send(self, status, content):
-        """Sends JSON."""
-        payload = json.dumps(content).encode()
+    def send(self, status, content_type, payload):
+        """Sends a response."""
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
@@ -142,14 +227,70 @@ def submit(kubeflow, compiled):
     return submit_
 
 
-def test_run_is_started_and_its_address_printed(submit, kubeflow, compiled, capsys):
-    """What is sent is the compiled pipeline; nothing but the address is printed."""
+def images(spec):
+    """Returns the images of a compiled pipeline's tasks."""
+    executors = spec["deploymentSpec"]["executors"].values()
+    return {executor["container"]["image"] for executor in executors}
+
+
+def test_pipeline_is_uploaded_and_run(submit, kubeflow, compiled, capsys):
+    """The run is one of the uploaded file; nothing but its address is printed."""
     submit()
 
     [run] = kubeflow.runs
-    assert run["pipeline_spec"] == yaml.safe_load(compiled.read_text())
-    assert run["display_name"].startswith("small ")
+    assert kubeflow.pipelines == {"small": [("small", compiled.read_text())]}
+    assert run["pipeline_version_reference"] == {
+        "pipeline_id": "id of small",
+        "pipeline_version_id": "id of version small",
+    }
+    assert re.fullmatch(r"small-\d{8}-\d{6}", run["display_name"])
+    assert run["experiment_id"] == "id of Default"
     assert capsys.readouterr().out == f"Run: {kubeflow.endpoint}/#/runs/details/{RUN_ID}\n"
+
+
+def test_known_pipeline_gets_a_version_of_the_runs_name(submit, kubeflow):
+    """The second run is one of the second version."""
+    submit()
+    submit("--image", "other/image:2")
+
+    [_, (version, _)] = kubeflow.pipelines["small"]
+    assert images(kubeflow.last_file) == {"other/image:2"}
+    assert kubeflow.runs[1]["display_name"] == version
+    assert kubeflow.runs[1]["pipeline_version_reference"] == {
+        "pipeline_id": "id of small",
+        "pipeline_version_id": f"id of version {version}",
+    }
+
+
+def test_namespace_is_that_of_the_pipeline(submit, kubeflow):
+    """It is created there, and found there again."""
+    for _ in range(2):
+        submit("--namespace", "team")
+
+    assert kubeflow.namespaces == {"small": "team"}
+    assert len(kubeflow.pipelines["small"]) == 2
+
+
+def test_token_is_sent_with_every_request(submit, kubeflow, tmp_path):
+    """It is read from a file, and its last line break is none of it."""
+    kubeflow.token = "secret"
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+
+    submit("--token-file", str(file), "--wait")
+
+    assert len(kubeflow.runs) == 1
+
+
+def test_missing_token_is_one_line(submit, kubeflow):
+    """The message says how to give one."""
+    kubeflow.token = "secret"
+
+    with pytest.raises(
+        SystemExit,
+        match=r"^Error: No Kubeflow Pipelines API at .*401: Unauthorized.* with --token-file .*$",
+    ):
+        submit()
 
 
 def test_parameters_are_sent_with_their_types(submit, kubeflow):
@@ -183,8 +324,7 @@ def test_image_of_every_task_can_be_replaced(submit, kubeflow, compiled):
 
     submit("--image", "other/image:2")
 
-    executors = kubeflow.runs[0]["pipeline_spec"]["deploymentSpec"]["executors"].values()
-    assert {executor["container"]["image"] for executor in executors} == {"other/image:2"}
+    assert images(kubeflow.last_file) == {"other/image:2"}
     assert compiled.read_text() == before
 
 
@@ -244,6 +384,15 @@ def test_wrong_address_is_one_line(compiled, kubeflow):
         submit_kubeflow.main([str(compiled), "--endpoint", f"{kubeflow.endpoint}/wrong"])
 
 
+def test_login_page_is_one_line(compiled, kubeflow):
+    """A page for people in front of the API."""
+    endpoint = f"{kubeflow.endpoint}{PREFIX}/login?"
+    with pytest.raises(
+        SystemExit, match=r"^Error: No Kubeflow Pipelines API .* no JSON, perhaps a login page.*$"
+    ):
+        submit_kubeflow.main([str(compiled), "--endpoint", endpoint])
+
+
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
@@ -258,6 +407,7 @@ def test_wrong_parameter_is_refused_before_anything_is_sent(submit, kubeflow, pa
         submit("--parameter", parameter)
 
     assert kubeflow.runs == []
+    assert kubeflow.pipelines == {}
 
 
 def test_parameter_without_default_must_be_given():
@@ -284,8 +434,9 @@ def test_file_that_is_no_pipeline_is_refused(kubeflow, tmp_path):
         (["--endpoint", "localhost:8080"], "must begin with http:// or https://"),
         (["--endpoint", "http://x", "--pipeline-root", "/data"], "must begin with one of"),
         (["--endpoint", "http://x", "--parameter", "num_steps"], "must be NAME=VALUE"),
+        (["--endpoint", "http://x", "--token-file", "/none"], "must be a file with a token"),
     ],
-    ids=["endpoint", "pipeline_root", "parameter"],
+    ids=["endpoint", "pipeline_root", "parameter", "token_file"],
 )
 def test_malformed_argument_is_refused(compiled, capsys, arguments, message):
     """With the form that is wanted."""
