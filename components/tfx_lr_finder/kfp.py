@@ -38,8 +38,8 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
 
     - `learning_rate`: a number, for the next task or a `dsl.If`.
     - `best_hyperparameters` and `sweep`: as of the TFX component.
-    - `metrics`, shown on the page of the run: `learning_rate`; `verdict_is_ok`, 1 or 0;
-      `num_points`.
+    - `metrics`, shown on the page of the run: `learning_rate`, `verdict`, and, of several sweeps,
+      `spread` in decades.
     - `report`, shown there too: the page of the sweep.
 
     Args:

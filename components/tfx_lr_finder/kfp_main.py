@@ -30,7 +30,9 @@ from tfx_lr_finder.executor import Executor
 from tfx_lr_finder.kubeflow_invocation import Json, with_local_paths
 from tfx_lr_finder.options import SweepOptions, option_type
 from tfx_lr_finder.user_module import FUNCTION
-from tfx_lr_finder.verdict import Verdict
+
+METRICS = ("learning_rate", "verdict", "spread")
+"""The facts of a sweep that the page of a run shows; `spread` is one of several sweeps only."""
 
 _INPUT_TYPES: dict[str, type[Artifact]] = {
     "examples": Examples,
@@ -80,7 +82,9 @@ def run(executor_input: Json) -> None:
             _exec_properties(local["inputs"].get("parameterValues", {}), paths, Path(folder)),
         )
     _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
-    _report(executor_input["outputs"], {"sweep": _facts(sweep), "metrics": _metrics(sweep)})
+    facts = _facts(sweep)
+    metrics = {name: facts[name] for name in METRICS if name in facts}
+    _report(executor_input["outputs"], {"sweep": facts, "metrics": metrics})
 
 
 def _paths(part: Json) -> dict[str, str]:
@@ -150,14 +154,6 @@ def _copy(source: str, target: str) -> None:
 def _facts(sweep: LearningRateSweep) -> Json:
     values = sweep.mlmd_artifact.custom_properties
     return {name: getattr(value, value.WhichOneof("value")) for name, value in values.items()}
-
-
-def _metrics(sweep: LearningRateSweep) -> Json:
-    return {
-        "learning_rate": sweep.get_float_custom_property("learning_rate"),
-        "verdict_is_ok": float(sweep.get_string_custom_property("verdict") == Verdict.OK.value),
-        "num_points": sweep.get_int_custom_property("num_points"),
-    }
 
 
 def _report(outputs: Json, metadata: dict[str, Json]) -> None:
