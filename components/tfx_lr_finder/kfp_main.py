@@ -13,34 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfx.types import artifact_utils
-from tfx.types.artifact import Artifact
-from tfx.types.standard_artifacts import (
-    Examples,
-    Float,
-    HyperParameters,
-    Model,
-    Schema,
-    TransformGraph,
-)
-from tfx.utils import json_utils
-
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
-from tfx_lr_finder.executor import Executor
 from tfx_lr_finder.kubeflow_invocation import Json, with_local_paths
 from tfx_lr_finder.options import SweepOptions, option_type
+from tfx_lr_finder.standalone import run_executor
 from tfx_lr_finder.user_module import FUNCTION
 
 METRICS = ("learning_rate", "verdict", "spread")
 """The facts of a sweep that the page of a run shows; `spread` is one of several sweeps only."""
-
-_INPUT_TYPES: dict[str, type[Artifact]] = {
-    "examples": Examples,
-    "transform_graph": TransformGraph,
-    "schema": Schema,
-    "base_model": Model,
-    "hyperparameters": HyperParameters,
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -67,19 +47,15 @@ def run(executor_input: Json) -> None:
     local = with_local_paths(executor_input)
     paths = _paths(local["inputs"])
     output_paths = _paths(local["outputs"])
-    sweep = _artifact(LearningRateSweep, output_paths["sweep"])
-    outputs = {
-        "best_hyperparameters": _artifact(HyperParameters, output_paths["best_hyperparameters"]),
-        "learning_rate": _artifact(
-            Float, local["outputs"]["parameters"]["learning_rate"]["outputFile"]
-        ),
-        "sweep": sweep,
-    }
     with tempfile.TemporaryDirectory(prefix="tfx-lr-finder-") as folder:
-        Executor().Do(
-            {name: [value] for name, value in _inputs(paths).items()},
-            {name: [value] for name, value in outputs.items()},
-            _exec_properties(local["inputs"].get("parameterValues", {}), paths, Path(folder)),
+        sweep = run_executor(
+            paths,
+            {
+                "best_hyperparameters": output_paths["best_hyperparameters"],
+                "learning_rate": local["outputs"]["parameters"]["learning_rate"]["outputFile"],
+                "sweep": output_paths["sweep"],
+            },
+            _parameters(local["inputs"].get("parameterValues", {}), paths, Path(folder)),
         )
     _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
     facts = _facts(sweep)
@@ -91,41 +67,13 @@ def _paths(part: Json) -> dict[str, str]:
     return {name: v["artifacts"][0]["uri"] for name, v in part.get("artifacts", {}).items()}
 
 
-def _artifact(artifact_type: type[Artifact], path: str) -> Artifact:
-    artifact = artifact_type()
-    artifact.uri = path
-    return artifact
-
-
-def _inputs(paths: dict[str, str]) -> dict[str, Artifact]:
-    inputs = {name: _artifact(t, paths[name]) for name, t in _INPUT_TYPES.items() if name in paths}
-    folders = Path(paths["examples"]).glob("Split-*")
-    splits = sorted(folder.name.removeprefix("Split-") for folder in folders)
-    if not splits:
-        raise ValueError(
-            "Input `examples` must be a folder with one folder for each split. "
-            f"Received: {paths['examples']} without any Split-*. "
-            "Hand over what TFX's Transform or an ExampleGen writes."
-        )
-    inputs["examples"].split_names = artifact_utils.encode_split_names(splits)
-    return inputs
-
-
-def _exec_properties(
-    parameters: dict[str, Any], paths: dict[str, str], folder: Path
-) -> dict[str, Any]:
+def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(SweepOptions)]
     return {
         # Numbers of every type are handed over as JSON's one type of number.
-        **{
-            name: option_type(name)(parameters[name])
-            for name in names
-            if parameters.get(name) is not None
-        },
-        **_user_code(parameters, paths, folder),
-        "train_args": "{}",
-        "eval_args": "{}",
-        "custom_config": json_utils.dumps(parameters.get("custom_config")),
+        **{name: option_type(name)(given[name]) for name in names if given.get(name) is not None},
+        **_user_code(given, paths, folder),
+        "custom_config": given.get("custom_config"),
     }
 
 
