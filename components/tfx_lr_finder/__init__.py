@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tfx_lr_finder.curve import Curve, StopReason
 from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.suggestion import Suggestion, suggest
 from tfx_lr_finder.verdict import Verdict
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Curve",
+    "Evidence",
     "LearningRateFinder",
     "LearningRateSweep",
     "LrFinderFnResult",

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from tfx.components.util import udf_utils
-from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts, standard_component_specs
@@ -26,6 +26,7 @@ class LearningRateFinderSpec(ComponentSpec):
         "module_file": ExecutionParameter(type=str, optional=True),
         "module_path": ExecutionParameter(type=str, optional=True),
         "lr_finder_fn": ExecutionParameter(type=str, optional=True),
+        "run_fn": ExecutionParameter(type=str, optional=True),
         "train_args": ExecutionParameter(type=trainer_pb2.TrainArgs),
         "eval_args": ExecutionParameter(type=trainer_pb2.EvalArgs),
         "custom_config": ExecutionParameter(type=str, optional=True),
@@ -50,7 +51,7 @@ class LearningRateFinderSpec(ComponentSpec):
     }
 
 
-class LearningRateFinder(BaseComponent):
+class LearningRateFinder(BaseBeamComponent):
     """Finds the learning rate of a Keras model with the range test, for the stock Trainer.
 
     It builds the user's model on the user's data, trains it while the learning rate grows
@@ -76,7 +77,7 @@ class LearningRateFinder(BaseComponent):
     """
 
     SPEC_CLASS = LearningRateFinderSpec
-    EXECUTOR_SPEC = ExecutorClassSpec(executor.Executor)
+    EXECUTOR_SPEC = BeamExecutorSpec(executor.Executor)
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class LearningRateFinder(BaseComponent):
         hyperparameters: BaseChannel | None = None,
         module_file: str | None = None,
         lr_finder_fn: str | None = None,
+        run_fn: str | None = None,
         train_args: trainer_pb2.TrainArgs | None = None,
         eval_args: trainer_pb2.EvalArgs | None = None,
         custom_config: dict[str, Any] | None = None,
@@ -96,6 +98,8 @@ class LearningRateFinder(BaseComponent):
         smoothing: float | RuntimeParameter = SweepOptions.smoothing,
         divergence_factor: float | RuntimeParameter = SweepOptions.divergence_factor,
         rule: str | RuntimeParameter = SweepOptions.rule,
+        num_sweeps: int | RuntimeParameter = SweepOptions.num_sweeps,
+        confirmation_steps: int | RuntimeParameter = SweepOptions.confirmation_steps,
         seed: int | RuntimeParameter = SweepOptions.seed,
         learning_rate_name: str | RuntimeParameter = SweepOptions.learning_rate_name,
         on_failure: str | RuntimeParameter = SweepOptions.on_failure,
@@ -111,11 +115,13 @@ class LearningRateFinder(BaseComponent):
             hyperparameters: Optional channel of `HyperParameters`, for example a Tuner's. All of
                 them are handed to the user's code and to the Trainer; only the learning rate is
                 replaced.
-            module_file: Path of the user's module, which has a function
-                `lr_finder_fn(fn_args: FnArgs) -> LrFinderFnResult`, with the `FnArgs` that the
-                Trainer hands out. It may be the Trainer's own. Exactly one of `module_file` and
-                `lr_finder_fn` must be given.
+            module_file: Path of the Trainer's module. Its `run_fn` is run up to its first `fit`,
+                which yields the model and the data; nothing is trained or exported. If it has a
+                function `lr_finder_fn(fn_args: FnArgs) -> LrFinderFnResult`, that is called
+                instead, with the same `FnArgs`. Exactly one of `module_file`, `lr_finder_fn` and
+                `run_fn` must be given.
             lr_finder_fn: Dotted path of such a function in an installed package.
+            run_fn: Dotted path of a `run_fn` in an installed package, as for the Trainer.
             train_args: The Trainer's own: the splits to sweep on (default `train`), and
                 `num_steps`, for the best rate of a short training is higher.
             eval_args: The same for evaluation (default `eval`).
@@ -128,6 +134,12 @@ class LearningRateFinder(BaseComponent):
                 its best; greater than 1; default 4.
             rule: How the rate is read off the curve: `descent` (default), `valley`, `slide`,
                 `steepest` or `minimum`.
+            num_sweeps: Independent sweeps with the seeds `seed`, `seed + 1` and so on, from 1
+                to 100; default 1. Their rates' median is published, with its spread; 3 of them
+                show how far a single one can be trusted.
+            confirmation_steps: If not 0, the model is trained so many steps at the rate, and at
+                half a decade below and above it, and the validation loss decides; default 0. A
+                fifth of `train_args.num_steps` is worth its time, a tenth is not.
             seed: Seed of initial weights, data order and dropout; default 0.
             learning_rate_name: Name of the rate in the hyperparameters; default
                 `learning_rate`.
@@ -137,21 +149,23 @@ class LearningRateFinder(BaseComponent):
 
         Raises:
             TypeError: If an option is of the wrong type. An integer is a good float.
-            ValueError: If not exactly one of `module_file` and `lr_finder_fn` is given, the latter
-                is not a dotted path, or an option is out of its range.
+            ValueError: If not exactly one of `module_file`, `lr_finder_fn` and `run_fn` is given,
+                one of the latter is not a dotted path, or an option is out of its range.
         """
-        if bool(module_file) == bool(lr_finder_fn):
+        functions = {"lr_finder_fn": lr_finder_fn, "run_fn": run_fn}
+        given = {"module_file": module_file, **functions}
+        if sum(map(bool, given.values())) != 1:
             raise ValueError(
-                "Exactly one of `module_file` and `lr_finder_fn` must be given. "
-                f"Received: module_file={module_file!r}, lr_finder_fn={lr_finder_fn!r}. "
+                "Exactly one of `module_file`, `lr_finder_fn` and `run_fn` must be given. "
+                f"Received: {', '.join(f'{name}={value!r}' for name, value in given.items())}. "
                 "Give the Trainer's module_file, or the dotted path of a function."
             )
-        if lr_finder_fn and not all(lr_finder_fn.rpartition(".")):
-            raise ValueError(
-                "Argument `lr_finder_fn` must be a dotted path, of a module and a function in it. "
-                f"Received: lr_finder_fn={lr_finder_fn!r}. "
-                "Give for example 'package.module.lr_finder_fn'."
-            )
+        for name, path in functions.items():
+            if path and not all(path.rpartition(".")):
+                raise ValueError(
+                    f"Argument `{name}` must be a dotted path, of a module and a function in it. "
+                    f"Received: {name}={path!r}. Give for example 'package.module.{name}'."
+                )
         if not isinstance(custom_config, dict | None):
             raise TypeError(
                 "Argument `custom_config` must be a dict that can be written as JSON. "
@@ -164,6 +178,8 @@ class LearningRateFinder(BaseComponent):
             smoothing=smoothing,
             divergence_factor=divergence_factor,
             rule=rule,
+            num_sweeps=num_sweeps,
+            confirmation_steps=confirmation_steps,
             seed=seed,
             learning_rate_name=learning_rate_name,
             on_failure=on_failure,
@@ -177,6 +193,7 @@ class LearningRateFinder(BaseComponent):
             hyperparameters=hyperparameters,
             module_file=module_file,
             lr_finder_fn=lr_finder_fn,
+            run_fn=run_fn,
             train_args=train_args or trainer_pb2.TrainArgs(),
             eval_args=eval_args or trainer_pb2.EvalArgs(),
             custom_config=json_utils.dumps(custom_config),

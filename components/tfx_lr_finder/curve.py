@@ -101,6 +101,10 @@ class Curve:
         is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
             running averages shows a rate's effect some steps later.
         train_steps: Number of steps that the model will be trained for; None if not known.
+        model: Class and size of the model.
+        optimizer: Class name of the optimizer.
+        num_replicas: Number of replicas that share a batch.
+        gradient_accumulation_steps: Number of batches in one step, which is one update.
 
     Raises:
         ValueError: If the attributes do not have the stated form.
@@ -115,6 +119,10 @@ class Curve:
     seed: int
     is_plain_sgd: bool = False
     train_steps: int | None = None
+    model: str = ""
+    optimizer: str = ""
+    num_replicas: int = 1
+    gradient_accumulation_steps: int = 1
 
     def __post_init__(self) -> None:
         """Checks the attributes and makes the arrays read-only."""
@@ -167,11 +175,12 @@ class Curve:
 
     def __eq__(self, other: object) -> bool:
         """Returns whether both curves hold the same values, bit for bit."""
-        return isinstance(other, Curve) and self._to_dict() == other._to_dict()
+        return isinstance(other, Curve) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]  # as for any value that holds arrays
 
-    def _to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the curve as what JSON can hold."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
             **fields,
@@ -182,7 +191,12 @@ class Curve:
 
     def to_json(self) -> str:
         """Returns the curve as JSON; `from_json` gives it back bit for bit."""
-        return json.dumps(self._to_dict(), allow_nan=False)
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Curve":
+        """Returns the curve that `to_dict` gave."""
+        return cls(**content)
 
     @classmethod
     def from_json(cls, text: str) -> "Curve":
@@ -192,7 +206,7 @@ class Curve:
             ValueError: If `text` is not the JSON of a curve.
         """
         try:
-            return cls(**json.loads(text))
+            return cls.from_dict(json.loads(text))
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "

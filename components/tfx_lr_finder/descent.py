@@ -43,6 +43,7 @@ class Course:
 
     Attributes:
         log_rates: Logarithm to base 10 of the rates, shape `(n,)`.
+        head: Number of points in the first fifth.
         start: The initial loss, the median of the first fifth.
         smoothed: Local linear regression of the capped losses, shape `(n,)`.
         error: Standard error of `smoothed`.
@@ -50,6 +51,7 @@ class Course:
     """
 
     log_rates: Array
+    head: int
     start: float
     smoothed: Array
     error: float
@@ -63,20 +65,43 @@ class Course:
     @property
     def fell(self) -> bool:
         """Whether the sweep saw a descent at all."""
-        return self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
+        is_later = self.lowest >= self.head  # or else the loss only rose
+        return is_later and self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
+
+    @property
+    def edge(self) -> float:
+        """Logarithm of the rate from which the loss is clearly above its start, for 0.2 decades.
+
+        The last rate of the curve if there is none.
+        """
+        rise = max(0.03 * abs(self.start), 3 * self.error)
+        above = self.smoothed > self.start + rise
+        for i in np.flatnonzero(above):
+            near = (self.log_rates >= self.log_rates[i]) & (
+                self.log_rates <= self.log_rates[i] + 0.2
+            )
+            if above[near].all():
+                return float(self.log_rates[i])
+        return float(self.log_rates[-1])
+
+    @property
+    def shows_rate(self) -> bool:
+        """Whether the loss fell, or at least rose at rates well above the first."""
+        has_edge = self.edge < self.log_rates[-1]
+        return self.fell or (has_edge and self.edge - EDGE_DISTANCE > self.log_rates[0])
 
 
 def course_of(curve: Curve) -> Course:
     """Returns the course of a curve."""
     losses = curve.losses
-    head = losses[: max(3, int(HEAD * losses.size))]
-    start = float(np.median(head))
-    deviation = 1.4826 * float(np.median(np.abs(head - start)))
+    head = max(3, int(HEAD * losses.size))
+    start = float(np.median(losses[:head]))
+    deviation = 1.4826 * float(np.median(np.abs(losses[:head] - start)))
     capped = np.minimum(losses, start + CAP * abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, capped, BANDWIDTH)
     error = deviation / float(np.sqrt(np.median(num_points)))
     lowest = _first_minimum(smoothed, start, error)
-    return Course(curve.log_learning_rates, start, smoothed, error, lowest)
+    return Course(curve.log_learning_rates, head, start, smoothed, error, lowest)
 
 
 def descent_rate(curve: Curve) -> float:
@@ -94,10 +119,18 @@ def descent_rate(curve: Curve) -> float:
     rises. The rate is kept within the curve.
     """
     course = course_of(curve)
-    log_rate = _landmark(course) + _shift(curve) if course.fell else _edge(course) - EDGE_DISTANCE
-    steps = min(curve.train_steps or REFERENCE_STEPS, REFERENCE_STEPS)
-    rate = 10**log_rate * (steps / REFERENCE_STEPS) ** STEPS_EXPONENT
+    log_rate = _landmark(course) + _shift(curve) if course.fell else course.edge - EDGE_DISTANCE
+    rate = 10**log_rate * budget_factor(curve.train_steps)
     return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
+
+
+def budget_factor(train_steps: int | None) -> float:
+    """Returns what the rate of a long training is multiplied by for one of so many steps.
+
+    `(min(train_steps, 400) / 400) ** -0.5`; 1 where their number is not known.
+    """
+    steps = min(train_steps or REFERENCE_STEPS, REFERENCE_STEPS)
+    return float((steps / REFERENCE_STEPS) ** STEPS_EXPONENT)
 
 
 def _shift(curve: Curve) -> float:
@@ -123,14 +156,3 @@ def _first_minimum(smoothed: Array, start: float, error: float) -> int:
     blown_up = has_fallen & (smoothed - best > np.maximum(0.5 * fallen, 5 * error))
     last = int(np.argmax(blown_up)) + 1 if blown_up.any() else smoothed.size
     return int(np.argmin(smoothed[:last]))
-
-
-def _edge(course: Course) -> float:
-    """Returns where the loss rises clearly above its start and stays there for 0.2 decades."""
-    rise = max(0.03 * abs(course.start), 3 * course.error)
-    above = course.smoothed > course.start + rise
-    log_rates = course.log_rates
-    for i in np.flatnonzero(above):
-        if above[(log_rates >= log_rates[i]) & (log_rates <= log_rates[i] + 0.2)].all():
-            return float(log_rates[i])
-    return float(log_rates[-1])

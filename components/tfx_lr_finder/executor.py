@@ -4,41 +4,52 @@ Its dotted path is written into compiled pipelines: `tfx_lr_finder.executor.Exec
 """
 
 import dataclasses
+import functools
+import importlib.metadata
 import json
 import os
-import tempfile
+import time
+from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
-from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
-from tfx_lr_finder import user_module
+from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
+from tfx_lr_finder.confirmation import candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.hyperparameters import Config, parse_config, with_learning_rate
 from tfx_lr_finder.options import SweepOptions
+from tfx_lr_finder.search import Search
 from tfx_lr_finder.suggestion import Suggestion, suggest
-from tfx_lr_finder.sweep import range_test
-from tfx_lr_finder.training_state import seed_everything
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
 """The Tuner's own name; the Trainer wants exactly one file, of any name."""
 
+DEFAULT = "default"
+"""In place of a rule, where no rate could be suggested and the default rate is published."""
+
 Artifacts = dict[str, list[Artifact]]
 
 
-class Executor(BaseExecutor):
+class Executor(BaseBeamExecutor):
     """Finds the learning rate of the user's model on the user's data."""
 
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
     ) -> None:
         """Sweeps the learning rate, suggests one, and writes it with its evidence.
+
+        Several sweeps, and the trainings that confirm the rate, are elements of a Beam pipeline
+        made with the `beam_pipeline_args`.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and
@@ -48,25 +59,49 @@ class Executor(BaseExecutor):
 
         Raises:
             NoLearningRateError: If no rate can be suggested and `on_failure` is `raise`.
+            RuntimeError: If one of several trainings fails, with the traceback of its worker.
             TypeError: If the user's function returns anything but an LrFinderFnResult.
             ValueError: If an option, the user's module or its data cannot be used.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        options = _options(exec_properties)
         upstream = _read_hyperparameters(input_dict)
+        search = Search(input_dict, exec_properties, upstream)
+        options = search.options
+        sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
-        curve = _sweep(input_dict, exec_properties, options, upstream)
-        suggestion = _suggest(curve, options)
+        evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
+        suggestion = evidence.suggestion
         logging.info("Found learning rate %g (%s).", suggestion.learning_rate, suggestion.verdict)
 
+        write_sweep(sweep, evidence)
         _write_rate(output_dict, suggestion.learning_rate, options, upstream)
-        write_sweep(artifact_utils.get_single_instance(output_dict["sweep"]), curve, suggestion)
+
+    def _find(self, search: Search, folder: str) -> Evidence:
+        options, started = search.options, time.monotonic()
+        run = functools.partial(
+            beam.run, search, make_pipeline=self._make_beam_pipeline, folder=folder
+        )
+        seeds = range(options.seed, options.seed + options.num_sweeps)
+        curves = run("sweeps", list(seeds))
+        suggestion, trials = _suggest(curves, options), []
+        if options.confirmation_steps and suggestion.rule != DEFAULT:
+            trials = run("trials", candidate_rates(suggestion.learning_rate))
+            rate = confirmed_rate(trials, options.confirmation_steps, curves[0].train_steps)
+            suggestion = dataclasses.replace(suggestion, learning_rate=rate)
+        return Evidence(
+            suggestion,
+            tuple(curves),
+            tuple(trials),
+            options.confirmation_steps if trials else 0,
+            _versions(),
+            time.monotonic() - started,
+        )
 
 
-def _options(exec_properties: dict[str, Any]) -> SweepOptions:
-    names = (field.name for field in dataclasses.fields(SweepOptions))
-    # TFX leaves out a property that is None.
-    return SweepOptions(**{n: exec_properties[n] for n in names if n in exec_properties})
+def _versions() -> dict[str, str]:
+    names = ("tfx-lr-finder", "tfx", "apache-beam", "keras")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {**versions, "tensorflow": tf.__version__}  # a package of several names
 
 
 def _read_hyperparameters(inputs: Artifacts) -> Config | None:
@@ -78,38 +113,14 @@ def _read_hyperparameters(inputs: Artifacts) -> Config | None:
     return parse_config(text, uri)
 
 
-def _sweep(
-    inputs: Artifacts,
-    exec_properties: dict[str, Any],
-    options: SweepOptions,
-    hyperparameters: Config | None,
-) -> Curve:
-    function = user_module.load(exec_properties)
-    with tempfile.TemporaryDirectory(prefix="tfx-lr-finder-") as working_dir:
-        fn_args = user_module.make_fn_args(inputs, exec_properties, hyperparameters, working_dir)
-        seed_everything(options.seed)
-        model, dataset = user_module.call(function, fn_args)
-        return range_test(
-            model,
-            dataset,
-            train_steps=fn_args.train_steps,
-            min_learning_rate=options.min_learning_rate,
-            max_learning_rate=options.max_learning_rate,
-            num_steps=options.num_steps,
-            smoothing=options.smoothing,
-            divergence_factor=options.divergence_factor,
-            seed=options.seed,
-        )
-
-
-def _suggest(curve: Curve, options: SweepOptions) -> Suggestion:
+def _suggest(curves: Sequence[Curve], options: SweepOptions) -> Suggestion:
     try:
-        return suggest(curve, options.rule)
+        return suggest(curves, options.rule)
     except NoLearningRateError as error:
         if options.default_learning_rate is None:
             raise
         logging.warning("%s Using default_learning_rate instead.", error)
-        return Suggestion(options.default_learning_rate, "default", error.verdict)
+        return Suggestion(options.default_learning_rate, DEFAULT, error.verdict)
 
 
 def _write_rate(

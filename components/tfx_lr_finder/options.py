@@ -10,6 +10,7 @@ from tfx_lr_finder.rules import DEFAULT_RULE, get_rule
 from tfx_lr_finder.verdict import MIN_POINTS
 
 ON_FAILURE = ("raise", "default")
+MAX_SWEEPS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,9 @@ class SweepOptions:
         divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of its
             best; greater than 1.
         rule: Name of the rule: `descent`, `steepest`, `minimum`, `valley` or `slide`.
+        num_sweeps: Number of sweeps, at least 1; their seeds are `seed`, `seed + 1` and so on.
+        confirmation_steps: Steps of each of the three short trainings that confirm the rate, at
+            least 1, or 0 for none.
         seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.
         learning_rate_name: Name of the rate among the hyperparameters.
         on_failure: `raise`, or `default`: publish `default_learning_rate` with the verdict.
@@ -40,6 +44,8 @@ class SweepOptions:
     smoothing: float = 0.98
     divergence_factor: float = 4.0
     rule: str = DEFAULT_RULE
+    num_sweeps: int = 1
+    confirmation_steps: int = 0
     seed: int = 0
     learning_rate_name: str = "learning_rate"
     on_failure: str = "raise"
@@ -102,6 +108,16 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         lambda factor: 1 < factor < math.inf,
         "be greater than 1 and finite",
         "4, or 1e9 to go on whatever happens",
+    ),
+    "num_sweeps": (
+        lambda sweeps: 1 <= sweeps <= MAX_SWEEPS,
+        f"be from 1 to {MAX_SWEEPS}",
+        "3 for an estimate of the spread",
+    ),
+    "confirmation_steps": (
+        lambda steps: steps >= 0,
+        "be at least 0",
+        "a fifth of the Trainer's steps, or 0 for none",
     ),
     "seed": (lambda seed: 0 <= seed < 2**31, "be from 0 to 2**31 - 1", "0"),
     "learning_rate_name": (bool, "not be empty", "'learning_rate'"),

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfx_lr_finder.curve import Curve
-from tfx_lr_finder.suggestion import Suggestion
+from tfx_lr_finder.evidence import Evidence
 
 _HEADROOM = 0.5
 """Part of the loss's range that the picture shows above the initial loss: a blow-up is cut off."""
@@ -14,12 +14,13 @@ _MARGIN = 1.5
 """Factor on the learning rate between the curve's ends and the picture's."""
 
 
-def plot(curve: Curve, suggestion: Suggestion) -> bytes:
+def plot(evidence: Evidence) -> bytes:
     """Returns a PNG of the smoothed loss over the learning rate on a logarithmic axis.
 
     The raw loss lies faint behind it; a red line marks the suggested rate. The picture is made
     without pyplot: no display is needed, and no state is left behind.
     """
+    suggestion, curve = evidence.suggestion, evidence.curves[0]
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     rate, smoothed = suggestion.learning_rate, curve.smoothed_losses

@@ -3,10 +3,8 @@
 import base64
 from html import escape
 
-from tfx_lr_finder.curve import Curve
-from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.rules import RULES
-from tfx_lr_finder.suggestion import Suggestion
+from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.verdict import Verdict
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -35,14 +33,14 @@ td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px soli
 """
 
 
-def report(curve: Curve, suggestion: Suggestion, picture: bytes) -> str:
+def report(evidence: Evidence, picture: bytes) -> str:
     """Returns a self-contained HTML page: no script, nothing from the network.
 
     Args:
-        curve: The curve of the sweep.
-        suggestion: What was read off it.
-        picture: The PNG that `plot` drew of both.
+        evidence: What was found, and what it rests on.
+        picture: The PNG that `plot` drew of it.
     """
+    suggestion, curve = evidence.suggestion, evidence.curves[0]
     facts = {
         "rule": suggestion.rule,
         "range of learning rates": f"{curve.learning_rates[0]:g} to {curve.learning_rates[-1]:g}",
@@ -53,21 +51,18 @@ def report(curve: Curve, suggestion: Suggestion, picture: bytes) -> str:
         "smoothing": f"{curve.smoothing:g}",
         "seed": str(curve.seed),
     }
+    answers = {
+        rule: answer.value if isinstance(answer, Verdict) else f"{answer.learning_rate:.3g}"
+        for rule, answer in evidence.answers.items()
+    }
     return _PAGE.format(
         rate=escape(f"{suggestion.learning_rate:.3g}"),
         verdict=escape(suggestion.verdict.value),
         meaning=escape(suggestion.verdict.meaning),
         picture=base64.b64encode(picture).decode(),
-        rules=_rows({name: _answer(name, curve) for name in sorted(RULES)}),
+        rules=_rows(answers),
         facts=_rows(facts),
     )
-
-
-def _answer(rule: str, curve: Curve) -> str:
-    try:
-        return f"{RULES[rule](curve):.3g}"
-    except NoLearningRateError as error:
-        return error.verdict.value
 
 
 def _rows(cells: dict[str, str]) -> str:

@@ -1,11 +1,19 @@
-"""From a curve to a learning rate with a verdict."""
+"""From the curves of one or more sweeps to a learning rate with a verdict."""
 
+import collections
 import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
 
 from tfx_lr_finder.curve import Curve
+from tfx_lr_finder.descent import course_of
 from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.rules import DEFAULT_RULE, get_rule
+from tfx_lr_finder.rules import DEFAULT_RULE, descent, get_rule
 from tfx_lr_finder.verdict import Verdict, judge, judge_course
+
+MAX_SPREAD = 0.3
+"""Rates of several sweeps that spread by more decades than this are noisy: a factor of 2."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,25 +21,35 @@ class Suggestion:
     """A learning rate, and what it rests on.
 
     Attributes:
-        learning_rate: The rate, within the range of the curve.
-        rule: Name of the rule that read it off the curve.
+        learning_rate: The rate, within the range of the curves unless it was confirmed.
+        rule: Name of the rule that read it off the curves.
         verdict: How far it can be trusted.
+        spread: Standard deviation of the sweeps' rates in decades; None for a single rate.
     """
 
     learning_rate: float
     rule: str
     verdict: Verdict
+    spread: float | None = None
 
 
-def suggest(curve: Curve, rule: str = DEFAULT_RULE) -> Suggestion:
-    """Returns the learning rate that a rule reads off a curve, with a verdict.
+def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Suggestion:
+    """Returns the learning rate that a rule reads off the curves of sweeps, with a verdict.
+
+    The rate of several sweeps is the median of theirs, on the logarithmic axis. At least half of
+    the sweeps must have one. The verdict is the most frequent one among those, the graver of two
+    that are equally frequent; it is `noisy` where it would be `ok` but the rates' standard
+    deviation is above 0.3 decades.
+
+    Where the verdict is `flat`, only the rule `descent` has a rate: a factor 14 below the one from
+    which the loss rises, if it does.
 
     Args:
-        curve: The curve of a sweep.
+        curves: The curve of a sweep, or of several sweeps of the same model and data.
         rule: Name of a rule: `descent` (default), `valley`, `slide`, `steepest` or `minimum`.
 
     Raises:
-        ValueError: If there is no rule of that name.
+        ValueError: If there is no rule of that name, or no curve.
         NoLearningRateError: If no rate can be suggested: the verdict is `flat`,
             `diverged_at_start` or `too_few_points`.
 
@@ -39,9 +57,36 @@ def suggest(curve: Curve, rule: str = DEFAULT_RULE) -> Suggestion:
         >>> suggest(curve).learning_rate  # doctest: +SKIP
         0.0123
     """
-    read = get_rule(rule)
-    course = judge_course(curve)
-    if not course.has_rate:
+    curves = [curves] if isinstance(curves, Curve) else list(curves)
+    get_rule(rule)
+    if not curves:
+        raise ValueError("Argument `curves` must hold at least one curve. Received: none.")
+    suggestions, errors = [], []
+    for curve in curves:
+        try:
+            suggestions.append(_suggest(curve, rule))
+        except NoLearningRateError as error:
+            errors.append(error)
+    if len(suggestions) < len(curves) / 2:
+        raise errors[0]
+    log_rates = np.log10([suggestion.learning_rate for suggestion in suggestions])
+    spread = float(np.std(log_rates, ddof=1)) if len(log_rates) > 1 else None
+    verdict = _most_frequent([suggestion.verdict for suggestion in suggestions])
+    if verdict is Verdict.OK and spread is not None and spread > MAX_SPREAD:
+        verdict = Verdict.NOISY
+    middle = suggestions[0].learning_rate if spread is None else 10 ** float(np.median(log_rates))
+    return Suggestion(middle, rule, verdict, spread)
+
+
+def _suggest(curve: Curve, rule: str) -> Suggestion:
+    read, course = get_rule(rule), judge_course(curve)
+    is_below_edge = course is Verdict.FLAT and read is descent and course_of(curve).shows_rate
+    if not course.has_rate and not is_below_edge:
         raise NoLearningRateError(course, curve)
     learning_rate = read(curve)
     return Suggestion(learning_rate, rule, judge(curve, learning_rate))
+
+
+def _most_frequent(verdicts: Sequence[Verdict]) -> Verdict:
+    counts, gravity = collections.Counter(verdicts), list(Verdict)
+    return max(verdicts, key=lambda verdict: (counts[verdict], gravity.index(verdict)))

@@ -1,7 +1,10 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
+import contextlib
+import math
 import operator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +18,12 @@ from tfx_lr_finder.curve import (
 )
 from tfx_lr_finder.sweep_loop import Loop, State, TrainStepError, build_loop, first_state
 from tfx_lr_finder.training_state import (
+    accumulation_steps,
+    inner_optimizer,
     kept_random_state,
     kept_variables,
+    random_variables,
+    seed_everything,
     settable_learning_rate,
     training_variables,
 )
@@ -37,11 +44,12 @@ def range_test(
     divergence_factor: float = 4.0,
     seed: int = 0,
 ) -> Curve:
-    """Trains a model while the learning rate grows exponentially, and records each batch's loss.
+    """Trains a model while the learning rate grows exponentially, and records each step's loss.
 
     Every step is the model's own `train_step`, with its loss scaling, clipping, regularisation
     and dropout, run in one graph even if the model was compiled with `run_eagerly=True`. The loss
-    of a step is that of its batch alone, before the update.
+    of a step is that of its batch alone, before the update. Where the optimizer accumulates
+    gradients, a step is one update: it takes so many batches, and its loss is their mean.
 
     The sweep ends after `num_steps`; at the first loss that is not finite, which is not part of
     the curve; or when the smoothed loss exceeds `best + (divergence_factor - 1) * scale`. The
@@ -57,8 +65,8 @@ def range_test(
 
     Args:
         model: A compiled Keras model.
-        dataset: Batches as `model.fit` takes them. It may be endless. If it has fewer than
-            `num_steps` batches it starts over, and what it shuffles is shuffled anew.
+        dataset: Batches as `model.fit` takes them. It may be endless. If it has fewer batches
+            than the sweep takes it starts over, and what it shuffles is shuffled anew.
         train_steps: Number of steps that the model will be trained for, or None (default) if not
             known: it is recorded with the curve.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
@@ -78,7 +86,54 @@ def range_test(
     Reference:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
     """
-    num_steps, seed = operator.index(num_steps), operator.index(seed)  # NumPy's integers too
+    (curve,) = range_tests(
+        lambda _: (model, dataset),
+        [seed],
+        train_steps=train_steps,
+        min_learning_rate=min_learning_rate,
+        max_learning_rate=max_learning_rate,
+        num_steps=num_steps,
+        smoothing=smoothing,
+        divergence_factor=divergence_factor,
+        graph_seed=operator.index(seed),
+    )
+    return curve
+
+
+def range_tests(
+    make: Callable[[int], tuple[Any, tf.data.Dataset]],
+    seeds: Sequence[int],
+    *,
+    train_steps: int | None,
+    min_learning_rate: float,
+    max_learning_rate: float,
+    num_steps: int,
+    smoothing: float,
+    divergence_factor: float,
+    graph_seed: int,
+) -> Iterator[Curve]:
+    """Yields the curve of one range test a seed, each on a model and data set made for it.
+
+    The graph is traced once: a later model hands its initial values to the first one's variables
+    and is dropped. One whose variables or batches are of another form gets a graph of its own.
+    Each curve depends on its seed alone, not on the seeds before.
+
+    Args:
+        make: Returns the compiled model and the batches for a seed.
+        seeds: The seeds, each from 0 to 2**31 - 1.
+        train_steps: As for `range_test`; likewise the next five.
+        min_learning_rate: The first rate.
+        max_learning_rate: The last rate.
+        num_steps: Number of training steps.
+        smoothing: Weight of the past in the smoothed loss.
+        divergence_factor: When a sweep stops.
+        graph_seed: Seed of TensorFlow's own random operations, which keep the one that their
+            graph was traced with.
+
+    Raises:
+        ValueError: As `range_test` does.
+    """
+    num_steps = operator.index(num_steps)  # NumPy's integers too
     rates = exponential_learning_rates(min_learning_rate, max_learning_rate, num_steps)
     exponential_moving_average((), smoothing)
     if not divergence_factor > 1:
@@ -91,42 +146,116 @@ def range_test(
             "Argument `train_steps` must be at least 1, or None if not known. "
             f"Received: train_steps={train_steps}."
         )
+    remaining = [operator.index(seed) for seed in seeds]
+    model, batches = _made(make, remaining[0], num_steps)
+    while remaining:
+        with _traced(model, batches, rates, smoothing, divergence_factor, graph_seed) as sweep:
+            while remaining and sweep.takes(model, batches):
+                seed = remaining.pop(0)
+                losses, state = sweep.run(model, batches, seed)
+                if not losses.size:
+                    raise _no_finite_loss(rates[0])
+                yield Curve(
+                    learning_rates=rates[: losses.size],
+                    losses=losses,
+                    smoothing=smoothing,
+                    stop_reason=state.stop_reason,
+                    num_steps=num_steps,
+                    batch_size=int(state.batch_size),
+                    seed=seed,
+                    train_steps=train_steps,
+                    model=_description(sweep.model),
+                    num_replicas=model.distribute_strategy.num_replicas_in_sync,
+                    **_optimizer_facts(model.optimizer),
+                )
+                if remaining:
+                    model, batches = _made(make, remaining[0], num_steps)
+
+
+def _made(
+    make: Callable[[int], tuple[Any, tf.data.Dataset]], seed: int, num_steps: int
+) -> tuple[Any, Any]:
+    """Returns the model for a seed, and an iterator over its batches."""
+    model, dataset = make(seed)
     _check_compiled(model)
+    return model, iter(_batches(model, dataset, num_steps))
+
+
+def _description(model: Any) -> str:
+    # Not its name, which Keras numbers: the same model would be another one the next time.
+    num_parameters = sum(math.prod(weight.shape) for weight in model.weights)
+    return f"{type(model).__name__} of {num_parameters:,} parameters"
+
+
+def _optimizer_facts(optimizer: Any) -> dict[str, Any]:
+    optimizer = inner_optimizer(optimizer)
+    name = type(optimizer).__name__
+    return {
+        "optimizer": name,
+        "is_plain_sgd": name == "SGD" and not optimizer.momentum,
+        "gradient_accumulation_steps": accumulation_steps(optimizer),
+    }
+
+
+class _Sweep(NamedTuple):
+    """A range test that is traced, for models and batches of the form of the first.
+
+    Attributes:
+        model: The first model, whose variables the graph trains.
+        element_spec: Form of its batches.
+        variables: Everything that a run changes.
+        num_steps: Number of training steps.
+        loop: The graph.
+    """
+
+    model: Any
+    element_spec: Any
+    variables: list[Any]
+    num_steps: int
+    loop: Loop
+
+    def takes(self, model: Any, batches: Any) -> bool:
+        """Returns whether a model and its batches have the form that was traced."""
+        forms = [[(v.shape, v.dtype) for v in m.variables] for m in (self.model, model)]
+        return forms[0] == forms[1] and batches.element_spec == self.element_spec
+
+    def run(self, model: Any, batches: Any, seed: int) -> tuple[Array, State]:
+        """Returns losses and last state of a sweep that starts from a model's values.
+
+        Every variable has its former value afterwards.
+        """
+        with kept_variables(self.variables), _explained(self.model, batches, self.num_steps):
+            if model is not self.model:
+                for own, given in zip(self.model.variables, model.variables, strict=True):
+                    own.assign(given)
+            seed_everything(seed)
+            self.model.reset_metrics()
+            return _run(self.loop, batches, self.num_steps)
+
+
+@contextlib.contextmanager
+def _traced(
+    model: Any, batches: Any, rates: Array, smoothing: float, divergence_factor: float, seed: int
+) -> Iterator[_Sweep]:
+    """Traces a range test; model and random state are at the end as they were."""
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
-        batches = iter(_batches(model, dataset, num_steps))
-        try:
+        with _explained(model, batches, rates.size):
             loop = build_loop(model, batches, learning_rate, rates, smoothing, divergence_factor)
-            with kept_variables(training_variables(model)):
-                model.reset_metrics()
-                losses, state = _run(loop, batches, num_steps)
-        except TrainStepError:
-            raise
-        except tf.errors.OutOfRangeError as error:
-            raise _out_of_batches(num_steps) from error
-        except Exception as error:
-            raise _impossible_step(model, batches, error) from error
-    if not losses.size:
-        raise ValueError(
-            "The loss of the first batch must be finite. Received: a NaN or infinite loss at "
-            f"learning_rate={rates[0]:g}, before any update. "
-            "Look for NaN in features and labels, and for a loss function that does not fit them."
-        )
-    return Curve(
-        learning_rates=rates[: losses.size],
-        losses=losses,
-        smoothing=smoothing,
-        stop_reason=state.stop_reason,
-        num_steps=num_steps,
-        batch_size=int(state.batch_size),
-        seed=seed,
-        is_plain_sgd=_is_plain_sgd(model.optimizer),
-        train_steps=train_steps,
-    )
+        variables = [*training_variables(model), *random_variables()]
+        yield _Sweep(model, batches.element_spec, variables, rates.size, loop)
 
 
-def _is_plain_sgd(optimizer: Any) -> bool:
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return type(optimizer).__name__ == "SGD" and not optimizer.momentum
+@contextlib.contextmanager
+def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
+    """Turns what TensorFlow and Keras raise in a training step into an error with a remedy."""
+    try:
+        yield
+    except TrainStepError:
+        raise
+    except tf.errors.OutOfRangeError as error:
+        raise _out_of_batches(num_steps) from error
+    except Exception as error:
+        raise _impossible_step(model, batches, error) from error
 
 
 def _check_compiled(model: Any) -> None:
@@ -149,8 +278,9 @@ def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
             "Argument `dataset` must be a tf.data.Dataset of batches as `model.fit` takes them. "
             f"Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
         )
+    num_batches = num_steps * accumulation_steps(model.optimizer)
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.
-    batches = dataset.repeat().take(num_steps).prefetch(tf.data.AUTOTUNE)
+    batches = dataset.repeat().take(num_batches).prefetch(tf.data.AUTOTUNE)
     return model.distribute_strategy.experimental_distribute_dataset(batches)
 
 
@@ -175,10 +305,18 @@ def _chunk_ends(num_steps: int) -> list[int]:
 
 def _out_of_batches(num_steps: int) -> ValueError:
     return ValueError(
-        f"The data set must yield {num_steps} batches, if need be by starting over. "
+        f"The data set must yield the batches of {num_steps} steps, if need be by starting over. "
         "Received: a data set that is empty, or that is used up after one pass. "
         "Check the split, the file pattern and `drop_remainder`; of a generator, pass a new one "
         "for each pass."
+    )
+
+
+def _no_finite_loss(learning_rate: float) -> ValueError:
+    return ValueError(
+        "The loss of the first batch must be finite. Received: a NaN or infinite loss at "
+        f"learning_rate={learning_rate:g}, before any update. "
+        "Look for NaN in features and labels, and for a loss function that does not fit them."
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.curve import Array, StopReason
+from tfx_lr_finder.training_state import accumulation_steps
 
 _GOING_ON, _DIVERGED, _NON_FINITE = range(3)
 
@@ -80,12 +81,11 @@ def build_loop(
     """
     learning_rates = tf.constant(rates, learning_rate.dtype)
     bias_corrections = tf.constant(1 / (1 - smoothing ** np.arange(1, rates.size + 1)))
-    batch_loss = _batch_loss(model)
+    step_loss = _step_loss(model)
 
     def one_step(iterator: Any, state: State) -> tuple[State, tf.Tensor]:
         learning_rate.assign(learning_rates[state.step])
-        batch = iterator.get_next()
-        loss = batch_loss(batch)
+        loss, num_rows = step_loss(iterator)
         average = smoothing * state.average + (1 - smoothing) * loss
         smoothed = average * bias_corrections[state.step]
         start = tf.where(tf.equal(state.step, 0), smoothed, state.start)
@@ -93,7 +93,7 @@ def build_loop(
         scale = tf.where(best > 0, best, tf.maximum(-best, start - best))
         diverged = smoothed > best + (divergence_factor - 1) * scale
         stop = tf.where(diverged, _DIVERGED, _GOING_ON)
-        batch_size = tf.maximum(state.batch_size, _num_rows(model.distribute_strategy, batch))
+        batch_size = tf.maximum(state.batch_size, num_rows)
         stop = tf.where(tf.math.is_finite(loss), stop, _NON_FINITE)
         return State(state.step + 1, stop, batch_size, average, start, best), loss
 
@@ -114,6 +114,31 @@ def build_loop(
         return state, losses.stack()[: recorded - first_step]
 
     return run.get_concrete_function(batches, _SPEC, _SPEC.step)  # type: ignore[no-any-return]
+
+
+def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a function that does one update, and returns its loss and the size of a batch.
+
+    An optimizer that accumulates gradients takes several batches for an update; the loss is the
+    mean of theirs.
+    """
+    num_batches = accumulation_steps(model.optimizer)
+    batch_loss = _batch_loss(model)
+
+    def one_batch(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = iterator.get_next()
+        return batch_loss(batch), _num_rows(model.distribute_strategy, batch)
+
+    def several_batches(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        def body(done: Any, total: Any, most_rows: Any) -> tuple[Any, Any, Any]:
+            loss, num_rows = one_batch(iterator)
+            return done + 1, total + loss, tf.maximum(most_rows, num_rows)
+
+        first = (tf.constant(0), tf.constant(0.0, tf.float64), tf.constant(0))
+        _, total, num_rows = tf.while_loop(lambda done, *_: done < num_batches, body, first)
+        return total / num_batches, num_rows
+
+    return one_batch if num_batches == 1 else several_batches
 
 
 def _batch_loss(model: Any) -> Callable[[Any], Any]:

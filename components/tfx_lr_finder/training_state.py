@@ -33,6 +33,16 @@ def training_variables(model: Any) -> list[Any]:
     return list({id(variable): variable for variable in variables}.values())
 
 
+def inner_optimizer(optimizer: Any) -> Any:
+    """Returns the optimizer under a LossScaleOptimizer, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def accumulation_steps(optimizer: Any) -> int:
+    """Returns the number of batches whose gradients an optimizer gathers for one update."""
+    return getattr(inner_optimizer(optimizer), "gradient_accumulation_steps", None) or 1
+
+
 @contextlib.contextmanager
 def kept_variables(variables: Iterable[Any]) -> Iterator[None]:
     """Gives variables their values back at the end, whatever happens in between.
@@ -54,7 +64,7 @@ def settable_learning_rate(optimizer: Any) -> Iterator[Any]:
     An optimizer built with a schedule, which refuses another rate, reads a variable of ours in
     its place; the schedule is back at the end.
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under a LossScaleOptimizer
+    optimizer = inner_optimizer(optimizer)
     own = optimizer._learning_rate  # neither Keras 3 nor tf_keras has a public way to a schedule
     if hasattr(own, "assign"):
         with kept_variables([own]):
@@ -94,6 +104,17 @@ def kept_random_state(seed: int) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         tensorflow._seed, tensorflow._rng = global_seed, operation_seeds
+
+
+def random_variables() -> list[Any]:
+    """Returns the states of the global generators of TensorFlow and, if there is one, of Keras."""
+    states = [generator.state for generator in _global_generators()]
+    if "keras" in sys.modules:
+        from keras.src.backend.common import global_state
+
+        generator = global_state.get_global_attribute(_KERAS_GENERATOR)
+        states += [] if generator is None else [generator.state]
+    return states
 
 
 def _global_generators() -> list[tf.random.Generator]:

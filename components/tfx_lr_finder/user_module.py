@@ -1,5 +1,6 @@
 """The user's code: what it is given, how it is found, what it has to return."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,9 +9,11 @@ from tfx.components.trainer.fn_args_utils import FnArgs, get_common_fn_args
 from tfx.components.util import udf_utils
 from tfx.types.artifact import Artifact
 
+from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
 
 FUNCTION = "lr_finder_fn"
+TRAINER_FUNCTION = "run_fn"
 
 
 class LrFinderFnResult(NamedTuple):
@@ -19,10 +22,13 @@ class LrFinderFnResult(NamedTuple):
     Attributes:
         model: A compiled Keras model.
         dataset: A `tf.data.Dataset` of training batches as `model.fit` takes them.
+        validation_dataset: One of batches as `model.evaluate` takes them; needed to confirm a
+            rate, and for nothing else.
     """
 
     model: Any
     dataset: Any
+    validation_dataset: Any = None
 
 
 def make_fn_args(
@@ -34,6 +40,7 @@ def make_fn_args(
     """Returns the arguments that Trainer would hand to the same module.
 
     Its output folders lie in `working_dir`, which does not outlive the call of the user's code.
+    As for the Trainer, that of the run is there, and that of the model is the module's to make.
     """
     fn_args = get_common_fn_args(inputs, exec_properties, working_dir)
     fn_args.transform_output = fn_args.transform_graph_path
@@ -41,28 +48,47 @@ def make_fn_args(
     fn_args.serving_model_dir = os.path.join(working_dir, "Format-Serving")
     fn_args.eval_model_dir = os.path.join(working_dir, "Format-TFMA")
     fn_args.model_run_dir = os.path.join(working_dir, "model_run")
+    os.makedirs(fn_args.model_run_dir, exist_ok=True)
     fn_args.hyperparameters = hyperparameters
     return fn_args
 
 
 def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
-    """Returns the user's `lr_finder_fn`.
+    """Returns the user's `lr_finder_fn`, or what makes its result of the user's `run_fn`.
+
+    Where a module has both, `lr_finder_fn` is meant for this.
 
     Raises:
-        ValueError: If the module has no such function.
+        ValueError: If there is no such function.
     """
+    name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
+    path = exec_properties.get(name)
     try:
-        return udf_utils.get_fn(exec_properties, FUNCTION)  # type: ignore[no-any-return]
+        function = udf_utils.get_fn(exec_properties, name)
     except AttributeError as error:
         # One from within the user's module is the user's own.
-        wanted = (exec_properties.get(FUNCTION) or FUNCTION).rpartition(".")[2]
-        if error.name != wanted:
+        if error.name != (path or name).rpartition(".")[2]:
             raise
-        raise ValueError(
-            f"The module must have a function `{wanted}(fn_args) -> LrFinderFnResult`. "
-            f"Received: module {_module(exec_properties)!r} without it. "
-            "Add it beside `run_fn`, at the module's top level."
-        ) from error
+        # The module is at hand: to ask TFX for another function would load it again.
+        if path or not hasattr(error.obj, TRAINER_FUNCTION):
+            raise _no_function(exec_properties) from error
+        function, name = getattr(error.obj, TRAINER_FUNCTION), TRAINER_FUNCTION
+    return functools.partial(_call_run_fn, function) if name == TRAINER_FUNCTION else function
+
+
+def _call_run_fn(run_fn: Callable[[FnArgs], object], fn_args: FnArgs) -> LrFinderFnResult:
+    return LrFinderFnResult(*first_fit(functools.partial(run_fn, fn_args)))
+
+
+def _no_function(exec_properties: dict[str, Any]) -> ValueError:
+    keys = ("module_path", "module_file", FUNCTION, TRAINER_FUNCTION)
+    module = next(exec_properties[key] for key in keys if exec_properties.get(key))
+    return ValueError(
+        "The user's code must be the Trainer's `run_fn(fn_args)` or a function "
+        "`lr_finder_fn(fn_args) -> LrFinderFnResult`, at the top level of its module. "
+        f"Received: {module!r}, where there is none. "
+        "Give the Trainer's own module, or the dotted path of such a function."
+    )
 
 
 def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult:
@@ -79,8 +105,3 @@ def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult
             "Return `LrFinderFnResult(model=model, dataset=dataset)`."
         )
     return result
-
-
-def _module(exec_properties: dict[str, Any]) -> str:
-    keys = ("module_path", "module_file", FUNCTION)
-    return str(next(exec_properties[key] for key in keys if exec_properties.get(key)))

@@ -33,7 +33,7 @@ class Verdict(str, enum.Enum):
 
     @property
     def has_rate(self) -> bool:
-        """Whether a rate can be suggested at all."""
+        """Whether every rule can read a rate off the curve."""
         return self in (Verdict.OK, Verdict.NOISY, Verdict.EDGE)
 
     @property
@@ -44,12 +44,13 @@ class Verdict(str, enum.Enum):
 
 _MEANINGS = {
     Verdict.OK: "The loss falls clearly and the rate lies well inside the range. Train with it.",
-    Verdict.NOISY: "The fall of the loss is hardly larger than its noise. "
+    Verdict.NOISY: "The fall of the loss is hardly larger than its noise, or the sweeps disagree. "
     "Raise `num_steps` or the batch size before you rely on the rate.",
     Verdict.EDGE: "The rate lies at the edge of the range, or the loss was still falling there. "
     "Widen `min_learning_rate` or `max_learning_rate`.",
     Verdict.FLAT: "The loss never fell. Check labels, loss function and trainable weights, "
-    "or raise `max_learning_rate` or `num_steps`.",
+    "or raise `max_learning_rate` or `num_steps`; a rate given nevertheless lies a factor 14 "
+    "below the one from which the loss rises.",
     Verdict.DIVERGED_AT_START: "The loss blew up before it fell. "
     "Lower `min_learning_rate`, and check the scale of features and labels.",
     Verdict.TOO_FEW_POINTS: f"A curve of fewer than {MIN_POINTS} points shows no course. "

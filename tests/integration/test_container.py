@@ -16,7 +16,7 @@ from penguin import run_local
 from penguin.compile_kubeflow import main as compile_penguin
 from penguin.run_kubeflow_local import main as run_kubeflow_local
 from plain_kfp.pipeline import main as compile_plain_kfp
-from tfx_lr_finder import Curve
+from tfx_lr_finder import Evidence
 
 pytestmark = pytest.mark.container
 
@@ -105,7 +105,7 @@ def local_curve(tmp_path_factory):
 
 def read_curve(sweep):
     """Returns the curve of a sweep."""
-    return Curve.from_json(Path(sweep, "curve.json").read_text())
+    return Evidence.from_json(Path(sweep, "sweep.json").read_text()).curves[0]
 
 
 def run_compiled(pipeline_file, root):

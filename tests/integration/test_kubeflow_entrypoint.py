@@ -271,7 +271,7 @@ def test_folders_and_single_files_are_found_in_each_kind_of_store(seen, launcher
 
     assert seen["files"] == ["data.gz"]
     assert seen["hyperparameters"] == ["best_hyperparameters.txt"]
-    assert sorted(f.name for f in sweep.iterdir()) == ["curve.json", "curve.png", "report.html"]
+    assert sorted(f.name for f in sweep.iterdir()) == ["curve.png", "report.html", "sweep.json"]
 
 
 @pytest.mark.parametrize(

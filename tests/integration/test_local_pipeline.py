@@ -9,7 +9,7 @@ import keras_tuner
 import pytest
 from tfx.types import standard_artifacts
 
-from tfx_lr_finder import Curve, LearningRateSweep, NoLearningRateError, suggest
+from tfx_lr_finder import Evidence, LearningRateSweep, NoLearningRateError, suggest
 
 NODES = [
     "CsvExampleGen",
@@ -145,7 +145,7 @@ def test_sweep_is_curve_plot_and_report(sweep):
     """The three files that its documentation names."""
     files = sorted(path.name for path in Path(sweep.uri).rglob("*"))
 
-    assert files == ["curve.json", "curve.png", "report.html"]
+    assert files == ["curve.png", "report.html", "sweep.json"]
 
 
 def test_rate_lies_in_the_range_of_the_sweep(rate):
@@ -210,7 +210,7 @@ def test_number_properties_of_the_sweep(sweep):
 
 def test_published_curve_gives_the_published_rate(sweep, rate):
     """Whoever doubts the rate can read it off the curve again."""
-    curve = Curve.from_json((Path(sweep.uri) / "curve.json").read_text())
+    curve = Evidence.from_json((Path(sweep.uri) / "sweep.json").read_text()).curves[0]
 
     suggestion = suggest(curve, sweep.get_string_custom_property("rule"))
 
@@ -220,14 +220,14 @@ def test_published_curve_gives_the_published_rate(sweep, rate):
 
 def test_length_of_the_training_is_known_to_the_sweep(sweep):
     """The finder is given the Trainer's own `train_args`, and notes their number of steps."""
-    curve = Curve.from_json((Path(sweep.uri) / "curve.json").read_text())
+    curve = Evidence.from_json((Path(sweep.uri) / "sweep.json").read_text()).curves[0]
 
     assert curve.train_steps == 40
 
 
 def test_published_curve_is_one_of_a_classifier(sweep):
     """The first loss is about that of three equally likely classes, ln 3; then it falls."""
-    curve = Curve.from_json((Path(sweep.uri) / "curve.json").read_text())
+    curve = Evidence.from_json((Path(sweep.uri) / "sweep.json").read_text()).curves[0]
 
     assert 0.5 < curve.losses[0] < 2.5
     assert curve.smoothed_losses.min() < 0.8 * curve.losses[0]
@@ -307,7 +307,8 @@ def test_rates_below_a_millionth_reach_the_sweep(pipeline, second_run):
     run = pipeline.run_to_finder(min_learning_rate=1e-8)
     folder = Path(run.output("LearningRateFinder", "sweep").uri)
 
-    assert Curve.from_json((folder / "curve.json").read_text()).learning_rates[0] == 1e-8
+    (curve,) = Evidence.from_json((folder / "sweep.json").read_text()).curves
+    assert curve.learning_rates[0] == 1e-8
 
 
 def test_same_text_in_another_place_is_served_from_the_cache(pipeline, second_run, tmp_path):

@@ -11,7 +11,7 @@ from kfp import dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from plain_kfp import pipeline as example
-from tfx_lr_finder import Curve, NoLearningRateError, Verdict, kfp_main, suggest
+from tfx_lr_finder import Evidence, NoLearningRateError, Verdict, kfp_main, suggest
 from tfx_lr_finder.kfp import INPUT_ARTIFACTS, learning_rate_finder
 from tfx_lr_finder.options import SweepOptions
 
@@ -149,7 +149,7 @@ def test_pipeline_without_its_gate_trains_always(tmp_path):
 def test_task_writes_the_rate_with_its_evidence(task):
     """The number is the one that the curve suggests; the other outputs tell the same."""
     rate = float((task / "learning_rate").read_text())
-    curve = Curve.from_json((task / "sweep" / "curve.json").read_text())
+    curve = Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
     config = json.loads((task / "best_hyperparameters" / "best_hyperparameters.txt").read_text())
 
     assert len(curve) <= curve.num_steps == 60
@@ -196,8 +196,8 @@ def test_user_code_may_be_an_artifact_or_a_dotted_path(task, executor_input, tmp
     """The curve is the same as with the module as text."""
     kfp_main.run(executor_input(tmp_path, **given))
 
-    curve = (tmp_path / "sweep" / "curve.json").read_text()
-    assert curve == (task / "sweep" / "curve.json").read_text()
+    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
+    assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
 
 
 def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path):
@@ -219,7 +219,7 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
         )
     )
 
-    curve = Curve.from_json((tmp_path / "sweep" / "curve.json").read_text())
+    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
     config = json.loads(
         (tmp_path / "best_hyperparameters" / "best_hyperparameters.txt").read_text()
     )

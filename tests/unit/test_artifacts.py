@@ -10,13 +10,13 @@ from tfx.types.standard_artifacts import HyperParameters
 from tfx.utils import import_utils, json_utils
 
 import tfx_lr_finder
-from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
+from tfx_lr_finder import Curve, Evidence, StopReason, Suggestion, Verdict
 from tfx_lr_finder.artifacts import (
-    CURVE_FILE,
+    EVIDENCE_FILE,
     PLOT_FILE,
     REPORT_FILE,
     LearningRateSweep,
-    read_curve,
+    read_evidence,
     write_file,
     write_sweep,
 )
@@ -32,8 +32,12 @@ CURVE = Curve(
     num_steps=40,
     batch_size=16,
     seed=7,
+    train_steps=300,
+    num_replicas=2,
+    gradient_accumulation_steps=4,
 )
-SUGGESTION = Suggestion(learning_rate=0.0123, rule="steepest", verdict=Verdict.NOISY)
+SUGGESTION = Suggestion(0.0123, "steepest", Verdict.NOISY, spread=0.25)
+EVIDENCE = Evidence(SUGGESTION, (CURVE, CURVE), versions={"keras": "3"}, seconds=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def sweep(folder):
     """A written artifact."""
     artifact = LearningRateSweep()
     artifact.uri = str(folder)
-    write_sweep(artifact, CURVE, SUGGESTION)
+    write_sweep(artifact, EVIDENCE)
     return artifact
 
 
@@ -71,18 +75,18 @@ def test_written_sweep_has_curve_plot_and_report(sweep, folder):
     """Three files, directly in the artifact's folder."""
     files = [path.name for path in folder.iterdir()]
 
-    assert sorted(files) == ["curve.json", "curve.png", "report.html"]
-    assert sorted([CURVE_FILE, PLOT_FILE, REPORT_FILE]) == sorted(files)
+    assert sorted(files) == ["curve.png", "report.html", "sweep.json"]
+    assert sorted([EVIDENCE_FILE, PLOT_FILE, REPORT_FILE]) == sorted(files)
 
 
 def test_curve_is_read_back_bit_for_bit(sweep):
     """The written curve is the curve."""
-    assert read_curve(sweep) == CURVE
+    assert read_evidence(sweep) == EVIDENCE
 
 
 def test_curve_file_is_plain_data(sweep, folder):
     """Any program can read the losses and rates from the JSON."""
-    data = json.loads((folder / "curve.json").read_text())
+    data = json.loads((folder / "sweep.json").read_text())["curves"][0]
 
     assert data["losses"] == [2.0, 1.9, 1.7, 1.4, 1.0, 0.7, 0.5, 0.4, 0.5, 0.9, 1.0 / 3.0, 7.0]
     assert data["learning_rates"][0] == 1e-4
@@ -105,7 +109,16 @@ def test_text_property_is_set(sweep, name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_steps", 40), ("num_points", 12), ("batch_size", 16), ("seed", 7)],
+    [
+        ("num_sweeps", 2),
+        ("num_steps", 40),
+        ("num_points", 12),
+        ("batch_size", 16),
+        ("num_replicas", 2),
+        ("gradient_accumulation_steps", 4),
+        ("seed", 7),
+        ("train_steps", 300),
+    ],
     ids=str,
 )
 def test_integer_property_is_set(sweep, name, value):
@@ -116,6 +129,11 @@ def test_integer_property_is_set(sweep, name, value):
 def test_rate_property_is_set(sweep):
     """The suggested rate, without loss."""
     assert sweep.get_float_custom_property("learning_rate") == 0.0123
+
+
+def test_spread_property_is_set(sweep):
+    """The standard deviation of the sweeps' rates, in decades."""
+    assert sweep.get_float_custom_property("spread") == 0.25
 
 
 def test_documented_properties_are_those_that_are_set(sweep):
@@ -140,7 +158,7 @@ def test_curve_is_read_from_an_artifact_without_its_type(sweep):
     untyped = artifact_utils.get_single_instance([HyperParameters()])
     untyped.uri = sweep.uri
 
-    assert read_curve(untyped) == CURVE
+    assert read_evidence(untyped) == EVIDENCE
 
 
 def test_writing_again_gives_the_same_bytes(sweep, folder, tmp_path):
@@ -148,9 +166,9 @@ def test_writing_again_gives_the_same_bytes(sweep, folder, tmp_path):
     second = LearningRateSweep()
     second.uri = str(tmp_path)
 
-    write_sweep(second, CURVE, SUGGESTION)
+    write_sweep(second, EVIDENCE)
 
-    for name in (CURVE_FILE, PLOT_FILE, REPORT_FILE):
+    for name in (EVIDENCE_FILE, PLOT_FILE, REPORT_FILE):
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
@@ -159,8 +177,8 @@ def test_nothing_is_written_where_a_file_cannot_be_made(tmp_path):
     artifact = LearningRateSweep()
     artifact.uri = str(tmp_path / "sweep")
 
-    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'value'"):
-        write_sweep(artifact, CURVE, Suggestion(0.0123, "steepest", None))
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute"):
+        write_sweep(artifact, Evidence(Suggestion(0.0123, "steepest", None), (CURVE,)))
 
     assert list(tmp_path.iterdir()) == []
 

@@ -303,6 +303,10 @@ def test_json_of_a_curve_is_plain_data_for_other_readers(make_curve):
         "seed": 4,
         "is_plain_sgd": False,
         "train_steps": None,
+        "model": "",
+        "optimizer": "",
+        "num_replicas": 1,
+        "gradient_accumulation_steps": 1,
     }
 
 

@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
 from tfx_lr_finder import LearningRateFinder, LearningRateSweep, NoLearningRateError, Verdict
-from tfx_lr_finder.artifacts import read_curve
+from tfx_lr_finder.artifacts import read_evidence
 from tfx_lr_finder.executor import Executor
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
@@ -119,7 +119,7 @@ class Run:
     @property
     def curve(self):
         """The curve that was written."""
-        return read_curve(self.sweep)
+        return read_evidence(self.sweep).curves[0]
 
     @property
     def learning_rate(self):
@@ -149,9 +149,9 @@ def test_outputs_are_one_file_each_and_the_sweep(run):
     assert list(run.files) == [
         "best_hyperparameters/1/best_hyperparameters.txt",
         "learning_rate/1/value",
-        "sweep/1/curve.json",
         "sweep/1/curve.png",
         "sweep/1/report.html",
+        "sweep/1/sweep.json",
     ]
 
 
@@ -288,7 +288,7 @@ def kubeflow_run(examples, tmp_path_factory):
 
 def test_integers_for_floats_are_the_same_options(kubeflow_run, run):
     """A float without a fraction may come back from JSON as an integer; absent ones are default."""
-    assert kubeflow_run.files["sweep/1/curve.json"] == run.files["sweep/1/curve.json"]
+    assert kubeflow_run.curve == run.curve
 
 
 @pytest.fixture(scope="module")
@@ -555,6 +555,6 @@ def test_written_numbers_are_plain_json(run):
     def refuse(name):
         raise AssertionError(f"{name} in the JSON")
 
-    for name in ("best_hyperparameters/1/best_hyperparameters.txt", "sweep/1/curve.json"):
+    for name in ("best_hyperparameters/1/best_hyperparameters.txt", "sweep/1/sweep.json"):
         json.loads(run.files[name], parse_constant=refuse)
     assert math.isfinite(run.learning_rate)

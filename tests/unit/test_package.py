@@ -14,6 +14,7 @@ import tfx_lr_finder
 
 PUBLIC = [
     "Curve",
+    "Evidence",
     "LearningRateFinder",
     "LearningRateSweep",
     "LrFinderFnResult",

@@ -63,7 +63,7 @@ def test_loss_that_falls_to_the_end_gives_a_rate_at_the_edge(make_curve):
     ("losses", "attributes", "verdict"),
     [
         (np.ones(50), {}, Verdict.FLAT),
-        (np.repeat([1.0, 2.0], 25), {}, Verdict.FLAT),
+        (np.linspace(1, 9, 50), {}, Verdict.FLAT),
         (np.linspace(2, 1, 9), {}, Verdict.TOO_FEW_POINTS),
         ([1.0], {}, Verdict.TOO_FEW_POINTS),
         (
@@ -80,6 +80,95 @@ def test_no_rule_gives_a_rate_where_there_is_none(make_curve, rule, losses, attr
         suggest(make_curve(losses, **attributes), rule)
 
     assert info.value.verdict is verdict
+
+
+def test_default_rule_stays_below_the_rise_of_a_loss_that_never_fell(make_curve):
+    """A factor 14 below the place where the loss rises, half-way, and the verdict says so."""
+    suggestion = suggest(make_curve(np.repeat([1.0, 2.0], 50), RATES[:100]))
+
+    assert suggestion.verdict is Verdict.FLAT
+    # The kernel, a quarter decade wide, sees the step a little before it comes.
+    assert np.log10(suggestion.learning_rate / RATES[50]) == pytest.approx(-1.15, abs=0.6)
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"descent"}))
+def test_other_rules_give_no_rate_where_the_loss_never_fell(make_curve, rule):
+    """They are published for losses that fall."""
+    with pytest.raises(NoLearningRateError, match=r"\(flat\)"):
+        suggest(make_curve(np.repeat([1.0, 2.0], 50), RATES[:100]), rule)
+
+
+def falls_to(number, make_curve):
+    """Returns a curve whose minimum is at that point; the rule `minimum` says a tenth of it."""
+    losses = 1 + np.abs(np.arange(101) - number) / 100
+    return make_curve(losses, RATES)
+
+
+def test_rate_of_several_sweeps_is_their_median(make_curve):
+    """The middle of three, and the standard deviation of their logarithms."""
+    suggestion = suggest([falls_to(n, make_curve) for n in (62, 60, 58)], "minimum")
+
+    assert suggestion.learning_rate == pytest.approx(RATES[60] / 10)
+    assert suggestion.verdict is Verdict.OK
+    assert suggestion.spread == pytest.approx(0.07 * np.std([62, 60, 58], ddof=1))
+
+
+def test_rate_of_two_sweeps_lies_between_them_on_the_logarithmic_axis(make_curve):
+    """An even number of rates has two in the middle."""
+    suggestion = suggest([falls_to(60, make_curve), falls_to(62, make_curve)], "minimum")
+
+    assert suggestion.learning_rate == pytest.approx(RATES[61] / 10)
+
+
+def test_single_sweep_in_a_list_is_as_without(make_curve):
+    """The same rate, bit for bit, and no spread."""
+    curve = falls_to(60, make_curve)
+
+    assert suggest([curve]) == suggest(curve)
+    assert suggest(curve).spread is None
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"), [(66, Verdict.OK), (67, Verdict.NOISY)], ids=["below", "above"]
+)
+def test_rates_further_apart_than_a_factor_of_two_are_noisy(make_curve, second, verdict):
+    """Two rates d decades apart have the standard deviation d / sqrt(2): 0.3 is 6.06 points."""
+    suggestion = suggest([falls_to(60, make_curve), falls_to(second, make_curve)], "minimum")
+
+    assert suggestion.spread == pytest.approx(0.07 * (second - 60) / np.sqrt(2))
+    assert suggestion.verdict is verdict
+
+
+def test_sweeps_without_a_rate_are_outvoted(make_curve):
+    """Two of three have one: theirs is taken."""
+    flat = make_curve(np.ones(101), RATES)
+    curves = [falls_to(60, make_curve), flat, falls_to(62, make_curve)]
+
+    assert suggest(curves, "minimum").learning_rate == pytest.approx(RATES[61] / 10)
+
+
+def test_most_sweeps_without_a_rate_are_an_error(make_curve):
+    """Two of three are flat: the error carries the first of them."""
+    flat = make_curve(np.ones(101), RATES)
+
+    with pytest.raises(NoLearningRateError, match=r"\(flat\)"):
+        suggest([falls_to(60, make_curve), flat, flat], "minimum")
+
+
+def test_verdict_of_several_sweeps_is_the_most_frequent_one(make_curve):
+    """Of two equally frequent ones the graver."""
+    good = falls_to(60, make_curve)
+    edge = make_curve(np.linspace(2, 1, 101), RATES)
+
+    assert suggest([good, good, edge], "minimum").verdict is Verdict.NOISY  # they are far apart
+    assert suggest([good, edge], "minimum").verdict is Verdict.EDGE
+    assert suggest([edge, good], "minimum").verdict is Verdict.EDGE
+
+
+def test_no_curve_is_refused():
+    """There is nothing to read."""
+    with pytest.raises(ValueError, match=r"must hold at least one curve\. Received: none\."):
+        suggest([])
 
 
 def test_unknown_rule_is_refused_before_the_curve_is_judged(make_curve):

@@ -1,0 +1,119 @@
+"""The trainings of a search: sweeps and trials of the user's model on the user's data."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tfx.types.artifact import Artifact
+from tfx.utils import json_utils
+
+from tfx_lr_finder import user_module
+from tfx_lr_finder.confirmation import Trial
+from tfx_lr_finder.curve import Curve
+from tfx_lr_finder.hyperparameters import Config
+from tfx_lr_finder.options import SweepOptions
+from tfx_lr_finder.sweep import range_tests
+from tfx_lr_finder.training_state import seed_everything
+from tfx_lr_finder.trial import validation_loss
+from tfx_lr_finder.user_module import LrFinderFnResult
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is needed to train the user's model: it can travel to another machine as JSON.
+
+    Attributes:
+        inputs: Input artifacts of the component.
+        exec_properties: Its parameters.
+        hyperparameters: The upstream hyperparameters, if any.
+    """
+
+    inputs: dict[str, list[Artifact]]
+    exec_properties: dict[str, Any]
+    hyperparameters: Config | None
+
+    @property
+    def options(self) -> SweepOptions:
+        """The options among the parameters."""
+        names = (field.name for field in dataclasses.fields(SweepOptions))
+        # TFX leaves out a property that is None.
+        properties = self.exec_properties
+        return SweepOptions(**{n: properties[n] for n in names if n in properties})
+
+    def to_json(self) -> str:
+        """Returns the search as JSON."""
+        fields = dataclasses.fields(self)
+        return json_utils.dumps({f.name: getattr(self, f.name) for f in fields})  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Search":
+        """Returns the search that `to_json` wrote."""
+        return cls(**json_utils.loads(text))
+
+    def sweeps(self, seeds: Sequence[int]) -> Iterator[Curve]:
+        """Yields the curve of one sweep a seed, each on a model and data made for the seed.
+
+        Raises:
+            TypeError: If the user's function returns anything but an LrFinderFnResult.
+            ValueError: If the user's module or its data cannot be used.
+        """
+        options = self.options
+        with self._user_code() as (made, fn_args):
+            yield from range_tests(
+                lambda seed: made(seed)[:2],
+                seeds,
+                train_steps=fn_args.train_steps,
+                min_learning_rate=options.min_learning_rate,
+                max_learning_rate=options.max_learning_rate,
+                num_steps=options.num_steps,
+                smoothing=options.smoothing,
+                divergence_factor=options.divergence_factor,
+                graph_seed=options.seed,
+            )
+
+    def trials(self, learning_rates: Sequence[float]) -> Iterator[Trial]:
+        """Yields a short training at each rate, all of them from the same weights.
+
+        Raises:
+            TypeError: As `sweeps`.
+            ValueError: As `sweeps`; or if the validation data are endless.
+        """
+        options = self.options
+        with self._user_code() as (made, fn_args):
+            for learning_rate in learning_rates:
+                model, dataset, validation_dataset = made(options.seed)
+                loss = validation_loss(
+                    model,
+                    dataset,
+                    validation_dataset,
+                    learning_rate=learning_rate,
+                    num_steps=options.confirmation_steps,
+                    validation_steps=fn_args.eval_steps,
+                )
+                yield Trial(learning_rate, loss)
+
+    @contextlib.contextmanager
+    def _user_code(self) -> Iterator[tuple[Any, Any]]:
+        """Loads the user's code; yields a function from a seed to what it makes, and FnArgs."""
+        function = user_module.load(self.exec_properties)
+        with tempfile.TemporaryDirectory(prefix="tfx-lr-finder-") as working_dir:
+            fn_args = user_module.make_fn_args(
+                self.inputs, self.exec_properties, self.hyperparameters, working_dir
+            )
+
+            def made(seed: int) -> LrFinderFnResult:
+                seed_everything(seed)
+                result = user_module.call(function, fn_args)
+                if self.options.confirmation_steps and result.validation_dataset is None:
+                    raise ValueError(
+                        "Validation data are needed to confirm a rate. "
+                        f"Received: confirmation_steps={self.options.confirmation_steps}, and "
+                        "none from the user's module. Return LrFinderFnResult(model, dataset, "
+                        "validation_dataset), give `fit` its validation_data, or set "
+                        "confirmation_steps=0."
+                    )
+                return result
+
+            yield made, fn_args

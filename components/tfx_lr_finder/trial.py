@@ -1,0 +1,53 @@
+"""A short training at a constant rate, judged on data that it did not see."""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from tfx_lr_finder.training_state import accumulation_steps, settable_learning_rate
+
+
+def validation_loss(
+    model: Any,
+    dataset: tf.data.Dataset,
+    validation_dataset: tf.data.Dataset,
+    *,
+    learning_rate: float,
+    num_steps: int,
+    validation_steps: int | None = None,
+) -> float:
+    """Trains a model with Keras's own `fit`, and returns its loss on the validation data.
+
+    The model is left trained: hand over one that is not needed any more.
+
+    Args:
+        model: A compiled Keras model.
+        dataset: Batches as `model.fit` takes them; starts over when it is used up.
+        validation_dataset: Batches as `model.evaluate` takes them.
+        learning_rate: The constant rate, greater than 0; a schedule of the optimizer is not used.
+        num_steps: Number of updates.
+        validation_steps: Number of validation batches; by default all of them.
+
+    Returns:
+        The loss; `inf` if it is not finite.
+
+    Raises:
+        ValueError: If the validation data are endless and `validation_steps` is not given.
+    """
+    is_endless = validation_dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+    if validation_steps is None and is_endless:
+        raise ValueError(
+            "The validation data must end, or the number of their batches must be given. "
+            "Received: a data set without end. "
+            "Drop its `repeat()`, or set `eval_args=EvalArgs(num_steps=...)`."
+        )
+    with settable_learning_rate(model.optimizer) as variable:
+        variable.assign(learning_rate)
+        steps = num_steps * accumulation_steps(model.optimizer)
+        model.fit(dataset.repeat(), steps_per_epoch=steps, epochs=1, verbose=0)
+    results = model.evaluate(
+        validation_dataset, steps=validation_steps, return_dict=True, verbose=0
+    )
+    loss = float(results["loss"])
+    return loss if math.isfinite(loss) else math.inf
