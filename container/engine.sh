@@ -8,5 +8,6 @@ for engine in docker podman; do
         exit
     fi
 done
-echo "No container engine found: install podman, or start Docker." >&2
+echo "No container engine works here: install podman, or start Docker." \
+    "\`podman info\` and \`docker info\` tell more." >&2
 exit 1

@@ -32,8 +32,8 @@ Outputs = dict[str, Any]
 """By output key: an artifact's URI and metadata, or a parameter's value."""
 
 
-class TaskError(RuntimeError):
-    """A task failed; the message has the end of its log."""
+class RunError(RuntimeError):
+    """The pipeline cannot be run to its end; the message is for the user."""
 
 
 def main(pipeline_file: Path, folder: Path) -> None:
@@ -59,24 +59,33 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         What each task put out, by the name of its component.
 
     Raises:
-        TaskError: If a task fails, or ends without a word about its outputs.
+        RunError: If a task has a condition, fails, or ends without a word about its outputs.
     """
     pipeline = components.load_component_from_file(str(pipeline_file))
-    total = len(pipeline.pipeline_spec.root.dag.tasks)
+    tasks = pipeline.pipeline_spec.root.dag.tasks
+    conditional = sorted(name for name, task in tasks.items() if task.trigger_policy.condition)
+    if conditional:
+        raise RunError(
+            "kfp.local cannot decide conditions on what a task put out: it skips the tasks. "
+            f"Received: conditions around {conditional}. "
+            "Compile the pipeline without its gates, or run it on Kubeflow."
+        )
     outputs: dict[str, Outputs] = {}
     run_task = task_dispatcher.run_single_task_implementation
 
     def run_and_check(**task: Any) -> tuple[dict[str, Any], status.Status]:
         name = task["component_name"].removeprefix("comp-")
-        print(progress_label(len(outputs) + 1, total, name), end=" ", file=sys.stderr, flush=True)
+        print(
+            progress_label(len(outputs) + 1, len(tasks), name), end=" ", file=sys.stderr, flush=True
+        )
         started = time.monotonic()
         try:
             values, task_status = run_task(**task)
-        except TaskError as error:
-            raise TaskError(f"\n{name} failed. The end of its log:\n{error}") from None
+        except RunError as error:
+            raise RunError(f"\n{name} failed. The end of its log:\n{error}") from None
         missing = task["component_spec"].output_definitions.artifacts.keys() - values.keys()
         if missing:
-            raise TaskError(f"\n{name} ended without its outputs {sorted(missing)}.")
+            raise RunError(f"\n{name} ended without its outputs {sorted(missing)}.")
         print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
         outputs[name] = {key: _described(value) for key, value in values.items()}
         return values, task_status
@@ -103,14 +112,14 @@ def run_container(
     that happens before it asks for the status.
 
     Raises:
-        TaskError: If the container ends with another status than 0.
+        RunError: If the container ends with another status than 0.
     """
     container = client.containers.run(image, command, detach=True, **options)
     try:
         for output in container.logs(stream=True):
             sys.stdout.write(output.decode(errors="replace"))
         if container.wait()["StatusCode"] != 0:
-            raise TaskError(container.logs(tail=LAST_LINES).decode(errors="replace"))
+            raise RunError(container.logs(tail=LAST_LINES).decode(errors="replace"))
         return 0
     finally:
         container.remove(force=True)
@@ -157,5 +166,5 @@ def _engine_answers() -> bool:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
-    except TaskError as error:
+    except RunError as error:
         sys.exit(str(error))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -76,6 +77,18 @@ def run(engine, image):
         return subprocess.run(full, check=True, capture_output=True, text=True).stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def image_with_own_code(engine, image):
+    """An image built with the two lines that container/README.md shows."""
+    readme = (REPOSITORY / "container" / "README.md").read_text()
+    (lines,) = re.findall(r"```dockerfile\n(FROM [^\n]*\nCOPY [^\n]*\n)```", readme)
+    tag = f"{image}-own-code"
+    build = [engine, "build", "--tag", tag, "--file", "-", "."]
+    subprocess.run(build, input=lines, text=True, check=True, cwd=REPOSITORY)
+    yield tag
+    subprocess.run([engine, "rmi", "--force", tag], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +187,18 @@ def test_image_keeps_no_certificates_of_the_build(run):
     assert run("sh", "-c", "ls /run/secrets 2>/dev/null || true") == ""
 
 
+def test_own_code_in_the_image_is_found_by_dotted_path(engine, image_with_own_code):
+    """By TFX's own way of finding it, with the data beside it."""
+    code = (
+        "import pathlib; from tfx.components.util import udf_utils as u;"
+        "print(u.get_fn({'run_fn': 'penguin.module.model.run_fn'}, 'run_fn').__module__,"
+        "pathlib.Path('/pipelines/penguin/data/penguins.csv').exists())"
+    )
+    command = [engine, "run", "--rm", image_with_own_code, "python", "-c", code]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.split() == ["penguin.module.model", "True"]
+
+
 def test_every_task_reported_its_outputs(outputs):
     """The trained model comes from the last of the tasks that lead to it."""
     assert set(outputs) == {
@@ -242,3 +267,12 @@ def test_plain_kfp_pipeline_runs(image, tmp_path):
     found = outputs["learning-rate-finder"]
     assert found["learning_rate"] == found["sweep"]["metadata"]["learning_rate"]
     assert outputs["train"]["model"]["metadata"]["loss"] < 1
+
+
+def test_gate_that_cannot_be_decided_is_refused(image, tmp_path):
+    """kfp.local would skip the training, and call that a success."""
+    compile_plain_kfp(["--image", image, "--output", str(tmp_path / "plain.yaml")])
+    ended = run_compiled(tmp_path / "plain.yaml", tmp_path)
+    assert ended.returncode == 1
+    assert "kfp.local cannot decide conditions" in ended.stderr
+    assert "['condition-1']" in ended.stderr
