@@ -30,7 +30,8 @@ OUTPUTS = {
 
 def finder(**arguments):
     """Returns a component on examples, with a function's dotted path unless a file is given."""
-    function = {} if "module_file" in arguments else {"lr_finder_fn": "package.module.function"}
+    named = {"module_file", "run_fn"} & arguments.keys()
+    function = {} if named else {"lr_finder_fn": "package.module.function"}
     examples = Channel(type=standard_artifacts.Examples)
     return LearningRateFinder(**{"examples": examples, **function, **arguments})
 
@@ -43,19 +44,27 @@ def parameter(kind, default=None):
 @pytest.mark.parametrize(
     ("arguments", "received"),
     [
-        ({"lr_finder_fn": None}, "module_file=None, lr_finder_fn=None"),
-        ({"lr_finder_fn": ""}, "module_file=None, lr_finder_fn=''"),
+        ({"lr_finder_fn": None}, "module_file=None, lr_finder_fn=None, run_fn=None"),
+        ({"lr_finder_fn": ""}, "module_file=None, lr_finder_fn='', run_fn=None"),
         (
             {"module_file": "model.py", "lr_finder_fn": "package.function"},
-            "module_file='model.py', lr_finder_fn='package.function'",
+            "module_file='model.py', lr_finder_fn='package.function', run_fn=None",
+        ),
+        (
+            {"lr_finder_fn": "package.function", "run_fn": "package.run_fn"},
+            "module_file=None, lr_finder_fn='package.function', run_fn='package.run_fn'",
+        ),
+        (
+            {"module_file": "model.py", "lr_finder_fn": "a.f", "run_fn": "a.g"},
+            "module_file='model.py', lr_finder_fn='a.f', run_fn='a.g'",
         ),
     ],
-    ids=["neither", "empty", "both"],
+    ids=["none", "empty", "file and function", "two functions", "all"],
 )
 def test_not_exactly_one_source_of_the_function_is_refused(arguments, received):
-    """Either the module's file or the function's dotted path."""
+    """The module's file, or the dotted path of one function."""
     message = (
-        "Exactly one of `module_file` and `lr_finder_fn` must be given. "
+        "Exactly one of `module_file`, `lr_finder_fn` and `run_fn` must be given. "
         f"Received: {received}. Give the Trainer's module_file"
     )
 
@@ -64,10 +73,22 @@ def test_not_exactly_one_source_of_the_function_is_refused(arguments, received):
 
 
 @pytest.mark.parametrize("path", ["function", ".function", "package."])
-def test_function_without_a_module_is_refused(path):
+@pytest.mark.parametrize("name", ["lr_finder_fn", "run_fn"])
+def test_function_without_a_module_is_refused(name, path):
     """A dotted path has a module and a name; what has not would fail in the middle of a run."""
-    with pytest.raises(ValueError, match=rf"`lr_finder_fn` must .*'{re.escape(path)}'"):
-        finder(lr_finder_fn=path)
+    message = rf"`{name}` must .*'{re.escape(path)}'.*'package\.module\.{name}'"
+
+    with pytest.raises(ValueError, match=message):
+        finder(**{name: path})
+
+
+@pytest.mark.parametrize("name", ["lr_finder_fn", "run_fn"])
+def test_dotted_path_is_recorded(name):
+    """Under its own name, as the Trainer records its `run_fn`."""
+    properties = finder(**{name: "package.module.function"}).spec.exec_properties
+
+    assert properties[name] == "package.module.function"
+    assert properties["module_file"] is None
 
 
 @pytest.mark.parametrize(

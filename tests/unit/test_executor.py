@@ -399,11 +399,11 @@ def test_upstream_hyperparameters_of_another_form_are_refused(new_run, tmp_path,
 
 
 def test_missing_function_is_refused(new_run):
-    """The message names the function, the module and the place to add it."""
+    """The message says what may be given, and what was."""
     check_refused(
         new_run,
         ValueError,
-        r"must have a function `no_such_fn\(fn_args\) -> .*'linear\.no_such_fn' without it\. Add",
+        r"must be .*`run_fn\(fn_args\)` or .*Received: 'linear\.no_such_fn', where there is none",
         "no_such_fn",
     )
 

@@ -1,6 +1,7 @@
 """The user's code: the arguments that it is given, how it is found, what it may return."""
 
 import json
+import traceback
 from pathlib import Path
 
 import attr
@@ -134,6 +135,14 @@ def test_output_folders_have_the_trainers_names(inputs, tmp_path):
         assert Path(getattr(ours, name)).name == Path(getattr(trainer, name)).name
 
 
+def test_folder_of_the_run_is_there(inputs, tmp_path):
+    """TFX makes it for the Trainer; that of the model is the module's to make."""
+    fn_args = make_fn_args(inputs, exec_properties(), None, str(tmp_path / "work"))
+
+    assert list(Path(fn_args.model_run_dir).iterdir()) == []
+    assert not Path(fn_args.serving_model_dir).exists()
+
+
 def test_data_accessor_has_the_trainers_factories(inputs, tmp_path):
     """`fn_args.data_accessor.tf_dataset_factory(...)` works in the finder as in the Trainer."""
     accessor = make_fn_args(inputs, exec_properties(), None, str(tmp_path)).data_accessor
@@ -166,22 +175,106 @@ def test_function_is_loaded_by_its_dotted_path():
     assert load({"lr_finder_fn": "json.dumps"}) is json.dumps
 
 
-def test_module_without_the_function_is_refused(module_file):
-    """The message says what is missing, where, and what to write."""
-    path = module_file("def run_fn(fn_args):\n    return None\n")
+NO_FUNCTION = (
+    r"must be the Trainer's `run_fn\(fn_args\)` or a function "
+    r"`lr_finder_fn\(fn_args\) -> LrFinderFnResult`, at the top level of its module\. "
+    r"Received: '%s', where there is none\. Give the Trainer's own module"
+)
 
-    message = (
-        r"must have a function `lr_finder_fn\(fn_args\) -> LrFinderFnResult`\. "
-        rf"Received: module '{path}' without it\. Add it beside `run_fn`"
-    )
-    with pytest.raises(ValueError, match=message):
+
+def test_module_without_a_function_is_refused(module_file):
+    """The message says what is missing, where, and what to write."""
+    path = module_file("def trainer_fn(trainer_fn_args, schema):\n    return None\n")
+
+    with pytest.raises(ValueError, match=NO_FUNCTION % path):
         load({"module_file": path})
 
 
-def test_dotted_path_without_the_function_is_refused():
-    """The message names the function that was asked for."""
-    with pytest.raises(ValueError, match=r"`no_such_function\(fn_args\).*'json\.no_such_function'"):
-        load({"lr_finder_fn": "json.no_such_function"})
+@pytest.mark.parametrize("name", ["lr_finder_fn", "run_fn"])
+def test_dotted_path_without_the_function_is_refused(name):
+    """The message has the path that was asked for."""
+    with pytest.raises(ValueError, match=NO_FUNCTION % r"json\.no_such_function"):
+        load({name: "json.no_such_function"})
+
+
+def test_dotted_function_is_not_looked_for_under_another_name(tmp_path, monkeypatch):
+    """A module's `run_fn` does not stand for the function that was named."""
+    (tmp_path / "named_module.py").write_text("def run_fn(fn_args):\n    return None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ValueError, match=NO_FUNCTION % r"named_module\.lr_finder_fn"):
+        load({"lr_finder_fn": "named_module.lr_finder_fn"})
+
+
+TRAINER_MODULE = """
+import keras
+import numpy as np
+
+print("loaded")
+
+
+def run_fn(fn_args):
+    units = fn_args.hyperparameters["values"]["units"]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
+    model.compile("sgd", "mse")
+    with open(f"{fn_args.model_run_dir}/notes.txt", "w") as file:
+        file.write("written before the fit")
+    x = np.ones((6, 1))
+    model.fit(x, x, batch_size=fn_args.custom_config["units"] - 6, validation_data=(x[:4], x[:4]))
+    model.save(fn_args.serving_model_dir + "/model.keras")
+"""
+
+
+def test_trainers_module_is_run_up_to_its_fit(module_file, inputs, tmp_path, capsys):
+    """It is loaded once and gets all of FnArgs; what it writes lies in the working folder."""
+    work = tmp_path / "work"
+    fn_args = make_fn_args(inputs, exec_properties(**FULL), HYPERPARAMETERS, str(work))
+
+    function = load({"module_file": module_file(TRAINER_MODULE)})
+    model, dataset, validation_dataset = call(function, fn_args)
+
+    assert capsys.readouterr().out == "loaded\n"
+    assert model.output_shape == (None, 8)
+    assert [len(x) for x, _ in dataset] == [2, 2, 2]
+    assert [len(x) for x, _ in validation_dataset] == [2, 2]
+    written = [path for path in work.rglob("*") if path.is_file()]
+    assert written == [work / "model_run" / "notes.txt"]
+
+
+def test_function_for_this_comes_before_the_trainers(module_file):
+    """`lr_finder_fn` is written for nothing else."""
+    path = module_file("def run_fn(fn_args):\n    raise LookupError\n\n\nlr_finder_fn = str\n")
+
+    assert load({"module_file": path})(1) == "1"
+
+
+def test_trainers_function_is_found_by_its_dotted_path(tmp_path, monkeypatch, inputs):
+    """Of any name, in an installed package."""
+    (tmp_path / "trainer_package.py").write_text(TRAINER_MODULE.replace("run_fn", "train"))
+    monkeypatch.syspath_prepend(tmp_path)
+    fn_args = make_fn_args(inputs, exec_properties(**FULL), HYPERPARAMETERS, str(tmp_path / "work"))
+
+    result = call(load({"run_fn": "trainer_package.train"}), fn_args)
+
+    assert result.model.output_shape == (None, 8)
+
+
+def test_error_in_the_trainers_function_is_the_users(module_file):
+    """Nothing of ours is put around it."""
+    path = module_file("def run_fn(fn_args):\n    raise LookupError('the user\\'s own message')\n")
+
+    with pytest.raises(LookupError, match=r"^the user's own message$") as raised:
+        call(load({"module_file": path}), None)
+
+    assert Path(traceback.extract_tb(raised.value.__traceback__)[-1].filename) == Path(path)
+
+
+def test_trainers_function_that_does_not_fit_is_refused(module_file):
+    """The message names the other function."""
+    path = module_file("def run_fn(fn_args):\n    return None\n")
+
+    with pytest.raises(ValueError, match=r"`run_fn` must train by .* Add a function `lr_finder_fn"):
+        call(load({"module_file": path}), None)
 
 
 def test_dotted_path_of_no_module_is_an_import_error():
@@ -214,9 +307,9 @@ def test_result_is_returned():
         calls.append(fn_args)
         return LrFinderFnResult(model="model", dataset="dataset")
 
-    model, dataset = call(function, "arguments")
+    result = call(function, "arguments")
 
-    assert (model, dataset, calls) == ("model", "dataset", ["arguments"])
+    assert (*result, calls) == ("model", "dataset", None, ["arguments"])
 
 
 @pytest.mark.parametrize(
