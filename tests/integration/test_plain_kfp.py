@@ -172,6 +172,18 @@ def test_task_reports_every_output_with_its_facts(task):
     assert (facts["num_steps"], facts["rule"]) == (60, "descent")
 
 
+def test_metrics_of_several_sweeps_have_their_spread(executor_input, tmp_path):
+    """In decades, beside the rate and the verdict."""
+    module = example.MODULE.read_text()
+
+    kfp_main.run(executor_input(tmp_path, module=module, num_sweeps=2.0))
+
+    found = reported(tmp_path)
+    metrics = json_format.MessageToDict(found["metrics"].metadata)
+    assert set(metrics) == {"learning_rate", "verdict", "spread"}
+    assert metrics["spread"] == found["sweep"].metadata["spread"] >= 0
+
+
 def test_training_takes_the_rate(task, examples):
     """The example's last task trains with it, and leaves its loss as metadata."""
     model = dsl.Model(uri=str(task / "model"), metadata={})
