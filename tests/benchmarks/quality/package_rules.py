@@ -1,29 +1,77 @@
-"""The package's own rules and verdicts, on curves that stop as its sweeps do."""
+"""The package's own suggestions, on curves that stop as its sweeps do."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from quality.measurement import Measurement
+from quality.oracle import BUDGET_PARTS, LOG_RATES
+from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve, StopReason
 from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.rules import DEFAULT_RULE
 from tfx_lr_finder.rules import RULES as RULES
-from tfx_lr_finder.suggestion import suggest
-from tfx_lr_finder.verdict import Verdict, judge
+from tfx_lr_finder.suggestion import Suggestion, suggest
 
 
-def suggested_rate(curve: Curve, rule: str, optimizer: str, budget: int) -> float | None:
-    """Returns the rate that a rule of the package suggests; None where it refuses."""
-    # Set here as well as by the sweep: each budget is asked for on the same curve.
-    curve = dataclasses.replace(curve, is_plain_sgd=optimizer == "sgd", train_steps=budget)
-    try:
-        return suggest(stopped(curve), rule).learning_rate
-    except NoLearningRateError:
-        return None
+@dataclasses.dataclass(frozen=True)
+class PackageRule:
+    """A rule of the package, as the component asks it.
+
+    Attributes:
+        sweeps: Name of the sweeps that it reads.
+        rule: Its name.
+        num_sweeps: Number of sweeps for a suggestion.
+    """
+
+    sweeps: str
+    rule: str = DEFAULT_RULE
+    num_sweeps: int = 1
+
+    def suggestions(self, measurement: Measurement, budget: int) -> list[Suggestion | None]:
+        """Returns what each seed and the next ones suggest; None where they refuse."""
+        steps = measurement.oracle.budgets[budget]
+        is_plain_sgd = measurement.combination.optimizer == "sgd"
+        curves = [
+            # Set here as well as by the sweep: each budget is asked for on the same curve.
+            dataclasses.replace(stopped(s.train), is_plain_sgd=is_plain_sgd, train_steps=steps)
+            for s in measurement.sweeps[self.sweeps]
+        ]
+        return [self._suggest(np.roll(curves, -i)) for i in range(len(curves))]
+
+    def rates(self, measurement: Measurement, budget: int) -> list[float | None]:
+        """Returns the rates of `suggestions`."""
+        return [s and s.learning_rate for s in self.suggestions(measurement, budget)]
+
+    def _suggest(self, curves: Sequence[Curve]) -> Suggestion | None:
+        try:
+            return suggest(list(curves[: self.num_sweeps]), self.rule)
+        except NoLearningRateError:
+            return None
 
 
-def verdict_on(curve: Curve, learning_rate: float) -> Verdict:
-    """Returns the package's verdict on a rate."""
-    return judge(stopped(curve), learning_rate)
+def confirmed(
+    measurement: Measurement, rates: Sequence[float | None], budget: int
+) -> list[float | None]:
+    """Returns suggestions confirmed as the component does, by trials of a fifth of the training.
+
+    The trials are read from the oracle's runs, interpolated, each sweep's from another seed.
+    """
+    oracle = measurement.oracle
+    fifth = BUDGET_PARTS.index(0.2)
+    results = []
+    for i, rate in enumerate(rates):
+        if rate is None:
+            results.append(None)
+            continue
+        log_losses = np.log(np.minimum(oracle.losses[i % len(oracle.losses)][:, fifth], 1e30))
+        trials = [
+            Trial(r, float(np.exp(np.interp(np.log10(r), LOG_RATES, log_losses))))
+            for r in candidate_rates(rate)
+        ]
+        results.append(confirmed_rate(trials, oracle.budgets[fifth], oracle.budgets[budget]))
+    return results
 
 
 def stopped(curve: Curve, divergence_factor: float = 4.0) -> Curve:

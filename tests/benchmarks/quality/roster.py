@@ -11,7 +11,7 @@ from quality import peers, search
 from quality.candidates import FORMS, ClassConstants, Constants, suggestion
 from quality.fit import SOURCES, fitted
 from quality.measurement import Measurement
-from quality.package_rules import RULES, suggested_rate
+from quality.package_rules import RULES, PackageRule, confirmed
 from quality.sweeps import RANGES
 
 Array = NDArray[np.float64]
@@ -42,7 +42,9 @@ PUBLISHED_SHIFTS = {
 combinations."""
 PUBLISHED_EXPONENT = -0.58
 
-REFERENCE = "descent75, validation_200, published, T known"
+DEFAULT = PackageRule("own_200")
+SEVERAL = PackageRule("own_200", num_sweeps=3)
+REFERENCE = "package: descent, 200 steps"
 """What the others are compared with in pairs."""
 
 
@@ -58,6 +60,8 @@ def contenders(measurements: Sequence[Measurement]) -> list[Contender]:
         Contender("6 rates x 20% of T", "1.2 T", search.short_grid),
         Contender("all rates x T, one seed", "31 T", search.full_grid),
         *(_of_package(name, source) for name in RULES for source in ("own_100", "own_200")),
+        Contender(f"{REFERENCE}, 3 sweeps", "600", lambda m, b: _array(SEVERAL.rates(m, b))),
+        Contender(f"{REFERENCE}, confirmed", "200 + 0.6 T", _confirmed_default),
         *_candidates(measurements),
         _confirmed("train_100"),
         _confirmed("validation_200"),
@@ -72,14 +76,14 @@ def _of_peers(source: str, cost: str, rules: dict[str, peers.PeerRule]) -> list[
 
 
 def _of_package(rule: str, source: str) -> Contender:
-    def rates(measurement: Measurement, budget: int) -> Array:
-        optimizer = measurement.combination.optimizer
-        num_steps = measurement.oracle.budgets[budget]
-        sweeps = measurement.sweeps[source]
-        return _array(suggested_rate(s.train, rule, optimizer, num_steps) for s in sweeps)
-
     steps = RANGES[source].num_steps
-    return Contender(f"package: {rule}, {steps} steps", str(steps), rates)
+    asked = PackageRule(source, rule)
+    name = f"package: {rule}, {steps} steps"
+    return Contender(name, str(steps), lambda m, budget: _array(asked.rates(m, budget)))
+
+
+def _confirmed_default(measurement: Measurement, budget: int) -> Array:
+    return _array(confirmed(measurement, DEFAULT.rates(measurement, budget), budget))
 
 
 @dataclasses.dataclass(frozen=True)

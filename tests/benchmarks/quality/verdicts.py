@@ -6,28 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from quality.measurement import Measurement
-from quality.package_rules import verdict_on
-from quality.results import FULL
-from quality.roster import Contender
+from quality.oracle import BUDGET_PARTS
+from quality.package_rules import PackageRule
 from quality.score import evaluate
 from tfx_lr_finder.verdict import Verdict
 
+FULL = len(BUDGET_PARTS) - 1
 
-def verdict_table(measurements: Sequence[Measurement], contender: Contender, sweeps: str) -> str:
-    """Returns regret by verdict, of one rule's suggestions, as a Markdown table.
 
-    Args:
-        measurements: The combinations.
-        contender: The rule.
-        sweeps: Name of the sweeps that it reads, and that are judged.
-    """
+def verdict_table(measurements: Sequence[Measurement], rule: PackageRule) -> str:
+    """Returns regret by verdict of a rule's suggestions, as a Markdown table."""
     regrets: dict[Verdict, list[float]] = defaultdict(list)
     for m in measurements:
-        rates = contender.rates(m, FULL)
-        for rate, regret, sweep in zip(
-            rates, evaluate(m.oracle, rates).regrets, m.sweeps[sweeps], strict=True
-        ):
-            regrets[verdict_on(sweep.train, float(rate))].append(float(regret))
+        suggestions = [s for s in rule.suggestions(m, FULL) if s is not None]
+        rates = np.array([s.learning_rate for s in suggestions])
+        for s, regret in zip(suggestions, evaluate(m.oracle, rates).regrets, strict=True):
+            regrets[s.verdict].append(float(regret))
     lines = [
         "| verdict | suggestions | median regret | mean regret | within 10% | within 25% |",
         "|---" * 6 + "|",
