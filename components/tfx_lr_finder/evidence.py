@@ -1,6 +1,7 @@
 """What is kept of a search for a learning rate: enough to ask again without training."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +38,7 @@ class Evidence:
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
-    @property
+    @functools.cached_property
     def answers(self) -> dict[str, Suggestion | Verdict]:
         """What each rule reads off the curves: a suggestion, or the verdict that there is none."""
         return {rule: _answer(self.curves, rule) for rule in sorted(RULES)}

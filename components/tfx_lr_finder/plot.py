@@ -1,65 +1,82 @@
-"""The picture of a sweep."""
+"""The picture of a search: a PNG for documents and slides."""
 
 import io
+from collections.abc import Sequence
 
-import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.evidence import Evidence
-
-_HEADROOM = 0.5
-"""Part of the loss's range that the picture shows above the initial loss: a blow-up is cut off."""
-_MARGIN = 1.5
-"""Factor on the learning rate between the curve's ends and the picture's."""
+from tfx_lr_finder.view import (
+    GREY,
+    RED,
+    color,
+    learning_rate_range,
+    loss_range,
+    stop_reasons,
+    sweep_names,
+    unreached_range,
+)
 
 
 def plot(evidence: Evidence) -> bytes:
-    """Returns a PNG of the smoothed loss over the learning rate on a logarithmic axis.
+    """Returns a PNG of the loss over the learning rate on a logarithmic axis.
 
-    The raw loss lies faint behind it; a red line marks the suggested rate. The picture is made
-    without pyplot: no display is needed, and no state is left behind.
+    It shows the smoothed loss of every sweep with the batches' own losses faint behind it, a red
+    line at the rate that was found, and, shaded, the rates that no sweep reached. It is made
+    without pyplot: no display is needed, and no state is left behind. Its background is white,
+    for documents of any colour.
     """
-    suggestion, curve = evidence.suggestion, evidence.curves[0]
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    rate, smoothed = suggestion.learning_rate, curve.smoothed_losses
     axes.set_xscale("log")
-    rates = (rate, *curve.learning_rates[[0, -1]])
-    axes.set_xlim(min(rates) / _MARGIN, max(rates) * _MARGIN)
-    axes.plot(curve.learning_rates, curve.losses, color="tab:blue", alpha=0.25, label="batch loss")
-    axes.plot(
-        curve.learning_rates,
-        smoothed,
-        color="tab:blue",
+    axes.set_xlim(*learning_rate_range(evidence))
+    axes.set_ylim(*loss_range(evidence.curves))
+    _draw_sweeps(axes, evidence.curves)
+    suggestion = evidence.suggestion
+    label = f"{suggestion.learning_rate:.3g}"
+    axes.axvline(
+        suggestion.learning_rate,
+        color=RED,
         linewidth=2,
-        label=f"smoothed loss (factor {curve.smoothing:g})",
+        label=f"learning rate {label} ({suggestion.rule})",
     )
-    axes.axvline(rate, color="tab:red", label=f"{suggestion.rule}: {rate:.2e}")
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("training loss")
-    axes.set_ylim(*_visible_range(curve))
-    axes.set_title(f"Learning rate {rate:.2e} ({suggestion.verdict.value})")
     axes.annotate(
-        f"{rate:.2e}",
-        (rate, 0.03),
+        label,
+        (suggestion.learning_rate, 0.03),
         xycoords=("data", "axes fraction"),
         xytext=(6, 0),
         textcoords="offset points",
-        color="tab:red",
+        color=RED,
+        fontweight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
+    axes.set_xlabel("learning rate (logarithmic)")
+    axes.set_ylabel("training loss (mean over a batch)")
+    axes.set_title(_title(evidence), parse_math=False)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
     picture = io.BytesIO()
-    # Without the version of matplotlib: the same curve is the same file.
+    # Without the version of matplotlib: the same evidence is the same file.
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
 
 
-def _visible_range(curve: Curve) -> tuple[float, float]:
-    """Returns the losses between which the picture shows the curve."""
-    start = float(np.median(curve.losses[: max(3, len(curve) // 10)]))
-    lowest = float(min(curve.smoothed_losses.min(), curve.losses.min()))
-    fall = (start - lowest) or abs(start) or 1.0
-    highest = min(start + _HEADROOM * fall, float(curve.losses.max()))
-    return lowest - 0.05 * fall, max(highest, start) + 0.05 * fall
+def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
+    for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
+        rates, hue = curve.learning_rates, color(number)
+        label = f"smoothed loss{name and ', ' + name}"
+        axes.plot(rates, curve.losses, color=hue, alpha=0.3, label="" if number else "batch loss")
+        axes.plot(rates, curve.smoothed_losses, color=hue, linewidth=2, label=label)
+    unreached = unreached_range(curves)
+    if unreached is not None:
+        label = f"not reached: {stop_reasons(curves)}"
+        axes.axvspan(*unreached, color=GREY, alpha=0.15, linewidth=0, label=label)
+
+
+def _title(evidence: Evidence) -> str:
+    suggestion, curve = evidence.suggestion, evidence.curves[0]
+    trained = ", ".join(filter(None, (curve.model, curve.optimizer)))
+    found = f"learning rate {suggestion.learning_rate:.3g} ({suggestion.verdict.value})"
+    return f"{trained}: {found}" if trained else found.capitalize()

@@ -1,69 +1,128 @@
-"""The page of a sweep: the rate, the verdict in words, the picture and the facts."""
+"""The page of a search: the rate, what to do next, and the evidence."""
 
 import base64
-from html import escape
+import functools
+import importlib.resources
+import re
+import zlib
+from math import isfinite
+
+import jinja2
+from markupsafe import Markup, escape
 
 from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.suggestion import Suggestion
 from tfx_lr_finder.verdict import Verdict
+from tfx_lr_finder.view import planned_end, stop_reasons
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Learning rate {rate}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 1rem; }}
-img {{ max-width: 100%; border-radius: 4px; }}
-table {{ border-collapse: collapse; margin: 1rem 0; }}
-td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; }}
-</style>
-</head>
-<body>
-<h1>Learning rate {rate}</h1>
-<p><strong>{verdict}</strong>: {meaning}</p>
-<img alt="Loss over learning rate" src="data:image/png;base64,{picture}">
-<h2>What each rule reads off this curve</h2>
-<table><tr><th>rule</th><th>learning rate</th></tr>{rules}</table>
-<h2>The sweep</h2>
-<table>{facts}</table>
-</body>
-</html>
-"""
+_TONES = {Verdict.OK: "good", Verdict.NOISY: "warning", Verdict.EDGE: "warning"}
 
 
 def report(evidence: Evidence, picture: bytes) -> str:
-    """Returns a self-contained HTML page: no script, nothing from the network.
+    """Returns a self-contained HTML page: nothing in it comes from the network.
+
+    The plot is drawn by Bokeh's script, which the page holds. The picture stands in its place on
+    paper, and where scripts are not run. The same evidence gives the same page.
 
     Args:
-        evidence: What was found, and what it rests on.
+        evidence: What the page is about.
         picture: The PNG that `plot` drew of it.
     """
-    suggestion, curve = evidence.suggestion, evidence.curves[0]
-    facts = {
-        "rule": suggestion.rule,
-        "range of learning rates": f"{curve.learning_rates[0]:g} to {curve.learning_rates[-1]:g}",
-        "steps done": f"{len(curve)} of {curve.num_steps}",
-        "stopped because": curve.stop_reason.value,
-        "batch size": str(curve.batch_size),
-        "steps of the training to come": str(curve.train_steps or "not known"),
-        "smoothing": f"{curve.smoothing:g}",
-        "seed": str(curve.seed),
-    }
-    answers = {
-        rule: answer.value if isinstance(answer, Verdict) else f"{answer.learning_rate:.3g}"
-        for rule, answer in evidence.answers.items()
-    }
-    return _PAGE.format(
-        rate=escape(f"{suggestion.learning_rate:.3g}"),
-        verdict=escape(suggestion.verdict.value),
-        meaning=escape(suggestion.verdict.meaning),
+    # Half a second, spent where a report is written only.
+    from tfx_lr_finder.interactive_plot import InteractivePlot
+
+    suggestion, plot = evidence.suggestion, InteractivePlot(evidence)
+    return _template().render(
+        rate=_rate(suggestion.learning_rate),
+        verdict=suggestion.verdict.value.replace("_", " "),
+        tone=_TONES.get(suggestion.verdict, "problem"),
+        meaning=_with_code(suggestion.verdict.meaning),
+        origin=_origin(evidence),
         picture=base64.b64encode(picture).decode(),
-        rules=_rows(answers),
-        facts=_rows(facts),
+        parts=plot.parts,
+        plot=plot.to_dict("plot"),
+        script=_packed_script(),
+        rule=suggestion.rule,
+        rules={rule: _answer(answer) for rule, answer in evidence.answers.items()},
+        trials=_trials(evidence),
+        facts=_facts(evidence),
     )
 
 
-def _rows(cells: dict[str, str]) -> str:
-    return "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in cells.items())
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    # Bokeh reads the description of a plot in order: an object comes before references to it.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    template = importlib.resources.files("tfx_lr_finder") / "report.html.jinja"
+    return environment.from_string(template.read_text("utf-8"))
+
+
+@functools.cache
+def _packed_script() -> str:
+    """Returns Bokeh's script, without its widgets and tables, as base64 of zlib's format."""
+    script = importlib.resources.files("bokeh") / "server" / "static" / "js" / "bokeh.min.js"
+    return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
+
+
+def _with_code(text: str) -> Markup:
+    """Returns text with what is between backticks as code."""
+    return Markup(re.sub(r"`(\w+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _rate(learning_rate: float) -> str:
+    return f"{learning_rate:.3g}"
+
+
+def _origin(evidence: Evidence) -> str:
+    """Returns where the rate comes from, in a sentence."""
+    sweeps = _count(len(evidence.curves), "sweep")
+    if evidence.suggestion.rule == "default":
+        return f"The default that was asked for: no rate could be read off {sweeps}."
+    sentence = f"Read off {sweeps} by the rule {evidence.suggestion.rule}"
+    if evidence.trials:
+        trainings = _count(len(evidence.trials), "training")
+        sentence += f", then chosen by {trainings} of {evidence.trial_steps} steps"
+    return f"{sentence}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _answer(answer: Suggestion | Verdict) -> tuple[str, str]:
+    """Returns a rule's rate and verdict."""
+    if isinstance(answer, Verdict):
+        return "none", answer.value
+    return _rate(answer.learning_rate), answer.verdict.value
+
+
+def _trials(evidence: Evidence) -> dict[str, str]:
+    """Returns the validation loss of each short training, by its rate."""
+    return {
+        _rate(trial.learning_rate): f"{trial.loss:.4g}" if isfinite(trial.loss) else "not finite"
+        for trial in evidence.trials
+    }
+
+
+def _facts(evidence: Evidence) -> dict[str, str]:
+    curves, curve = evidence.curves, evidence.curves[0]
+    spread = evidence.suggestion.spread
+    facts = {
+        "Model": curve.model,
+        "Optimizer": curve.optimizer,
+        "Learning rates": f"{_rate(curve.learning_rates[0])} to {_rate(planned_end(curve))}",
+        "Steps done": ", ".join(f"{len(c)} of {c.num_steps}" for c in curves),
+        "Ended because": stop_reasons(curves),
+        "Batch size": str(curve.batch_size),
+        "Replicas": str(curve.num_replicas),
+        "Batches a step": str(curve.gradient_accumulation_steps),
+        "Steps of the training to come": str(curve.train_steps or "not known"),
+        "Smoothing": f"{curve.smoothing:g}",
+        "Seed": ", ".join(str(c.seed) for c in curves),
+        "Spread of the sweeps": "" if spread is None else f"{spread:.2g} decades",
+        "Duration": f"{evidence.seconds:.1f} s",
+        "Versions": ", ".join(f"{name} {version}" for name, version in evidence.versions.items()),
+    }
+    return {name: fact for name, fact in facts.items() if fact}

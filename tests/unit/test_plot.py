@@ -12,41 +12,42 @@ import pytest
 from matplotlib.image import imread
 
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
+from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.plot import plot
 
-RED = np.array([214, 39, 40]) / 255  # matplotlib's tab:red
+RED = np.array([214, 39, 40]) / 255
+BLUE, GREEN = np.array([47, 134, 209]) / 255, np.array([22, 150, 126]) / 255  # sweeps 1 and 2
 NUM_POINTS = 60
 
 
-def curve(losses, least=1e-5, greatest=1.0):
-    """Returns a curve with these losses, not smoothed."""
+def curve(losses, **attributes):
+    """Returns a curve with these losses, from 1e-5 to 1, not smoothed."""
     losses = np.asarray(losses, dtype=float)
-    rates = np.geomspace(least, greatest, losses.size) if losses.size > 1 else [least]
-    return Curve(
-        learning_rates=rates,
-        losses=losses,
-        smoothing=0.0,
-        stop_reason=StopReason.ALL_STEPS,
-        num_steps=losses.size,
-        batch_size=8,
-        seed=0,
-    )
+    defaults = {
+        "smoothing": 0.0,
+        "stop_reason": StopReason.ALL_STEPS,
+        "num_steps": losses.size,
+        "batch_size": 8,
+        "seed": 0,
+    }
+    rates = np.geomspace(1e-5, 1.0, losses.size) if losses.size > 1 else [1e-5]
+    return Curve(rates, losses, **{**defaults, **attributes})
 
 
-def valley():
+def picture_of(*curves, rate=1e-2, rule="valley", verdict=Verdict.OK):
+    """Returns the picture of sweeps with a rate that was found."""
+    return plot(Evidence(Suggestion(rate, rule, verdict), curves))
+
+
+def valley(**attributes):
     """Returns a curve that falls and rises, a parabola over the logarithm of the rate."""
-    return curve(np.linspace(-3, 2, NUM_POINTS) ** 2)
+    return curve(np.linspace(-3, 2, NUM_POINTS) ** 2, **attributes)
 
 
 @pytest.fixture(scope="module")
 def picture():
     """The picture of the valley with its rate of 0.01."""
-    return plot(valley(), suggestion())
-
-
-def suggestion(rate=1e-2, rule="valley", verdict=Verdict.OK):
-    """Returns a suggestion of that rate."""
-    return Suggestion(rate, rule, verdict)
+    return picture_of(valley())
 
 
 def pixels(picture):
@@ -59,6 +60,18 @@ def red_column(picture):
     red = np.abs(pixels(picture) - RED).max(axis=2) < 0.02
     height = red.sum(axis=0)
     return np.flatnonzero(height > 0.5 * height.max()).mean()
+
+
+def count(colours, colour):
+    """Returns the number of pixels that have a colour."""
+    return np.sum(np.abs(colours - colour).max(axis=2) < 0.02)
+
+
+def shaded_columns(picture):
+    """Returns the columns within the axes that are light grey: lines of the grid are, too."""
+    shade = 0.15 * np.array([128, 128, 128]) / 255 + 0.85
+    grey = np.abs(pixels(picture)[:, 110:1185] - shade).max(axis=2) < 0.01
+    return 110 + np.flatnonzero(grey.sum(axis=0) > 300)
 
 
 def chunks(picture):
@@ -93,10 +106,11 @@ def test_same_curve_is_the_same_picture_in_another_process(picture):
     code = (
         "import hashlib, numpy as np\n"
         "from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict\n"
+        "from tfx_lr_finder.evidence import Evidence\n"
         "from tfx_lr_finder.plot import plot\n"
         "rates, losses = np.geomspace(1e-5, 1.0, 60), np.linspace(-3, 2, 60) ** 2\n"
         "curve = Curve(rates, losses, 0.0, StopReason.ALL_STEPS, 60, 8, 0)\n"
-        "picture = plot(curve, Suggestion(1e-2, 'valley', Verdict.OK))\n"
+        "picture = plot(Evidence(Suggestion(1e-2, 'valley', Verdict.OK), (curve,)))\n"
         "assert 'matplotlib.pyplot' not in __import__('sys').modules, 'pyplot was imported'\n"
         "print(hashlib.sha256(picture).hexdigest())\n"
     )
@@ -113,12 +127,12 @@ def test_same_curve_is_the_same_picture_in_another_process(picture):
 )
 def test_picture_names_rule_and_verdict(picture, other):
     """Another rule or verdict with the same rate and losses is another picture."""
-    assert plot(valley(), suggestion(**other)) != picture
+    assert picture_of(valley(), **other) != picture
 
 
 def test_red_line_stands_at_the_rate_on_a_logarithmic_axis():
     """Two decades are twice as far as one, and the greater rate is to the right."""
-    columns = [red_column(plot(valley(), suggestion(rate))) for rate in (1e-4, 1e-3, 1e-1)]
+    columns = [red_column(picture_of(valley(), rate=rate)) for rate in (1e-4, 1e-3, 1e-1)]
 
     decade, two_decades = np.diff(columns)
     assert decade > 100
@@ -130,12 +144,10 @@ def test_raw_loss_lies_behind_the_smoothed_one():
     noisy = valley().losses + np.where(np.arange(NUM_POINTS) % 2, 0.5, -0.5)
     smooth = Curve(valley().learning_rates, noisy, 0.9, StopReason.ALL_STEPS, NUM_POINTS, 8, 0)
 
-    colours = pixels(plot(smooth, suggestion()))
+    colours = pixels(picture_of(smooth))
 
-    blue = np.array([31, 119, 180]) / 255
-    faint = 0.25 * blue + 0.75
-    assert np.sum(np.abs(colours - blue).max(axis=2) < 0.02) > 500
-    assert np.sum(np.abs(colours - faint).max(axis=2) < 0.02) > 500
+    assert count(colours, BLUE) > 500
+    assert count(colours, 0.3 * BLUE + 0.7) > 500
 
 
 def test_blow_up_does_not_hide_the_valley():
@@ -143,11 +155,42 @@ def test_blow_up_does_not_hide_the_valley():
     losses = np.linspace(2.0, 1.0, NUM_POINTS)
     losses[-1] = 1e6
 
-    colours = pixels(plot(curve(losses), suggestion()))
+    colours = pixels(picture_of(curve(losses)))
 
-    blue = np.abs(colours - np.array([31, 119, 180]) / 255).max(axis=2) < 0.02
+    blue = np.abs(colours - BLUE).max(axis=2) < 0.02
     rows = np.flatnonzero(blue[:, 300:900].any(axis=1))
     assert np.ptp(rows) > 100
+
+
+def test_every_sweep_has_a_colour_of_its_own():
+    """The second sweep is green beside the first, which is blue."""
+    second = curve(valley().losses + 1, seed=1)
+
+    alone, both = pixels(picture_of(valley())), pixels(picture_of(valley(), second))
+
+    assert count(alone, GREEN) == 0
+    assert count(both, GREEN) > 500
+    assert count(both, BLUE) > 500
+
+
+def test_rates_that_no_sweep_reached_are_shaded():
+    """Grey from the last of the rates to where the sweep was to go, a third of the range."""
+    whole = valley()
+    stopped = Curve(
+        whole.learning_rates[:40], whole.losses[:40], 0.0, StopReason.DIVERGED, NUM_POINTS, 8, 0
+    )
+
+    shaded = shaded_columns(picture_of(stopped)).size - shaded_columns(picture_of(whole)).size
+
+    decade = red_column(picture_of(whole, rate=1e-1)) - red_column(picture_of(whole, rate=1e-2))
+    assert shaded == pytest.approx(5 * 20 / 59 * decade, abs=10)
+
+
+def test_model_and_optimizer_are_named_as_they_are():
+    """What looks like a formula to matplotlib is a name: it is shown, and nothing fails."""
+    named = valley(model="price_in_$_of_{x", optimizer="Adam")
+
+    assert picture_of(named) != picture_of(valley(optimizer="Adam"))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +214,6 @@ def test_any_curve_is_drawn_without_warnings(losses, rate):
     """A default rate has a picture too, whatever the sweep was; matplotlib has no complaint."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        picture = plot(curve(losses), suggestion(rate))
+        picture = picture_of(curve(losses), rate=rate)
 
     assert 100 < red_column(picture) < 1199

@@ -1,22 +1,26 @@
 """The page of a sweep: valid, self-contained HTML with the verdict, the rules and the facts."""
 
 import base64
+import hashlib
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
-from tfx_lr_finder.plot import plot
+from tfx_lr_finder.confirmation import Trial
+from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.report import report
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
-def reported(curve, suggestion):
-    """Returns the page with the picture of the same sweep."""
-    return report(curve, suggestion, plot(curve, suggestion))
+def page_of(*curves, suggestion=None, **evidence):
+    """Returns the page of sweeps."""
+    return report(Evidence(suggestion or SUGGESTION, curves, **evidence), PICTURE)
 
 
 class Page(HTMLParser):
@@ -25,7 +29,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         """Parses the whole text."""
         super().__init__()
-        self.open, self.tags, self.attributes, self.rows, self.texts = [], [], [], {}, []
+        self.open, self.elements, self.rows, self.texts = [], [], {}, []
         self.declaration = None
         self._cells = []
         self.feed(text)
@@ -38,25 +42,36 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         """Notes an element and its attributes."""
-        self.tags.append(tag)
-        self.attributes += [(tag, *attribute) for attribute in attrs]
+        self.elements.append((tag, attrs))
         if tag not in VOID:
             self.open.append(tag)
         if tag == "tr":
             self._cells = []
+        if tag in ("td", "th"):
+            self._cells.append("")
 
     def handle_endtag(self, tag):
         """Closes the innermost element, which must be this one."""
         assert self.open.pop() == tag
         if tag == "tr":
-            self.rows[self._cells[0]] = self._cells[1]
+            self.rows[self._cells[0]] = self._cells[1:]
 
     def handle_data(self, data):
         """Notes a text, and the cell that it is in."""
         if self.open and self.open[-1] in ("td", "th"):
-            self._cells.append(data)
-        if self.open and self.open[-1] != "style":
+            self._cells[-1] += data
+        if self.open and self.open[-1] not in ("style", "script"):
             self.texts.append(data)
+
+    @property
+    def tags(self):
+        """The names of all elements."""
+        return [tag for tag, _ in self.elements]
+
+    @property
+    def attributes(self):
+        """Element, name and value of all attributes."""
+        return [(tag, *attribute) for tag, attributes in self.elements for attribute in attributes]
 
     @property
     def text(self):
@@ -64,29 +79,30 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def curve(losses, stop_reason=StopReason.ALL_STEPS, num_steps=None):
+def curve(losses, **attributes):
     """Returns a curve of these losses from 1e-4 to 1, not smoothed."""
-    return Curve(
-        learning_rates=np.geomspace(1e-4, 1.0, len(losses)),
-        losses=losses,
-        smoothing=0.0,
-        stop_reason=stop_reason,
-        num_steps=num_steps or len(losses),
-        batch_size=16,
-        seed=7,
-    )
+    defaults = {
+        "smoothing": 0.0,
+        "stop_reason": StopReason.ALL_STEPS,
+        "num_steps": len(losses),
+        "batch_size": 16,
+        "seed": 7,
+    }
+    rates = np.geomspace(1e-4, 1.0, len(losses))
+    return Curve(rates, losses, **{**defaults, **attributes})
 
 
 # The lowest loss is at the 31st of 41 rates, a tenth of a decade apart: at 0.1.
 VALLEY = curve(np.r_[np.linspace(2.0, 0.5, 31), np.linspace(0.6, 1.5, 10)])
 FLAT = curve(np.linspace(1.0, 2.0, 41))
 SUGGESTION = Suggestion(0.0123, "valley", Verdict.OK)
+PICTURE = b"\x89PNG\r\n\x1a\n of the sweep"
 
 
 @pytest.fixture(scope="module")
 def text():
     """The page of an ordinary sweep."""
-    return reported(VALLEY, SUGGESTION)
+    return page_of(VALLEY)
 
 
 @pytest.fixture(scope="module")
@@ -104,39 +120,75 @@ def test_page_is_an_html_document(page):
     assert ("html", "lang", "en") in page.attributes
 
 
-def test_page_needs_nothing_from_elsewhere(page, text):
-    """No script, no link, no style sheet, no address: the picture is part of the page."""
+def test_page_names_nothing_elsewhere(page, text):
+    """No style sheet, script, frame or address of another place; see also the browser's test."""
     sources = [value for _, name, value in page.attributes if name in ("src", "href", "srcset")]
 
-    assert [source.partition(",")[0] for source in sources] == ["data:image/png;base64"]
-    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
-    markup = re.sub(r"base64,[^\"]+", "", text)
-    assert not re.search(r"https?:|//|@import|url\(|\son\w+=", markup)
+    assert [source.partition(",")[0] for source in sources] == ["data:", "data:image/png;base64"]
+    assert not {"iframe", "object", "embed"} & set(page.tags)
+    readable = re.sub(r"[A-Za-z0-9+/=]{200,}", "", text)
+    assert not re.search(r"https?:|//|@import|url\(|\son\w+=", readable)
 
 
-def test_picture_in_the_page_is_the_plot(page):
-    """The same bytes as the PNG beside it."""
+def test_page_is_well_under_a_megabyte(text):
+    """With Bokeh's script, which has more than one itself."""
+    assert 300_000 < len(text) < 700_000
+
+
+def test_picture_in_the_page_is_the_one_that_was_handed_over(page):
+    """It is not drawn again."""
     (source,) = [value for _, name, value in page.attributes if name == "src"]
 
-    assert base64.b64decode(source.partition(",")[2], validate=True) == plot(VALLEY, SUGGESTION)
+    assert base64.b64decode(source.partition(",")[2], validate=True) == PICTURE
 
 
-def test_picture_has_words_for_those_who_do_not_see_it(page):
-    """The image has an alternative text."""
-    assert [value for _, name, value in page.attributes if name == "alt"] == [
-        "Loss over learning rate"
-    ]
+def test_plot_and_picture_have_words_for_those_who_do_not_see_them(page):
+    """Both have an alternative text."""
+    words = [value for _, name, value in page.attributes if name in ("alt", "aria-label")]
+
+    assert words.count("Loss over learning rate") == 2
 
 
 def test_rate_is_title_and_heading(page):
     """Three digits, as in a tab of the browser and at the top of the page."""
-    assert page.texts.count("Learning rate 0.0123") == 2
+    assert "Learning rate 0.0123 Learning rate 0.0123 Verdict" in page.text
 
 
 def test_verdict_is_said_in_words(page):
     """Its name, what it means and what to do next."""
-    assert "ok : The loss falls clearly" in page.text
+    assert "Verdict: ok. The loss falls clearly" in page.text
     assert "Train with it." in page.text
+
+
+def test_options_in_the_words_of_a_verdict_are_code():
+    """`num_steps` without its backticks."""
+    text = page_of(VALLEY, suggestion=Suggestion(0.0123, "valley", Verdict.EDGE))
+
+    assert "Verdict: edge of range." in Page(text).text
+    assert "Widen <code>min_learning_rate</code> or <code>max_learning_rate</code>." in text
+
+
+@pytest.mark.parametrize(
+    ("curves", "evidence", "origin"),
+    [
+        ([VALLEY], {}, "Read off 1 sweep by the rule valley."),
+        ([VALLEY, VALLEY], {}, "Read off 2 sweeps by the rule valley."),
+        (
+            [VALLEY],
+            {"trials": (Trial(0.01, 0.5), Trial(0.03, 0.4)), "trial_steps": 50},
+            "Read off 1 sweep by the rule valley, then chosen by 2 trainings of 50 steps.",
+        ),
+        (
+            [FLAT],
+            {"suggestion": Suggestion(1e-3, "default", Verdict.FLAT)},
+            "The default that was asked for: no rate could be read off 1 sweep.",
+        ),
+    ],
+    ids=["one sweep", "several sweeps", "confirmed", "default"],
+)
+def test_page_says_where_the_rate_comes_from(curves, evidence, origin):
+    """From sweeps, from trainings after them, or from the user."""
+    assert origin in Page(page_of(*curves, **evidence)).text
 
 
 def test_every_rule_is_listed(page):
@@ -146,64 +198,152 @@ def test_every_rule_is_listed(page):
 
 def test_rule_is_listed_with_its_answer(page):
     """`minimum` is a tenth of the rate of the lowest loss: of 0.1."""
-    assert page.rows["minimum"] == "0.01"
+    assert page.rows["minimum"] == ["0.01", "ok"]
+
+
+def test_other_rules_can_be_switched_on(page):
+    """A box for each, not ticked; those of the losses and of the rate found are."""
+    boxes = [dict(attributes) for tag, attributes in page.elements if tag == "input"]
+
+    assert {"minimum 0.01", "learning rate 0.0123"} <= {box["value"] for box in boxes}
+    assert [box["value"] for box in boxes if "checked" in box] == [
+        "batch loss",
+        "smoothed loss",
+        "learning rate 0.0123",
+    ]
 
 
 @pytest.fixture(scope="module")
 def flat_page():
     """The page of a sweep whose loss never fell, with a default rate."""
-    return Page(reported(FLAT, Suggestion(1e-3, "default", Verdict.FLAT)))
+    return Page(page_of(FLAT, suggestion=Suggestion(1e-3, "default", Verdict.FLAT)))
 
 
 @pytest.mark.parametrize("rule", ["minimum", "steepest", "valley"])
 def test_rule_without_an_answer_is_listed_with_the_reason(flat_page, rule):
-    """A curve that only rises has no such rate; the page says `flat` instead of a number."""
-    assert flat_page.rows[rule] == "flat"
+    """A curve that only rises has no such rate; the page says `flat`."""
+    assert flat_page.rows[rule] == ["none", "flat"]
 
 
-def test_default_rate_is_not_said_to_be_found(flat_page):
-    """The page names the default as such, with the verdict and its remedy."""
-    assert flat_page.rows["rule"] == "default"
-    assert "flat : The loss never fell." in flat_page.text
+def test_trials_are_listed_with_their_losses():
+    """Each rate with the validation loss at the end, or that it was not finite."""
+    trials = (Trial(0.004, 0.41), Trial(0.0125, 0.302), Trial(0.04, float("inf")))
+
+    rows = Page(page_of(VALLEY, trials=trials, trial_steps=50)).rows
+
+    assert (rows["0.004"], rows["0.0125"], rows["0.04"]) == (["0.41"], ["0.302"], ["not finite"])
+
+
+def test_page_without_trials_has_no_table_of_them(page):
+    """There is nothing to see."""
+    assert "Validation loss" not in page.text
 
 
 def test_facts_of_the_sweep_are_listed():
-    """Range, steps, why it stopped, batch size, smoothing and seed."""
-    stopped = curve(np.linspace(2.0, 1.0, 41), StopReason.DIVERGED, num_steps=200)
+    """Everything that the rate rests on."""
+    stopped = curve(
+        np.linspace(2.0, 1.0, 41),
+        stop_reason=StopReason.DIVERGED,
+        num_steps=51,
+        train_steps=400,
+        model="net",
+        optimizer="Adam",
+        num_replicas=2,
+        gradient_accumulation_steps=4,
+    )
+    versions = {"tfx": "1.16.0", "keras": "3.12.0"}
 
-    rows = Page(reported(stopped, SUGGESTION)).rows
+    rows = Page(page_of(stopped, versions=versions, seconds=12.34)).rows
 
-    assert rows["range of learning rates"] == "0.0001 to 1"
-    assert rows["steps done"] == "41 of 200"
-    assert rows["stopped because"] == "diverged"
-    assert (rows["batch size"], rows["smoothing"], rows["seed"]) == ("16", "0", "7")
-
-
-def test_rule_that_was_asked_is_a_fact(page):
-    """The page says which of the rules the rate is from."""
-    assert page.rows["rule"] == "valley"
-
-
-def test_text_is_escaped():
-    """A name that looks like markup is shown, not obeyed."""
-    name = "<script>alert(1)</script> & \"quotes\" 'single'"
-
-    text = reported(VALLEY, Suggestion(0.0123, name, Verdict.OK))
-
-    assert Page(text).rows["rule"] == name
-    assert "<script" not in text
-
-
-def test_same_curve_is_the_same_page(text):
-    """Byte for byte: no date, no machine, no path."""
-    assert reported(VALLEY, SUGGESTION) == text
+    facts = {name: cells[0] for name, cells in rows.items()}
+    assert (
+        facts.items()
+        >= {
+            "Model": "net",
+            "Optimizer": "Adam",
+            "Learning rates": "0.0001 to 10",
+            "Steps done": "41 of 51",
+            "Ended because": "the loss diverged",
+            "Batch size": "16",
+            "Replicas": "2",
+            "Batches a step": "4",
+            "Steps of the training to come": "400",
+            "Smoothing": "0",
+            "Seed": "7",
+            "Duration": "12.3 s",
+            "Versions": "tfx 1.16.0, keras 3.12.0",
+        }.items()
+    )
 
 
-def test_page_of_a_single_point_says_too_few():
+def test_facts_of_every_sweep_are_listed():
+    """Steps and seeds of each, the spread of all, each reason once."""
+    second = curve(VALLEY.losses, seed=8)
+    found = Suggestion(0.0123, "valley", Verdict.OK, spread=0.1234)
+
+    rows = Page(page_of(VALLEY, second, suggestion=found)).rows
+
+    assert rows["Steps done"] == ["41 of 41, 41 of 41"]
+    assert rows["Ended because"] == ["every step was done"]
+    assert rows["Seed"] == ["7, 8"]
+    assert rows["Spread of the sweeps"] == ["0.12 decades"]
+
+
+def test_what_is_not_known_is_not_listed(page):
+    """A model without a name, a spread of a single sweep; the budget's absence is said."""
+    assert not {"Model", "Optimizer", "Versions", "Spread of the sweeps"} & set(page.rows)
+    assert page.rows["Steps of the training to come"] == ["not known"]
+
+
+@pytest.mark.parametrize("place", ["model", "optimizer", "rule", "version"])
+def test_text_is_escaped(place):
+    """A name that looks like markup is shown, not obeyed, wherever it comes from."""
+    name = "</script><script>alert(1)</script> & \"quotes\" 'single' {{ 7 * 7 }}"
+    names = {"model": "", "optimizer": "", "rule": "valley", "version": "1", place: name}
+    sweep = curve(VALLEY.losses, model=names["model"], optimizer=names["optimizer"])
+    found = Suggestion(0.0123, names["rule"], Verdict.OK)
+
+    text = page_of(sweep, suggestion=found, versions={"a": names["version"]})
+
+    assert name in Page(text).text
+    assert text.count("<script") == text.count("</script>") == 1
+
+
+def test_same_evidence_is_the_same_page(text):
+    """Byte for byte: no date, no machine, no path, no count of earlier pages."""
+    assert page_of(VALLEY) == text
+
+
+def test_same_evidence_is_the_same_page_in_another_process(text):
+    """Nothing depends on the order of a set, which changes between processes."""
+    code = (
+        "import hashlib, pickle, sys\n"
+        "from tfx_lr_finder.evidence import Evidence\n"
+        "from tfx_lr_finder.report import report\n"
+        "modules = {name.split('.')[0] for name in sys.modules}\n"
+        "assert 'bokeh' not in modules, 'half a second before anything is to be reported'\n"
+        "text = report(Evidence.from_json(sys.argv[1]), bytes.fromhex(sys.argv[2]))\n"
+        "print(hashlib.sha256(text.encode()).hexdigest())\n"
+    )
+    evidence = Evidence(SUGGESTION, (VALLEY,)).to_json()
+
+    other = subprocess.run(
+        [sys.executable, "-c", code, evidence, PICTURE.hex()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert other.stdout.strip() == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_page_of_a_single_point_says_why():
     """A sweep that ended at once has a page too, where a default rate was asked for."""
     one = Curve([1e-4], [2.0], 0.98, StopReason.NON_FINITE, 100, 16, 0)
 
-    rows = Page(reported(one, Suggestion(1e-3, "default", Verdict.DIVERGED_AT_START))).rows
+    rows = Page(
+        page_of(one, suggestion=Suggestion(1e-3, "default", Verdict.DIVERGED_AT_START))
+    ).rows
 
-    assert rows["steps done"] == "1 of 100"
-    assert rows["slide"] == "too_few_points"
+    assert rows["Steps done"] == ["1 of 100"]
+    assert rows["slide"] == ["none", "diverged_at_start"]
