@@ -40,15 +40,19 @@ choose_python() {
 choose_python
 lock=$requirements/tfx-$tfx-dev.txt
 if ! cmp -s "$lock" "$folder/lock.txt"; then
-    echo "Setting up TFX $tfx on $("$python" --version) in $folder (once, a few minutes)"
-    # Some distributions leave out ensurepip; there, pip itself fills the environment.
-    "$python" -m venv --clear "$folder" >/dev/null 2>&1 || {
-        "$python" -m venv --clear --without-pip "$folder"
-        "$python" -m pip --python "$folder/bin/python" install --quiet pip
-    }
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --require-hashes --requirement "$requirements/uv.txt"
-    "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" \
-        --no-deps --require-hashes --compile-bytecode --requirement "$lock"
+    echo "Setting up TFX $tfx on $("$python" --version) in $folder (the first time, a few minutes)"
+    # One of the same Python is brought up to date, which takes seconds.
+    if [ ! -x "$folder/bin/uv" ] ||
+        [ "$("$folder/bin/python" --version)" != "$("$python" --version)" ]; then
+        # Some distributions leave out ensurepip; there, pip itself fills the environment.
+        "$python" -m venv --clear "$folder" >/dev/null 2>&1 || {
+            "$python" -m venv --clear --without-pip "$folder"
+            "$python" -m pip --python "$folder/bin/python" install --quiet pip
+        }
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --require-hashes --requirement "$requirements/uv.txt"
+    fi
+    "$folder/bin/uv" pip sync --quiet --python "$folder/bin/python" \
+        --require-hashes --compile-bytecode "$lock" "$requirements/uv.txt"
     cp "$lock" "$folder/lock.txt"
 fi
