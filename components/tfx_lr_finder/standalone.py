@@ -21,6 +21,7 @@ from tfx.utils import json_utils
 from tfx_lr_finder.artifacts import LearningRateSweep
 from tfx_lr_finder.executor import Executor
 from tfx_lr_finder.options import SweepOptions
+from tfx_lr_finder.user_module import FUNCTION, TRAINER_FUNCTION
 
 _INPUT_TYPES: dict[str, type[Artifact]] = {
     "examples": Examples,
@@ -34,7 +35,7 @@ _OUTPUT_TYPES: dict[str, type[Artifact]] = {
     "learning_rate": Float,
     "sweep": LearningRateSweep,
 }
-_USER_CODE = ("module_file", "lr_finder_fn")
+_USER_CODE = ("module_file", FUNCTION, TRAINER_FUNCTION)
 
 
 def run_executor(

@@ -1,0 +1,126 @@
+"""How every command behaves: JSON on request, one line an error, exit codes for scripts."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+import absl.logging
+import click
+
+from tfx_lr_finder.errors import NoLearningRateError
+
+NO_LEARNING_RATE = 3
+"""Exit code where no learning rate can be suggested; click's own: 1 for an error, 2 for usage."""
+
+_LONGEST = 1000
+"""Of a longer message the beginning and the end are shown, in characters."""
+
+
+class Command(click.Command):
+    """A command with `--json` and `--verbose`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _common_options()
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Runs the command, quietly unless `--verbose` is given.
+
+        Raises:
+            click.ClickException: In place of any other error; its exit code is 3 if no learning
+                rate could be suggested.
+        """
+        verbose = ctx.params.pop("verbose")
+        try:
+            with _messages(verbose):
+                super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if verbose:
+                traceback.print_exc()
+            raise _failure(error) from error
+
+
+class Program(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+    def main(self, args: Sequence[str] | None = None, *other: Any, **named: Any) -> NoReturn:
+        """Runs a command and ends the process with its exit code."""
+        try:
+            code = super().main(args, *other, **{**named, "standalone_mode": False})
+        except click.Abort:
+            click.echo("Aborted.", err=True)
+            code = 1
+        except click.ClickException as error:
+            click.echo(f"Error: {_one_line(error.format_message())}{_help(error)}", err=True)
+            code = error.exit_code
+        sys.exit(code)
+
+
+class _NoLearningRate(click.ClickException):
+    exit_code = NO_LEARNING_RATE
+
+
+def _failure(error: Exception) -> click.ClickException:
+    """Returns an error of the package or of the user's code as one of click's."""
+    if isinstance(error, NoLearningRateError):
+        return _NoLearningRate(str(error))
+    is_clear = isinstance(error, ValueError | RuntimeError | OSError)
+    return click.ClickException(str(error) if is_clear else f"{type(error).__name__}: {error}")
+
+
+def put_out(content: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Prints what a command found, as JSON or as text."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False) if as_json else text)
+
+
+def _common_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text."),
+        click.Option(
+            ["--verbose"],
+            is_flag=True,
+            help="Show what TensorFlow and TFX print, and the traceback of an error.",
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def _messages(verbose: bool) -> Iterator[None]:
+    """Keeps what the libraries print out of sight, before they are loaded, or asks for it.
+
+    Errors are exceptions, and are shown. A level that the user has set is left alone.
+    """
+    if verbose:
+        absl.logging.set_verbosity(absl.logging.INFO)
+        yield
+        return
+    for variable in ("TF_CPP_MIN_LOG_LEVEL", "GLOG_minloglevel"):
+        os.environ.setdefault(variable, "3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} [...] {text[-400:]}"
+
+
+def _help(error: click.ClickException) -> str:
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return ""
+    return f" See `{error.ctx.command_path} --help`."

@@ -1,0 +1,149 @@
+"""The command that sweeps: the component's executor on files and folders."""
+
+import dataclasses
+import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tfx_lr_finder.command_line.program import Command, put_out
+from tfx_lr_finder.command_line.stored import in_words, read_evidence, to_dict
+from tfx_lr_finder.options import ON_FAILURE, SweepOptions, option_type
+from tfx_lr_finder.rules import RULES
+
+_CHOICES = {"rule": sorted(RULES), "on_failure": ON_FAILURE}
+_USER_CODE = ("module_file", "lr_finder_fn", "run_fn")
+_FOLDER = click.Path(exists=True, file_okay=False)
+
+
+def _json_object(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"It must be JSON. Received: {text!r}. {error}.") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter(
+            f"It must be a JSON object. Received: {text!r}. Give for example '{{\"units\": 8}}'."
+        )
+    return value
+
+
+def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds every option of `SweepOptions`, with its default and its documentation."""
+    for field in reversed(dataclasses.fields(SweepOptions)):
+        choices = _CHOICES.get(field.name)
+        command = click.option(
+            f"--{field.name.replace('_', '-')}",
+            type=click.Choice(choices) if choices else option_type(field.name),
+            default=field.default,
+            show_default=field.default is not None,
+            help=_HELP[field.name],
+        )(command)
+    return command
+
+
+def _documented(documentation: str) -> dict[str, str]:
+    """Returns the text of each attribute in a docstring of Google's style."""
+    _, _, attributes = documentation.partition("Attributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", attributes, re.MULTILINE)
+    return {name: " ".join(text.replace("`", "").split()) for name, text in found}
+
+
+_HELP = _documented(inspect.getdoc(SweepOptions) or "")
+
+
+@click.command("sweep", cls=Command)
+@click.option(
+    "--module-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Your module, as the component takes it: it may be the Trainer's own.",
+)
+@click.option("--lr-finder-fn", help="Dotted path of your function, in place of a module.")
+@click.option("--run-fn", help="Dotted path of the Trainer's function, in place of a module.")
+@click.option(
+    "--examples",
+    type=_FOLDER,
+    required=True,
+    help="Folder with Split-train and Split-eval, as Transform or an ExampleGen writes it.",
+)
+@click.option("--transform-graph", type=_FOLDER, help="Folder of Transform's graph.")
+@click.option("--schema", type=_FOLDER, help="Folder with the schema.")
+@click.option("--base-model", type=_FOLDER, help="Folder of a model to start from.")
+@click.option("--hyperparameters", type=_FOLDER, help="Folder with hyperparameters, as a Tuner's.")
+@click.option(
+    "--train-steps", type=click.IntRange(min=1), help="Number of the Trainer's training steps."
+)
+@click.option(
+    "--custom-config", callback=_json_object, metavar="JSON", help="JSON object for your module."
+)
+@_sweep_options
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False),
+    required=True,
+    help="Folder for what the component puts out.",
+)
+def sweep_command(
+    output: str,
+    train_steps: int | None,
+    custom_config: dict[str, Any] | None,
+    as_json: bool,
+    **others: Any,
+) -> None:
+    """Finds the learning rate of your model on your data.
+
+    It does what the component does in a pipeline, and writes what that puts out to folders of the
+    same names: best_hyperparameters, learning_rate and sweep.
+
+    \b
+    Examples:
+      tfx-lr-finder sweep --module-file model.py \\
+        --examples pipeline/Transform/transformed_examples/4 \\
+        --transform-graph pipeline/Transform/transform_graph/4 --output found
+      tfx-lr-finder sweep --module-file model.py --examples data --output found \\
+        --train-steps 2000 --num-steps 400 --custom-config '{"units": 8}' --json
+    """
+    names = [field.name for field in dataclasses.fields(SweepOptions)]
+    options = {name: others.pop(name) for name in names}
+    code = _user_code({name: others.pop(name) for name in _USER_CODE})
+    inputs = {name: path for name, path in others.items() if path is not None}
+    outputs = {
+        "best_hyperparameters": os.path.join(output, "best_hyperparameters"),
+        "learning_rate": os.path.join(output, "learning_rate", "value"),
+        "sweep": os.path.join(output, "sweep"),
+    }
+    try:
+        SweepOptions(**options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    # What lies beside the module can be imported, as from the wheel in which a pipeline packs it.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(code.get("module_file", "module.py"))))
+    if sys.stderr.isatty():
+        click.echo("Loading TFX ...", err=True)
+    from tfx_lr_finder.standalone import run_executor
+
+    parameters = {"train_steps": train_steps, "custom_config": custom_config}
+    run_executor(inputs, outputs, {**options, **code, **parameters})
+    suggestion = read_evidence(outputs["sweep"]).suggestion
+    put_out(
+        {**to_dict(suggestion), "outputs": outputs},
+        "\n".join([in_words(suggestion), *outputs.values()]),
+        as_json,
+    )
+
+
+def _user_code(given: dict[str, str | None]) -> dict[str, str]:
+    code = {name: value for name, value in given.items() if value}
+    if len(code) != 1:
+        raise click.UsageError(
+            "Exactly one of --module-file, --lr-finder-fn and --run-fn must be given. "
+            f"Received: {', '.join(code.values()) or 'none of them'}."
+        )
+    return code
