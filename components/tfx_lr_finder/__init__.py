@@ -17,6 +17,7 @@ from tfx_lr_finder.verdict import Verdict
 if TYPE_CHECKING:
     from tfx_lr_finder.artifacts import LearningRateSweep
     from tfx_lr_finder.component import LearningRateFinder
+    from tfx_lr_finder.picture import plot_curve
     from tfx_lr_finder.schedules import OneCycle
     from tfx_lr_finder.sweep import range_test
     from tfx_lr_finder.user_module import LrFinderFnResult
@@ -32,6 +33,7 @@ __all__ = [
     "StopReason",
     "Suggestion",
     "Verdict",
+    "plot_curve",
     "range_test",
     "suggest",
 ]
@@ -43,12 +45,13 @@ _MODULES = {
     "LearningRateSweep": "artifacts",
     "LrFinderFnResult": "user_module",
     "OneCycle": "schedules",
+    "plot_curve": "picture",
     "range_test": "sweep",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Loads a name that needs TensorFlow, Keras or TFX when it is first asked for (PEP 562)."""
+    """Loads a name that needs a large library when it is first asked for (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

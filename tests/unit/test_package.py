@@ -23,6 +23,7 @@ PUBLIC = [
     "StopReason",
     "Suggestion",
     "Verdict",
+    "plot_curve",
     "range_test",
     "suggest",
 ]
