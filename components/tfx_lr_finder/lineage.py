@@ -129,7 +129,7 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
         limit=limit,
         order_by=OrderByField.ID,
         is_asc=False,
-        filter_query=f"type = '{SWEEP_TYPE}'",
+        filter_query=f"type = '{SWEEP_TYPE}' AND state = LIVE",
     )
     return [_found_rate(store, sweep) for sweep in store.get_artifacts(list_options=latest_first)]
 

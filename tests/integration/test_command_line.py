@@ -249,6 +249,16 @@ def test_error_of_the_users_module_is_one_line(short_sweep, tmp_path):
     assert result.stderr == "Error: KeyError: 'units'\n"
 
 
+def test_error_on_a_worker_is_one_line(short_sweep, tmp_path):
+    """Of several sweeps, too."""
+    module = changed_module(tmp_path, *MISTAKE)
+
+    result = short_sweep(module, tmp_path / "found", "--num-sweeps", "2")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: One of 2 sweeps failed on its worker: KeyError: 'units'\n"
+
+
 def test_place_of_an_error_is_shown_if_asked_for(short_sweep, tmp_path):
     """`--verbose` leads to the line of the user's module."""
     module = changed_module(tmp_path, *MISTAKE)
@@ -445,19 +455,21 @@ PASSWORD = {"TFX_LR_FINDER_PASSWORD": "a secret"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The port of a MariaDB server with an empty database, which runs for the tests' time."""
+    """The port of a MariaDB server with an empty database, which runs for the tests' time.
+
+    Debian: `apt-get install --no-install-recommends mariadb-server-core mariadb-client-core`.
+    """
     folder = tmp_path_factory.mktemp("mariadb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={getpass.getuser()}"]
+    install = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal"]
+    subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
     (folder / "init.sql").write_text(
         "CREATE DATABASE metadata;\n"
         "CREATE USER finder@'%' IDENTIFIED BY 'a secret';\n"
         "GRANT ALL ON metadata.* TO finder@'%';\n"
-    )
-    subprocess.run(
-        ["mariadb-install-db", *common, "--auth-root-authentication-method=normal"], check=True
     )
     process = subprocess.Popen(
         [
@@ -468,14 +480,22 @@ def server(tmp_path_factory):
             f"--init-file={folder / 'init.sql'}",
         ]
     )
-    for _ in range(300):
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for(port):
+    """Returns once a server listens on a port."""
+    for _ in range(600):
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
-                break
+                return
         time.sleep(0.1)
-    yield port
-    process.terminate()
-    process.wait()
+    raise TimeoutError(f"No server listens on port {port}.")
 
 
 @pytest.mark.container

@@ -116,7 +116,9 @@ def _messages(verbose: bool) -> Iterator[None]:
 
 
 def _one_line(text: str) -> str:
-    text = " ".join(text.split())
+    """Returns a message without its line ends; of a worker's traceback the last line is kept."""
+    said, _, traced = text.partition("Traceback (most recent call last):")
+    text = " ".join([*said.split(), *traced.rstrip().rpartition("\n")[2].split()])
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} [...] {text[-400:]}"
 
 
