@@ -52,9 +52,10 @@ def confirmed_rate(trials: Sequence[Trial], trial_steps: int, train_steps: int |
 
         score(u) = log(loss(u)) + 0.15 * (u - u0) ** 2
 
-    The least score wins; if it is the middle one, the vertex of the parabola through all three
-    does. The best rate of a short training is higher than that of a long one: the result is
-    multiplied by `factor(train_steps) / factor(trial_steps)`, where
+    Where one of the losses is not above 0, each one's part of the greatest stands for its
+    logarithm. The least score wins; if it is the middle one, the vertex of the parabola through
+    all three does. The best rate of a short training is higher than that of a long one: the
+    result is multiplied by `factor(train_steps) / factor(trial_steps)`, where
     `factor(T) = (min(T, 400) / 400) ** -0.5` as in the rule `descent`.
 
     Args:
@@ -84,7 +85,8 @@ def _log(losses: Array) -> Array:
     """Returns logarithms; of losses that may be negative, parts of their own size instead."""
     if losses.min() > 0:
         return np.log(losses)
-    return losses / np.abs(losses[np.isfinite(losses)]).max()
+    greatest = np.abs(losses[np.isfinite(losses)]).max()
+    return losses / greatest if greatest > 0 else losses
 
 
 def _vertex(scores: Array) -> float:

@@ -1,0 +1,167 @@
+"""What short trainings near a rate say, against answers known beforehand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tfx_lr_finder.confirmation import PULL, Trial, candidate_rates, confirmed_rate
+
+STEP = math.sqrt(10)  # half a decade
+LONG = 400  # so many steps and more need no correction
+
+
+def trials(losses, middle=0.01):
+    """Returns trials with these losses at the candidates around a rate."""
+    return [Trial(r, loss) for r, loss in zip(candidate_rates(middle), losses, strict=True)]
+
+
+def confirm(losses, middle=0.01, trial_steps=LONG, train_steps=LONG):
+    """Returns the confirmed rate."""
+    return confirmed_rate(trials(losses, middle), trial_steps, train_steps)
+
+
+def test_candidates_are_half_a_decade_apart():
+    """A factor of sqrt(10) to both sides."""
+    assert candidate_rates(0.02) == pytest.approx((0.02 / STEP, 0.02, 0.02 * STEP), rel=1e-15)
+
+
+def test_suggestion_is_among_the_candidates_as_it_is():
+    """Bit for bit: its trial is that of the published rate."""
+    assert candidate_rates(0.0123)[1] == 0.0123
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor"),
+    [
+        ([1.0, 2.0, 3.0], 1 / STEP),
+        ([3.0, 2.0, 1.0], STEP),
+        ([1.0, 1.5, math.inf], 1 / STEP),
+        ([math.inf, 1.5, 1.0], STEP),
+        ([1.0, math.inf, math.inf], 1 / STEP),
+        ([math.inf, math.inf, 1.0], STEP),
+    ],
+    ids=["low", "high", "low_inf", "high_inf", "low_alone", "high_alone"],
+)
+def test_outer_candidate_with_the_least_loss_wins(losses, factor):
+    """The rate itself, and no parabola beyond it."""
+    assert confirm(losses) == pytest.approx(0.01 * factor, rel=1e-12)
+
+
+@pytest.mark.parametrize("losses", [[2.0, 1.0, 2.0], [math.inf, 1.0, math.inf], [1.0, 1.0, 1.0]])
+def test_middle_of_equal_neighbours_is_the_suggestion(losses):
+    """Also where both diverged, and where the loss says nothing."""
+    assert confirm(losses) == pytest.approx(0.01, rel=1e-12)
+
+
+@pytest.mark.parametrize("losses", [[math.inf, 1.0, 2.0], [2.0, 1.0, math.inf]])
+def test_middle_beside_one_that_diverged_is_the_suggestion(losses):
+    """There is no parabola through an infinite loss."""
+    assert confirm(losses) == pytest.approx(0.01, rel=1e-12)
+
+
+@pytest.mark.parametrize("vertex", [-0.2, -0.1, 0.0, 0.1, 0.2])
+def test_vertex_of_a_parabola_is_found(vertex):
+    """Scores a (u - v)**2 + c have their minimum at v decades from the suggestion."""
+    decades = np.array([-0.5, 0.0, 0.5])
+    scores = 1.0 * (decades - vertex) ** 2 + 0.3
+    losses = np.exp(scores - PULL * decades**2)
+
+    assert confirm(losses) == pytest.approx(0.01 * 10**vertex, rel=1e-9)
+
+
+def test_vertex_is_kept_within_half_a_spacing():
+    """A quarter of a decade, where the middle and its neighbour are all but equal."""
+    decades = np.array([-0.5, 0.0, 0.5])
+    losses = np.exp([5.0, 1.0, 1.0 + 1e-9] - PULL * decades**2)
+
+    assert confirm(losses) == pytest.approx(0.01 * 10**0.25, rel=1e-6)
+
+
+def test_half_a_decade_has_to_be_worth_it():
+    """A loss less by the factor exp(-0.15 / 4) or more: 0.0375 in its logarithm."""
+    assert confirm([math.exp(-0.037), 1.0, 2.0]) > 0.01 / STEP * 1.5
+    assert confirm([math.exp(-0.038), 1.0, 2.0]) == pytest.approx(0.01 / STEP)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_unit_of_a_positive_loss_does_not_matter(scale):
+    """Its logarithm is what counts."""
+    assert confirm(np.array([1.3, 1.0, 1.1]) * scale) == pytest.approx(
+        confirm([1.3, 1.0, 1.1]), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor"),
+    [
+        ([-3.0, -2.0, -1.0], 1 / STEP),
+        ([-1.0, -2.0, -3.0], STEP),
+        ([-1.0, -2.0, -1.0], 1.0),
+        ([0.0, 1.0, 2.0], 1 / STEP),
+        ([-1.0, -2.0, math.inf], 1.0),
+        ([0.0, 0.0, 0.0], 1.0),
+        ([0.0, 0.0, math.inf], 1.0),
+    ],
+    ids=["low", "high", "middle", "zero", "negative_inf", "all_zero", "zero_inf"],
+)
+def test_losses_that_have_no_logarithm_are_compared_too(losses, factor):
+    """Least is best, of log-likelihoods and of a loss that reached zero."""
+    with np.errstate(all="raise"):
+        assert confirm(losses) == pytest.approx(0.01 * factor, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_unit_of_a_negative_loss_does_not_matter(scale):
+    """Parts of the greatest are what counts."""
+    assert confirm(np.array([-1.0, -2.0, -1.5]) * scale) == pytest.approx(
+        confirm([-1.0, -2.0, -1.5]), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("trial_steps", "train_steps", "factor"),
+    [
+        (400, 400, 1.0),
+        (100, 100, 1.0),
+        (100, 400, 0.5),
+        (100, 40000, 0.5),
+        (25, 100, 0.5),
+        (4, 400, 0.1),
+        (500, 1000, 1.0),
+        (100, None, 0.5),
+        (400, 100, 2.0),
+    ],
+)
+def test_rate_is_corrected_for_the_length_of_the_training(trial_steps, train_steps, factor):
+    """The best rate goes with the root of the number of steps, up to 400."""
+    found = confirm([2.0, 1.0, 2.0], trial_steps=trial_steps, train_steps=train_steps)
+
+    assert found == pytest.approx(0.01 * factor, rel=1e-12)
+
+
+@pytest.mark.parametrize("middle", [1e-9, 1e-3, 10.0, 1e4])
+def test_rate_may_be_of_any_size(middle):
+    """Only ratios count."""
+    assert confirm([2.0, 1.0, 1.5], middle) / middle == pytest.approx(
+        confirm([2.0, 1.0, 1.5]) / 0.01, rel=1e-9
+    )
+
+
+def test_trials_that_all_diverged_are_refused():
+    """The message has the rates and the losses."""
+    message = r"must end with a finite validation loss\. Received: \[\(0\.00316.*inf.*Look for NaN"
+
+    with pytest.raises(ValueError, match=message):
+        confirm([math.inf] * 3)
+
+
+@pytest.mark.parametrize("loss", [0.5, -1.0, math.inf], ids=str)
+def test_trial_is_written_and_read(loss):
+    """JSON has no infinity: it is written as null."""
+    trial = Trial(0.01, loss)
+
+    content = trial.to_dict()
+
+    assert Trial.from_dict(content) == trial
+    assert content["loss"] == (None if math.isinf(loss) else loss)
