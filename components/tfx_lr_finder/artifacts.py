@@ -8,13 +8,14 @@ from tfx.types.artifact import Artifact
 from tfx_lr_finder.evidence import EVIDENCE_FILE, Evidence
 from tfx_lr_finder.plot import plot
 from tfx_lr_finder.report import report
+from tfx_lr_finder.tensorboard import tensorboard_files
 
 PLOT_FILE = "curve.png"
 REPORT_FILE = "report.html"
 
 
 class LearningRateSweep(Artifact):
-    """The evidence for a learning rate: `sweep.json`, `curve.png` and `report.html`.
+    """The evidence for a learning rate: `sweep.json`, `curve.png`, `report.html`, `tensorboard/`.
 
     Custom properties, set when it is written: `learning_rate` (float); `spread` (float, decades,
     of more than one sweep); `rule`, `verdict` and `stop_reason` (str, the first sweep's);
@@ -36,6 +37,7 @@ def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:
         EVIDENCE_FILE: evidence.to_json().encode(),
         PLOT_FILE: picture,
         REPORT_FILE: report(evidence, picture).encode(),
+        **tensorboard_files(evidence, picture),
     }
     for name, content in contents.items():
         write_file(os.path.join(artifact.uri, name), content)

@@ -271,7 +271,8 @@ def test_folders_and_single_files_are_found_in_each_kind_of_store(seen, launcher
 
     assert seen["files"] == ["data.gz"]
     assert seen["hyperparameters"] == ["best_hyperparameters.txt"]
-    assert sorted(f.name for f in sweep.iterdir()) == ["curve.png", "report.html", "sweep.json"]
+    files = ["curve.png", "report.html", "sweep.json", "tensorboard"]
+    assert sorted(file.name for file in sweep.iterdir()) == files
 
 
 @pytest.mark.parametrize(

@@ -141,11 +141,11 @@ def test_hyperparameters_are_exactly_one_file(first_run):
     assert [path.name for path in folder.rglob("*")] == ["best_hyperparameters.txt"]
 
 
-def test_sweep_is_curve_plot_and_report(sweep):
-    """The three files that its documentation names."""
-    files = sorted(path.name for path in Path(sweep.uri).rglob("*"))
+def test_sweep_is_evidence_plot_report_and_events(sweep):
+    """The files and the folder that its documentation names."""
+    files = sorted(path.name for path in Path(sweep.uri).iterdir())
 
-    assert files == ["curve.png", "report.html", "sweep.json"]
+    assert files == ["curve.png", "report.html", "sweep.json", "tensorboard"]
 
 
 def test_rate_lies_in_the_range_of_the_sweep(rate):

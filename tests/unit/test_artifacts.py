@@ -71,12 +71,18 @@ def test_type_declares_no_properties():
     assert not LearningRateSweep.PROPERTIES
 
 
-def test_written_sweep_has_curve_plot_and_report(sweep, folder):
-    """Three files, directly in the artifact's folder."""
-    files = [path.name for path in folder.iterdir()]
+def test_written_sweep_has_evidence_plot_report_and_events(sweep, folder):
+    """Three files, and an event file for the search and for each sweep."""
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
-    assert sorted(files) == ["curve.png", "report.html", "sweep.json"]
-    assert sorted([EVIDENCE_FILE, PLOT_FILE, REPORT_FILE]) == sorted(files)
+    assert sorted(files) == [
+        PLOT_FILE,
+        REPORT_FILE,
+        EVIDENCE_FILE,
+        "tensorboard/search/events.out.tfevents.0",
+        "tensorboard/sweep_1/events.out.tfevents.0",
+        "tensorboard/sweep_2/events.out.tfevents.0",
+    ]
 
 
 def test_curve_is_read_back_bit_for_bit(sweep):
@@ -168,8 +174,11 @@ def test_writing_again_gives_the_same_bytes(sweep, folder, tmp_path):
 
     write_sweep(second, EVIDENCE)
 
-    for name in (EVIDENCE_FILE, PLOT_FILE, REPORT_FILE):
-        assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
+    first, again = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (folder, tmp_path)
+    )
+    assert again == first
 
 
 def test_nothing_is_written_where_a_file_cannot_be_made(tmp_path):

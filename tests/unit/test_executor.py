@@ -152,6 +152,8 @@ def test_outputs_are_one_file_each_and_the_sweep(run):
         "sweep/1/curve.png",
         "sweep/1/report.html",
         "sweep/1/sweep.json",
+        "sweep/1/tensorboard/search/events.out.tfevents.0",
+        "sweep/1/tensorboard/sweep_1/events.out.tfevents.0",
     ]
 
 
