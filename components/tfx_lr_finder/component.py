@@ -136,7 +136,8 @@ class LearningRateFinder(BaseBeamComponent):
                 `steepest` or `minimum`.
             num_sweeps: Independent sweeps with the seeds `seed`, `seed + 1` and so on, from 1
                 to 100; default 1. Their rates' median is published, with its spread; 3 of them
-                show how far a single one can be trusted.
+                show how far a single one can be trusted. They are alike, and the spread is 0, if
+                the user's code sets seeds of its own.
             confirmation_steps: If not 0, the model is trained so many steps at the rate, and at
                 half a decade below and above it, and the validation loss decides; default 0. A
                 fifth of `train_args.num_steps` is worth its time, a tenth is not.

@@ -86,9 +86,9 @@ class Course:
 
     @property
     def shows_rate(self) -> bool:
-        """Whether the loss fell, or at least rose at rates well above the first."""
-        has_edge = self.edge < self.log_rates[-1]
-        return self.fell or (has_edge and self.edge - EDGE_DISTANCE > self.log_rates[0])
+        """Whether the loss fell, or at least rose at rates well above the first ones."""
+        first, head, last = self.log_rates[[0, self.head - 1, -1]]
+        return self.fell or max(first + EDGE_DISTANCE, head) < self.edge < last
 
 
 def course_of(curve: Curve) -> Course:

@@ -9,7 +9,7 @@ _SHOWN_POINTS = 8
 
 
 class NoLearningRateError(RuntimeError):
-    """No learning rate can be read off a curve.
+    """No learning rate can be read off a curve, or off most of several.
 
     TFX deletes the outputs of an execution that fails, so the message itself carries the
     evidence: the verdict in words, why the sweep stopped, and some points of the curve.
@@ -18,13 +18,24 @@ class NoLearningRateError(RuntimeError):
         verdict: The reason.
     """
 
-    def __init__(self, verdict: Verdict, curve: Curve) -> None:
-        """Composes the message from the verdict and the curve."""
+    def __init__(
+        self, verdict: Verdict, curve: Curve, num_failed: int = 1, num_sweeps: int = 1
+    ) -> None:
+        """Composes the message.
+
+        Args:
+            verdict: The reason.
+            curve: A curve that it was found on.
+            num_failed: Number of sweeps without a rate.
+            num_sweeps: Number of sweeps.
+        """
         self.verdict = verdict
+        of_several = f"{num_failed} of {num_sweeps} sweeps without a rate; of the first such, "
         shown = np.unique(np.linspace(0, len(curve) - 1, _SHOWN_POINTS).round().astype(int))
         points = ", ".join(f"{curve.learning_rates[i]:.1e}: {curve.losses[i]:.4g}" for i in shown)
         super().__init__(
             f"No learning rate can be suggested ({verdict.value}). {verdict.meaning} "
-            f"Received: {len(curve)} of {curve.num_steps} steps, "
+            f"Received: {of_several if num_sweeps > 1 else ''}"
+            f"{len(curve)} of {curve.num_steps} steps, "
             f"stopped because {curve.stop_reason.value}, rate and loss {points}."
         )

@@ -51,7 +51,7 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
     Raises:
         ValueError: If there is no rule of that name, or no curve.
         NoLearningRateError: If no rate can be suggested: the verdict is `flat`,
-            `diverged_at_start` or `too_few_points`.
+            `diverged_at_start` or `too_few_points`; of several sweeps the most frequent one.
 
     Example:
         >>> suggest(curve).learning_rate  # doctest: +SKIP
@@ -61,14 +61,14 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
     get_rule(rule)
     if not curves:
         raise ValueError("Argument `curves` must hold at least one curve. Received: none.")
-    suggestions, errors = [], []
+    suggestions, failures = [], []
     for curve in curves:
         try:
             suggestions.append(_suggest(curve, rule))
         except NoLearningRateError as error:
-            errors.append(error)
-    if len(suggestions) < len(curves) / 2:
-        raise errors[0]
+            failures.append((error.verdict, curve))
+    if len(suggestions) < len(failures):
+        raise _no_learning_rate(failures, len(curves))
     log_rates = np.log10([suggestion.learning_rate for suggestion in suggestions])
     spread = float(np.std(log_rates, ddof=1)) if len(log_rates) > 1 else None
     verdict = _most_frequent([suggestion.verdict for suggestion in suggestions])
@@ -85,6 +85,14 @@ def _suggest(curve: Curve, rule: str) -> Suggestion:
         raise NoLearningRateError(course, curve)
     learning_rate = read(curve)
     return Suggestion(learning_rate, rule, judge(curve, learning_rate))
+
+
+def _no_learning_rate(
+    failures: Sequence[tuple[Verdict, Curve]], num_sweeps: int
+) -> NoLearningRateError:
+    verdict = _most_frequent([verdict for verdict, _ in failures])
+    curve = next(curve for its_verdict, curve in failures if its_verdict is verdict)
+    return NoLearningRateError(verdict, curve, len(failures), num_sweeps)
 
 
 def _most_frequent(verdicts: Sequence[Verdict]) -> Verdict:

@@ -148,11 +148,39 @@ def test_sweeps_without_a_rate_are_outvoted(make_curve):
 
 
 def test_most_sweeps_without_a_rate_are_an_error(make_curve):
-    """Two of three are flat: the error carries the first of them."""
+    """Two of three are flat: the message says so, with the points of the first of them."""
+    flat, flatter = make_curve(np.full(101, 7.0), RATES), make_curve(np.full(101, 5.0), RATES)
+
+    with pytest.raises(
+        NoLearningRateError,
+        match=r"\(flat\).*Received: 2 of 3 sweeps without a rate; of the first such, "
+        r"101 of 101 steps, .*rate and loss 1\.0e-06: 7,",
+    ):
+        suggest([falls_to(60, make_curve), flat, flatter], "minimum")
+
+
+def test_sweeps_fail_for_the_most_frequent_reason(make_curve):
+    """One is flat, two diverged at the start: the points are those of one of these."""
+    flat = make_curve(np.ones(101), RATES)
+    diverged = make_curve(
+        np.repeat([3.0, 12.0], 6), RATES[:12], stop_reason=StopReason.DIVERGED, num_steps=100
+    )
+
+    with pytest.raises(
+        NoLearningRateError, match=r"\(diverged_at_start\).*3 of 3 sweeps.*1\.0e-06: 3,"
+    ) as info:
+        suggest([flat, diverged, diverged], "minimum")
+
+    assert info.value.verdict is Verdict.DIVERGED_AT_START
+
+
+def test_message_of_a_single_sweep_does_not_speak_of_several(make_curve):
+    """One curve, alone or in a list."""
     flat = make_curve(np.ones(101), RATES)
 
-    with pytest.raises(NoLearningRateError, match=r"\(flat\)"):
-        suggest([falls_to(60, make_curve), flat, flat], "minimum")
+    for curves in (flat, [flat]):
+        with pytest.raises(NoLearningRateError, match=r"Received: 101 of 101 steps"):
+            suggest(curves, "minimum")
 
 
 def test_verdict_of_several_sweeps_is_the_most_frequent_one(make_curve):
