@@ -24,12 +24,13 @@ def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
         shade, rate = color(number), evidence.suggestion.learning_rate
         for curve in evidence.curves:
             axes.plot(curve.learning_rates, curve.smoothed_losses, color=shade, alpha=0.8)
-        axes.axvline(rate, color=shade, linestyle="--", label=f"{label}: {rate:.2e}")
+        axes.axvline(rate, color=shade, linestyle="--", label=f"{rate:.3g}  {label}")
     axes.set_ylim(*loss_range([c for evidence in sweeps.values() for c in evidence.curves]))
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("training loss, smoothed")
+    axes.set_xlabel("learning rate (logarithmic)")
+    axes.set_ylabel("smoothed training loss")
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
+    for text in axes.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
+        text.set_parse_math(False)  # a path may have a $ in it
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()

@@ -183,6 +183,14 @@ def test_repeated_sweeps_are_compared_by_all_their_curves(sweep, falling, tmp_pa
     assert file.with_suffix(".png").read_bytes() != first.with_suffix(".png").read_bytes()
 
 
+def test_path_in_the_picture_may_have_any_character(sweep, tmp_path):
+    """What matplotlib takes for mathematics is a name all the same."""
+    strange = tmp_path / r"$\nope{$.json"
+    strange.write_bytes((tmp_path / "sweep" / "sweep.json").read_bytes())
+
+    assert printed("compare", strange, "--output", tmp_path / "picture.png")
+
+
 @pytest.mark.parametrize("command", ["suggest", "plot", "report", "compare"])
 def test_curve_without_a_rate_has_an_exit_code_of_its_own(default_sweep, tmp_path, command):
     """3, with the reason on one line of standard error; no file is written."""
