@@ -6,17 +6,16 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
 
 from tfx_lr_finder.curve import (
     Array,
     Curve,
+    StopReason,
     exponential_learning_rates,
     exponential_moving_average,
 )
-from tfx_lr_finder.sweep_loop import Loop, State, TrainStepError, build_loop, first_state
+from tfx_lr_finder.sweep_loop import Loop, TrainStepError, build_loop
 from tfx_lr_finder.training_state import (
     accumulation_steps,
     inner_optimizer,
@@ -27,9 +26,6 @@ from tfx_lr_finder.training_state import (
     settable_learning_rate,
     training_variables,
 )
-
-NUM_CHUNKS = 20
-"""How often a sweep returns to Python: often enough for a progress bar and for a signal."""
 
 
 def range_test(
@@ -149,19 +145,21 @@ def range_tests(
     remaining = [operator.index(seed) for seed in seeds]
     model, batches = _made(make, remaining[0], num_steps)
     while remaining:
-        with _traced(model, batches, rates, smoothing, divergence_factor, graph_seed) as sweep:
+        with _traced(model, batches, rates, graph_seed) as sweep:
             while remaining and sweep.takes(model, batches):
                 seed = remaining.pop(0)
-                losses, state = sweep.run(model, batches, seed)
+                losses, stop_reason, batch_size = sweep.run(
+                    model, batches, seed, smoothing, divergence_factor
+                )
                 if not losses.size:
                     raise _no_finite_loss(rates[0])
                 yield Curve(
                     learning_rates=rates[: losses.size],
                     losses=losses,
                     smoothing=smoothing,
-                    stop_reason=state.stop_reason,
+                    stop_reason=stop_reason,
                     num_steps=num_steps,
-                    batch_size=int(state.batch_size),
+                    batch_size=batch_size,
                     seed=seed,
                     train_steps=train_steps,
                     model=_description(sweep.model),
@@ -219,8 +217,10 @@ class _Sweep(NamedTuple):
         forms = [[(v.shape, v.dtype) for v in m.variables] for m in (self.model, model)]
         return forms[0] == forms[1] and batches.element_spec == self.element_spec
 
-    def run(self, model: Any, batches: Any, seed: int) -> tuple[Array, State]:
-        """Returns losses and last state of a sweep that starts from a model's values.
+    def run(
+        self, model: Any, batches: Any, seed: int, smoothing: float, divergence_factor: float
+    ) -> tuple[Array, StopReason, int]:
+        """Returns what `Loop.run` does, of a sweep that starts from a model's values.
 
         Every variable has its former value afterwards.
         """
@@ -230,17 +230,15 @@ class _Sweep(NamedTuple):
                     own.assign(given)
             seed_everything(seed)
             self.model.reset_metrics()
-            return _run(self.loop, batches, self.num_steps)
+            return self.loop.run(batches, smoothing, divergence_factor)
 
 
 @contextlib.contextmanager
-def _traced(
-    model: Any, batches: Any, rates: Array, smoothing: float, divergence_factor: float, seed: int
-) -> Iterator[_Sweep]:
+def _traced(model: Any, batches: Any, rates: Array, seed: int) -> Iterator[_Sweep]:
     """Traces a range test; model and random state are at the end as they were."""
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
         with _explained(model, batches, rates.size):
-            loop = build_loop(model, batches, learning_rate, rates, smoothing, divergence_factor)
+            loop = build_loop(model, batches, learning_rate, rates)
         variables = [*training_variables(model), *random_variables()]
         yield _Sweep(model, batches.element_spec, variables, rates.size, loop)
 
@@ -282,25 +280,6 @@ def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.
     batches = dataset.repeat().take(num_batches).prefetch(tf.data.AUTOTUNE)
     return model.distribute_strategy.experimental_distribute_dataset(batches)
-
-
-def _run(loop: Loop, batches: Any, num_steps: int) -> tuple[Array, State]:
-    """Runs the loop in chunks, as long as it goes on; returns the losses and the last state."""
-    state, losses = first_state(), []
-    # `disable=None`: shown only where there is a terminal.
-    with tqdm(total=num_steps, desc="Learning-rate sweep", unit="step", disable=None) as progress:
-        for last_step in _chunk_ends(num_steps):
-            state, chunk = loop(batches, state, tf.constant(last_step))
-            losses.append(chunk.numpy())
-            progress.update(len(chunk))
-            if state.stop:
-                break
-    return np.concatenate(losses), state
-
-
-def _chunk_ends(num_steps: int) -> list[int]:
-    size = -(-num_steps // NUM_CHUNKS)
-    return [*range(size, num_steps, size), num_steps]
 
 
 def _out_of_batches(num_steps: int) -> ValueError:

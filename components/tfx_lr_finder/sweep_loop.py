@@ -1,119 +1,120 @@
-"""The loop of a sweep as a TensorFlow graph: batch, rate, training step, loss, stop or go on."""
+"""The loop of a sweep as a TensorFlow graph: batch, rate, training step, loss."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tqdm.auto import tqdm
 
 from tfx_lr_finder.curve import Array, StopReason
+from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.training_state import accumulation_steps
 
-_GOING_ON, _DIVERGED, _NON_FINITE = range(3)
+MOST_CHUNKS = 20
+"""How often a sweep returns to Python: often enough for a progress bar and for a signal."""
+QUICK = 0.1
+"""After a chunk that took fewer seconds, the next one has twice the steps."""
 
 
-class State(NamedTuple):
-    """What a sweep carries from step to step: scalars, tensors inside of the graph.
+class Loop(NamedTuple):
+    """A traced loop, and the variables in which it notes what it sees.
+
+    The graph knows nothing of when to stop: beside a small model that would cost a good part of
+    the training. What was noted is looked at after each chunk of steps.
 
     Attributes:
-        step: Number of steps done.
-        stop: 0 while it goes on; 1 once the loss diverged; 2 once it was not finite.
-        batch_size: Number of examples in the largest batch, over all replicas.
-        average: Moving average of the loss before its bias correction.
-        start: The first smoothed loss.
-        best: The least smoothed loss.
+        steps: Runs the steps from one to before another, on batches of an iterator.
+        done: Number of steps that were done as a whole.
+        losses: The loss of each step, float64 of shape `(num_steps,)`.
+        num_rows: Number of examples in its batch, over all replicas, int32 of the same shape.
     """
 
-    step: Any
-    stop: Any
-    batch_size: Any
-    average: Any
-    start: Any
-    best: Any
+    steps: Callable[[Any, tf.Tensor, tf.Tensor], Any]
+    done: tf.Variable
+    losses: tf.Variable
+    num_rows: tf.Variable
 
-    @property
-    def stop_reason(self) -> StopReason:
-        """Why the sweep ended, once it has."""
-        return (StopReason.ALL_STEPS, StopReason.DIVERGED, StopReason.NON_FINITE)[int(self.stop)]
+    def run(
+        self, batches: Any, smoothing: float, divergence_factor: float
+    ) -> tuple[Array, StopReason, int]:
+        """Runs a sweep; the model's metrics must be reset before.
 
+        A chunk may go on beyond the end of the curve, and even fail there: what was noted before
+        counts. To undo the training is the caller's.
 
-Loop = Callable[[Any, State, Any], tuple[State, Any]]
-"""From an iterator over batches, a state and the step to stop before, to the state and losses."""
+        Args:
+            batches: Iterator over at least as many batches as there are steps.
+            smoothing: Weight of the past in the smoothed loss, in [0, 1).
+            divergence_factor: Greater than 1; see `range_test`.
 
-_SPEC = State(*[tf.TensorSpec((), tf.int32)] * 3, *[tf.TensorSpec((), tf.float64)] * 3)
+        Returns:
+            The losses of the curve, why it ended, and the size of its largest batch.
+        """
+        num_steps = self.losses.shape[0]
+        first, size = 0, -(-num_steps // MOST_CHUNKS)
+        self.done.assign(0)
 
+        def end() -> tuple[int, StopReason] | None:
+            losses = self.losses.numpy()[: self.done.numpy()]
+            return end_of_sweep(losses, num_steps, smoothing, divergence_factor)
 
-def first_state() -> State:
-    """Returns the state before the first step."""
-    values = (0, _GOING_ON, 0, 0.0, 0.0, float("inf"))
-    return State(*(tf.constant(v, s.dtype) for v, s in zip(values, _SPEC, strict=True)))
+        # `disable=None`: shown only where there is a terminal.
+        with tqdm(total=num_steps, desc="Learning-rate sweep", unit="step", disable=None) as bar:
+            while (ended := end()) is None:
+                started = time.monotonic()
+                size = min(size, num_steps - first)
+                try:
+                    self.steps(batches, tf.constant(first), tf.constant(first + size))
+                except tf.errors.OpError:
+                    if end() is None:
+                        raise
+                first += size
+                bar.update(size)
+                if time.monotonic() - started < QUICK:
+                    size *= 2
+        length, stop_reason = ended
+        num_rows = self.num_rows.numpy()[:length].max(initial=0)
+        return self.losses.numpy()[:length], stop_reason, int(num_rows)
 
 
 class TrainStepError(ValueError):
     """What the model's `train_step` returns cannot be recorded."""
 
 
-def build_loop(
-    model: Any,
-    batches: Any,
-    learning_rate: Any,
-    rates: Array,
-    smoothing: float,
-    divergence_factor: float,
-) -> Loop:
+def build_loop(model: Any, batches: Any, learning_rate: Any, rates: Array) -> Loop:
     """Traces the loop once; the variables of the model and its optimizer come into being.
 
     Args:
         model: A compiled Keras model.
-        batches: Iterator over at least as many batches as there are steps.
+        batches: Iterator over batches.
         learning_rate: The variable that the optimizer reads its rate from.
         rates: The rate of each step, shape `(num_steps,)`.
-        smoothing: Weight of the past in the smoothed loss, in [0, 1).
-        divergence_factor: Greater than 1; see `range_test`.
-
-    Returns:
-        A function that runs the steps from `state.step` to a given one and returns the new state
-        with their losses; the model's metrics must be reset before the first. Of a step that ends
-        the sweep with a loss that is not finite, it leaves the loss out.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
     """
     learning_rates = tf.constant(rates, learning_rate.dtype)
-    bias_corrections = tf.constant(1 / (1 - smoothing ** np.arange(1, rates.size + 1)))
+    done = tf.Variable(0, trainable=False)
+    losses = tf.Variable(np.zeros(rates.size), trainable=False)
+    num_rows = tf.Variable(np.zeros(rates.size, np.int32), trainable=False)
     step_loss = _step_loss(model)
 
-    def one_step(iterator: Any, state: State) -> tuple[State, tf.Tensor]:
-        learning_rate.assign(learning_rates[state.step])
-        loss, num_rows = step_loss(iterator)
-        average = smoothing * state.average + (1 - smoothing) * loss
-        smoothed = average * bias_corrections[state.step]
-        start = tf.where(tf.equal(state.step, 0), smoothed, state.start)
-        best = tf.minimum(state.best, smoothed)
-        scale = tf.where(best > 0, best, tf.maximum(-best, start - best))
-        diverged = smoothed > best + (divergence_factor - 1) * scale
-        stop = tf.where(diverged, _DIVERGED, _GOING_ON)
-        batch_size = tf.maximum(state.batch_size, num_rows)
-        stop = tf.where(tf.math.is_finite(loss), stop, _NON_FINITE)
-        return State(state.step + 1, stop, batch_size, average, start, best), loss
-
     @tf.function(autograph=False)
-    def run(iterator: Any, state: State, last_step: tf.Tensor) -> tuple[State, tf.Tensor]:
-        first_step = state.step
+    def steps(iterator: Any, first: Any, end: Any) -> Any:
+        def body(step: Any) -> Any:
+            done.assign(step)
+            learning_rate.assign(tf.gather(learning_rates, step))
+            loss, rows = step_loss(iterator)
+            losses.scatter_update(tf.IndexedSlices(loss, step))
+            num_rows.scatter_update(tf.IndexedSlices(rows, step))
+            return step + 1
 
-        def goes_on(state: State, losses: tf.TensorArray) -> tf.Tensor:
-            return tf.logical_and(state.step < last_step, tf.equal(state.stop, _GOING_ON))
+        return done.assign(*tf.while_loop(lambda step: step < end, body, (first,)))
 
-        def body(state: State, losses: tf.TensorArray) -> tuple[State, tf.TensorArray]:
-            new_state, loss = one_step(iterator, state)
-            return new_state, losses.write(state.step - first_step, loss)
-
-        losses = tf.TensorArray(tf.float64, last_step - first_step, element_shape=())
-        state, losses = tf.while_loop(goes_on, body, (state, losses))
-        recorded = state.step - tf.cast(tf.equal(state.stop, _NON_FINITE), tf.int32)
-        return state, losses.stack()[: recorded - first_step]
-
-    return run.get_concrete_function(batches, _SPEC, _SPEC.step)  # type: ignore[no-any-return]
+    integer = tf.TensorSpec((), tf.int32)
+    return Loop(steps.get_concrete_function(batches, integer, integer), done, losses, num_rows)
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:

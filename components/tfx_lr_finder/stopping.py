@@ -1,0 +1,34 @@
+"""When a sweep ends: a pure function of its losses."""
+
+import numpy as np
+
+from tfx_lr_finder.curve import Array, StopReason, exponential_moving_average
+
+
+def end_of_sweep(
+    losses: Array, num_steps: int, smoothing: float, divergence_factor: float
+) -> tuple[int, StopReason] | None:
+    """Returns how many of the losses are on the curve and why it ends there.
+
+    Args:
+        losses: The loss of every step so far, shape `(n,)`.
+        num_steps: Number of steps there are to be, at least `n`.
+        smoothing: Weight of the past in the smoothed loss, in [0, 1).
+        divergence_factor: Greater than 1; see `range_test`.
+
+    Returns:
+        The number of losses and the reason, or None if the sweep goes on.
+    """
+    is_finite = np.isfinite(losses)
+    num_finite = losses.size if is_finite.all() else int(is_finite.argmin())
+    smoothed = exponential_moving_average(losses[:num_finite], smoothing)
+    best = np.minimum.accumulate(smoothed)
+    # An infinite factor gives an infinite bound, or NaN where the scale is 0: nothing is above.
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = np.where(best > 0, best, np.maximum(-best, smoothed[:1] - best))
+        diverged = smoothed > best + (divergence_factor - 1) * scale
+    if diverged.any():
+        return int(diverged.argmax()) + 1, StopReason.DIVERGED
+    if num_finite < losses.size:
+        return num_finite, StopReason.NON_FINITE
+    return (num_steps, StopReason.ALL_STEPS) if losses.size == num_steps else None
