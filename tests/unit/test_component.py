@@ -115,6 +115,8 @@ def test_dotted_path_is_recorded(name):
         ),
         ({"smoothing": 1}, "`smoothing` must be in [0, 1)"),
         ({"divergence_factor": 1}, "`divergence_factor` must be greater than 1"),
+        ({"num_sweeps": 0}, "`num_sweeps` must be from 1 to 100"),
+        ({"confirmation_steps": -1}, "`confirmation_steps` must be at least 0"),
         ({"seed": -1}, "`seed` must be from 0 to 2**31 - 1"),
         ({"learning_rate_name": ""}, "`learning_rate_name` must not be empty"),
     ],
@@ -148,6 +150,8 @@ def test_option_of_wrong_type_is_refused_at_construction(arguments):
         ("smoothing", float),
         ("divergence_factor", float),
         ("rule", str),
+        ("num_sweeps", int),
+        ("confirmation_steps", int),
         ("seed", int),
         ("learning_rate_name", str),
         ("on_failure", str),
@@ -175,6 +179,7 @@ def test_runtime_parameter_with_a_good_default_is_accepted():
     ("arguments", "message"),
     [
         ({"num_steps": parameter(int, default=3)}, r"`num_steps` .* Received: num_steps=3"),
+        ({"num_sweeps": parameter(int, default=101)}, r"`num_sweeps` .* Received: num_sweeps=101"),
         ({"rule": parameter(str, default="lowest")}, "known rule: .* Received: rule='lowest'"),
         (
             {"min_learning_rate": parameter(float, default=20.0)},
@@ -182,7 +187,7 @@ def test_runtime_parameter_with_a_good_default_is_accepted():
         ),
         ({"on_failure": parameter(str, default="default")}, "default_learning_rate=None"),
     ],
-    ids=["num_steps", "rule", "min_learning_rate", "on_failure"],
+    ids=["num_steps", "num_sweeps", "rule", "min_learning_rate", "on_failure"],
 )
 def test_runtime_parameter_with_a_bad_default_is_refused(arguments, message):
     """A default that would be refused as a value is refused as a default."""
@@ -272,6 +277,13 @@ def test_executor_has_its_public_path():
     """Compiled pipelines hold it: it never changes."""
     assert LearningRateFinder.EXECUTOR_SPEC.class_path == "tfx_lr_finder.executor.Executor"
     assert LearningRateFinder.EXECUTOR_SPEC.executor_class is Executor
+
+
+def test_executor_is_given_the_arguments_for_beam():
+    """Those of this component, as for any other on Beam."""
+    component = finder(num_sweeps=3).with_beam_pipeline_args(["--direct_num_workers=3"])
+
+    assert component.executor_spec.beam_pipeline_args == ["--direct_num_workers=3"]
 
 
 @pytest.mark.parametrize("name", LearningRateFinderSpec.PARAMETERS)
