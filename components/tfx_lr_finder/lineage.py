@@ -1,22 +1,18 @@
 """The rates in a pipeline's metadata, with their lineage: the data, the module, the trainings.
 
-It asks ML Metadata itself: neither TFX nor TensorFlow is loaded.
+It asks ML Metadata itself: neither TFX nor TensorFlow is loaded. It goes from event to event, for
+newer releases of ML Metadata can neither filter nor give a subgraph.
 """
 
 import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ml_metadata import ListOptions, MetadataStore, OrderByField
-from ml_metadata.proto.metadata_store_pb2 import (
-    Event,
-    Execution,
-    LineageGraph,
-    LineageSubgraphQueryOptions,
-)
+from ml_metadata import MetadataStore
+from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 
@@ -24,10 +20,6 @@ _WHEEL = re.compile(r"(?P<module>.+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: its name, and a wheel with its hash as the version."""
 _STATEMENT = re.compile(r" query: +[A-Z].*", re.DOTALL)
 """The SQL that ML Metadata appends to an error."""
-_TRAINING_HOPS = 3
-"""From a finder's execution over its outputs and their readers to what these wrote."""
-_ALL_HOPS = 100
-"""More than a pipeline has from its data to its model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,13 +117,9 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
         ValueError: If it is not the metadata store of a pipeline, or cannot be reached.
     """
     store = _store(connection)
-    latest_first = ListOptions(
-        limit=limit,
-        order_by=OrderByField.ID,
-        is_asc=False,
-        filter_query=f"type = '{SWEEP_TYPE}' AND state = LIVE",
-    )
-    return [_found_rate(store, sweep) for sweep in store.get_artifacts(list_options=latest_first)]
+    sweeps = [s for s in store.get_artifacts_by_type(SWEEP_TYPE) if s.state == Artifact.LIVE]
+    latest = sorted(sweeps, key=lambda sweep: sweep.id, reverse=True)[:limit]
+    return [_found_rate(store, sweep) for sweep in latest]
 
 
 def _store(connection: Any) -> MetadataStore:
@@ -147,15 +135,11 @@ def _store(connection: Any) -> MetadataStore:
 
 
 def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
-    events = store.get_events_by_artifact_ids([sweep.id])
     # Executions that were served from the cache have put it out, too.
-    finder = min(event.execution_id for event in events if event.type == Event.OUTPUT)
-    upstream = _lineage(store, finder, LineageSubgraphQueryOptions.UPSTREAM, _ALL_HOPS)
-    downstream = _lineage(store, finder, LineageSubgraphQueryOptions.DOWNSTREAM, _TRAINING_HOPS)
+    finder = min(_executions(store, [sweep.id], Event.OUTPUT))
     (execution,) = store.get_executions_by_id([finder])
-    facts, names = _values(sweep.custom_properties), _context_names(store, finder)
-    examples = set(_ends(upstream, finder, Event.INPUT, "examples"))
-    data = [artifact for artifact in upstream.artifacts if artifact.type == "Examples"]
+    facts = _values(sweep.custom_properties)
+    examples = _artifacts(store, finder, Event.INPUT, "examples")
     return FoundRate(
         learning_rate=facts["learning_rate"],
         rule=facts["rule"],
@@ -164,48 +148,58 @@ def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
         found_at=datetime.datetime.fromtimestamp(
             sweep.create_time_since_epoch / 1000, datetime.timezone.utc
         ),
-        **names,
+        **_context_names(store, finder),
         module=_module(_values(execution.custom_properties)),
-        examples=tuple(_data(artifact) for artifact in data if artifact.id in examples),
-        sources=tuple(_data(artifact) for artifact in data if artifact.id not in examples),
-        trainings=tuple(_trainings(store, downstream, finder)),
+        examples=tuple(map(_data, _of_type(store, examples, "Examples"))),
+        sources=tuple(map(_data, _of_type(store, _ancestors(store, examples), "Examples"))),
+        trainings=tuple(_trainings(store, finder)),
     )
 
 
-def _lineage(store: MetadataStore, execution: int, direction: int, hops: int) -> LineageGraph:
-    return store.get_lineage_subgraph(
-        LineageSubgraphQueryOptions(
-            starting_executions={"filter_query": f"id = {execution}"},
-            max_num_hops=hops,
-            direction=direction,
-        ),
-        ["artifacts", "executions", "events"],
-    )
+def _artifacts(store: MetadataStore, execution: int, kind: int, key: str | None = None) -> set[int]:
+    """Returns the artifacts that an execution read or put out, under a key or under any."""
+    events = store.get_events_by_execution_ids([execution])
+    return {
+        event.artifact_id
+        for event in events
+        if event.type == kind and key in (None, event.path.steps[0].key)
+    }
 
 
-def _ends(graph: LineageGraph, execution: int, kind: int, key: str | None = None) -> Iterator[int]:
-    """Yields the artifacts that an execution read or put out, under a key or under any."""
-    for event in graph.events:
-        of_execution = event.execution_id == execution and event.type == kind
-        if of_execution and key in (None, event.path.steps[0].key):
-            yield event.artifact_id
+def _executions(store: MetadataStore, artifacts: Iterable[int], kind: int) -> set[int]:
+    """Returns the executions that read artifacts or put them out."""
+    events = store.get_events_by_artifact_ids(list(artifacts))
+    return {event.execution_id for event in events if event.type == kind}
 
 
-def _trainings(store: MetadataStore, graph: LineageGraph, finder: int) -> Iterator[Training]:
-    for execution in graph.executions:
-        if execution.id == finder or execution.last_known_state == Execution.CACHED:
+def _ancestors(store: MetadataStore, artifacts: set[int]) -> set[int]:
+    """Returns what artifacts were made from, and what that was made from, and so on."""
+    found: set[int] = set()
+    new = artifacts
+    while new:
+        makers = _executions(store, new, Event.OUTPUT)
+        read = set[int]().union(*(_artifacts(store, maker, Event.INPUT) for maker in makers))
+        new = read - found
+        found |= new
+    return found
+
+
+def _of_type(store: MetadataStore, artifacts: set[int], name: str) -> list[Any]:
+    return [artifact for artifact in store.get_artifacts_by_id(artifacts) if artifact.type == name]
+
+
+def _trainings(store: MetadataStore, finder: int) -> Iterator[Training]:
+    readers = _executions(store, _artifacts(store, finder, Event.OUTPUT), Event.INPUT)
+    for execution in store.get_executions_by_id(readers):
+        if execution.last_known_state == Execution.CACHED:
             continue
-        written = set(_ends(graph, execution.id, Event.OUTPUT))
         names = _context_names(store, execution.id)
+        written = _artifacts(store, execution.id, Event.OUTPUT)
         yield Training(
             node=names["node"],
             run=names["run"],
             state=Execution.State.Name(execution.last_known_state),
-            models=tuple(
-                artifact.uri
-                for artifact in graph.artifacts
-                if artifact.type == "Model" and artifact.id in written
-            ),
+            models=tuple(artifact.uri for artifact in _of_type(store, written, "Model")),
         )
 
 
