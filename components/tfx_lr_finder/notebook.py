@@ -1,0 +1,34 @@
+"""What a notebook shows of a sweep: for TFX's InteractiveContext."""
+
+import os
+from html import escape
+
+from IPython.display import HTML, Image, display
+from tfx.dsl.io import fileio
+from tfx.orchestration.experimental.interactive import visualizations
+from tfx.types.artifact import Artifact
+
+from tfx_lr_finder.artifacts import PLOT_FILE, LearningRateSweep, read_evidence
+
+
+class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
+    """The rate, its verdict in words, and the picture."""
+
+    ARTIFACT_TYPE = LearningRateSweep
+
+    def display(self, artifact: Artifact) -> None:
+        """Shows a sweep in the output of the notebook's cell."""
+        suggestion = read_evidence(artifact).suggestion
+        rate, verdict = f"{suggestion.learning_rate:.3g}", suggestion.verdict
+        meaning = f"{escape(verdict.value)}: {escape(verdict.meaning)}"
+        display(HTML(f"<p><strong>Learning rate {rate}</strong> ({meaning})</p>"))
+        with fileio.open(os.path.join(artifact.uri, PLOT_FILE), "rb") as file:
+            display(Image(file.read()))
+
+
+def register_visualization() -> None:
+    """Makes `context.show(finder.outputs["sweep"])` show the rate and the plot.
+
+    Once in a notebook, as `register_standard_visualizations` does it for TFX's own artifacts.
+    """
+    visualizations.get_registry().register(LearningRateSweepVisualization)
