@@ -10,7 +10,7 @@ IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.t
 # Python's own bytecode makes every import of TFX two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo kubeflow image kubeflow-local test lint types unit integration container test-image quality lock clean
+.PHONY: demo kubeflow image kubeflow-local test lint types unit integration docs container test-image quality lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
@@ -24,7 +24,7 @@ image: $(VENV)/installed  ## Builds the container image, with docker or podman.
 kubeflow-local: image $(KFP_VENV)/installed  ## Runs the penguin pipeline as Kubeflow would, each task in a container.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_kubeflow_local $(IMAGE) output/kubeflow $(KFP_VENV)/bin/python
 
-test: lint types unit integration  ## Every check.
+test: lint types unit integration docs  ## Every check.
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -38,6 +38,9 @@ unit: $(VENV)/installed
 
 integration: $(VENV)/installed
 	$(BIN)/python -m pytest tests/integration
+
+docs: $(VENV)/environment  ## Builds the documentation: output/docs/index.html.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for a first look in five minutes.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality $(if $(SUBSET),--subset)
