@@ -109,7 +109,7 @@ def _hparams(evidence: Evidence, run: str, values: Mapping[str, float | str]) ->
     known = {name: getattr(curve, name) for name in names if getattr(curve, name) not in ("", None)}
     # Without an identity of its own, a run is one with all those of the same values.
     search = hashlib.sha256(evidence.to_json().encode()).hexdigest()
-    summary = hparams_pb({**known, **values}, trial_id=f"{search}/{run}", start_time_secs=0)
+    summary = hparams_pb({**known, **values}, trial_id=f"{run} {search[:12]}", start_time_secs=0)
     data = summary.value[0].metadata.plugin_data
     # Its map in order: else the same values are other bytes in another process.
     data.content = HParamsPluginData.FromString(data.content).SerializeToString(deterministic=True)
