@@ -10,7 +10,7 @@ IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.t
 # Python's own bytecode makes every import of TFX two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo kubeflow image kubeflow-local test lint types unit integration docs container test-image quality lock clean
+.PHONY: demo kubeflow image kubeflow-local test lint types unit integration docs container test-image quality bench lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
@@ -44,6 +44,9 @@ docs: $(VENV)/environment  ## Builds the documentation: output/docs/index.html.
 
 quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for a first look in five minutes.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality $(if $(SUBSET),--subset)
+
+bench: $(VENV)/installed  ## What a sweep costs, beside its limit and the peers; PART=1 for one part of five.
+	PYTHONPATH=tests/benchmarks $(BIN)/python -W ignore -m speed $(if $(PART),--part $(PART))
 
 container: image $(KFP_VENV)/installed  ## Tests the image, and the pipeline in it.
 	$(BIN)/python -m pytest -m container tests/integration

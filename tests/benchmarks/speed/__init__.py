@@ -1,0 +1,1 @@
+"""What a sweep costs: beside the bare training loop, the peers, the Trainer and the Tuner."""

@@ -1,0 +1,160 @@
+"""Ways to train a model while its learning rate grows, and the limit: training alone.
+
+The peers are written anew from what their authors' code does, for Keras 3. All train the same
+model on the same batches, with the same optimizer and metrics.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from speed.workloads import Workload
+from tfx_lr_finder.sweep import range_tests
+
+LEAST, GREATEST = 1e-6, 1e-3
+"""The rates of every contender: low enough that nothing diverges, all do the same steps."""
+SMOOTHING = 0.98
+STOP_FACTOR = 4.0
+
+Work = Callable[[], object]
+"""Trains for the workload's number of steps; whatever is done once lies behind it."""
+
+
+def limit(workload: Workload) -> Work:
+    """Returns the bare training loop in one graph: no rate is set, no loss recorded."""
+    model, dataset = workload.model(), _steps(workload)
+
+    @tf.function(autograph=False)
+    def train(iterator: Any) -> tf.Tensor:
+        def body(step: Any, _: Any) -> tuple[Any, Any]:
+            return step + 1, model.train_step(iterator.get_next())["loss"]
+
+        first = (tf.constant(0), tf.constant(0.0))
+        return tf.while_loop(lambda step, _: step < workload.num_steps, body, first)[1]
+
+    def work() -> None:
+        train(iter(dataset)).numpy()
+
+    return warm(work)
+
+
+def sweep(workload: Workload) -> Work:
+    """Returns ours: from the second sweep on, which is traced already."""
+    curves = sweeps(workload)
+    return warm(lambda: next(curves))
+
+
+def sweeps(workload: Workload, num_steps: int | None = None) -> Iterator[Any]:
+    """Returns our sweeps of one model, one after the other, of so many steps if given."""
+    model, dataset = workload.model(), workload.dataset()
+    return range_tests(
+        lambda _: (model, dataset),
+        range(1000),
+        train_steps=None,
+        min_learning_rate=LEAST,
+        max_learning_rate=GREATEST,
+        num_steps=num_steps or workload.num_steps,
+        smoothing=SMOOTHING,
+        divergence_factor=STOP_FACTOR,
+        graph_seed=0,
+    )
+
+
+def python_loop(workload: Workload) -> Work:
+    """Returns the article's loop: a traced step a batch, rate, loss and stop test in Python."""
+    model, dataset, rates = workload.model(), _steps(workload), _rates(workload)
+
+    @tf.function
+    def train_step(x: Any, y: Any) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            predicted = model(x, training=True)
+            loss = model.compute_loss(x, y, predicted)
+        weights = model.trainable_variables
+        model.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        model.compute_metrics(x, y, predicted)
+        return loss
+
+    def work() -> None:
+        average, best, losses = 0.0, np.inf, []
+        for step, (x, y) in enumerate(dataset):
+            model.optimizer.learning_rate.assign(rates[step])
+            loss = float(train_step(x, y))
+            average = SMOOTHING * average + (1 - SMOOTHING) * loss
+            smoothed = average / (1 - SMOOTHING ** (step + 1))
+            if smoothed > STOP_FACTOR * best:
+                break
+            best = min(best, loss)
+            losses.append(smoothed)
+
+    return warm(work)
+
+
+def train_on_batch(workload: Workload) -> Work:
+    """Returns the same loop with Keras's `train_on_batch` for a step."""
+    model, dataset, rates = workload.model(), _steps(workload), _rates(workload)
+
+    def work() -> None:
+        average, best, losses = 0.0, np.inf, []
+        for step, (x, y) in enumerate(dataset):
+            model.optimizer.learning_rate.assign(rates[step])
+            model.reset_metrics()
+            loss = float(model.train_on_batch(x, y)[0])
+            average = SMOOTHING * average + (1 - SMOOTHING) * loss
+            smoothed = average / (1 - SMOOTHING ** (step + 1))
+            if smoothed > STOP_FACTOR * best:
+                break
+            best = min(best, loss)
+            losses.append(smoothed)
+
+    return warm(work)
+
+
+class RateCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """A finder as the Keras finders are: after each batch, note the loss and raise the rate."""
+
+    def __init__(self, rates: Any) -> None:
+        super().__init__()
+        self.rates, self.losses, self.best = rates, [], np.inf
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Notes the loss, stops if it is four times its best, and sets the next rate."""
+        loss = float(logs["loss"])
+        self.losses.append(loss)
+        if not np.isfinite(loss) or loss > STOP_FACTOR * self.best:
+            self.model.stop_training = True
+            return
+        self.best = min(self.best, loss)
+        self.model.optimizer.learning_rate.assign(self.rates[min(batch + 1, len(self.rates) - 1)])
+
+
+def callback(workload: Workload) -> Work:
+    """Returns a callback under `fit`."""
+    model, dataset, rates = workload.model(), _steps(workload), _rates(workload)
+    return warm(lambda: model.fit(dataset, verbose=0, callbacks=[RateCallback(rates)]))
+
+
+CONTENDERS: dict[str, Callable[[Workload], Work]] = {
+    "limit": limit,
+    "sweep": sweep,
+    "Python loop": python_loop,
+    "train_on_batch": train_on_batch,
+    "callback under fit": callback,
+}
+"""Every contender by its name in the table."""
+
+
+def warm(work: Work) -> Work:
+    """Returns the same, after it was done once."""
+    work()
+    return work
+
+
+def _steps(workload: Workload) -> tf.data.Dataset:
+    return workload.dataset().repeat().take(workload.num_steps).prefetch(tf.data.AUTOTUNE)
+
+
+def _rates(workload: Workload) -> Any:
+    return np.geomspace(LEAST, GREATEST, workload.num_steps)

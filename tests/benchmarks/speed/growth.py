@@ -1,0 +1,132 @@
+"""Part 5: how time and memory grow with the data, the steps, the sweeps, and in a container."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import apache_beam as beam_library
+from tfx.proto import trainer_pb2
+from tfx.types.standard_artifacts import Examples
+from tfx.utils import proto_utils
+
+from speed import records
+from speed.container import seconds_to_first_step
+from speed.contenders import GREATEST, LEAST, sweeps, warm
+from speed.report import Result, at_least, at_most
+from speed.timing import Times, interleaved, ratio, seconds, spread
+from speed.workloads import TABULAR
+from tfx_lr_finder import beam
+from tfx_lr_finder.search import Search
+
+HERE = Path(__file__).parent
+FACTORS = (1, 10, 100)
+DATA_ROUNDS = 3
+STEPS = (100, 1000, 10_000)
+STEP_ROUNDS = 5
+NUM_SWEEPS = 4
+WORKERS = (1, 2)
+WORKER_STEPS = 200
+CONTAINER_ROUNDS = 3
+
+
+def measure() -> list[Result]:
+    """Returns how a sweep grows, and when it starts in a container."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            *_data(Path(folder)),
+            *_steps(),
+            *_workers(Path(folder)),
+            *_container(Path(folder)),
+        ]
+
+
+def _data(folder: Path) -> list[Result]:
+    """Sweeps over data sets of several sizes, each in a process of its own."""
+    patterns = {factor: records.write(folder / f"data{factor}", factor) for factor in FACTORS}
+    times: Times = {str(factor): [] for factor in FACTORS}
+    peaks: Times = {str(factor): [] for factor in FACTORS}
+    for _ in range(DATA_ROUNDS):
+        for factor, pattern in patterns.items():
+            command = [sys.executable, "-W", "ignore", "-m", "speed.records", pattern]
+            measured = json.loads(subprocess.check_output(command).splitlines()[-1])
+            times[str(factor)].append(measured["seconds"])
+            peaks[str(factor)].append(measured["peak"] / 2**20)
+    results = []
+    for name, values, unit in (("time", times, "s"), ("peak memory", peaks, "MiB")):
+        for factor in FACTORS:
+            result = Result.of(f"{name}, data x {factor}", spread(values[str(factor)]), unit)
+            results.append(result)
+        for factor in FACTORS[1:]:
+            over = ratio(values, str(factor), "1")
+            results.append(Result.of(f"{name}: data x {factor} / x 1", over, "x", at_most(1.1)))
+    return results
+
+
+def _steps() -> list[Result]:
+    """Sweeps of several lengths, all of them traced before."""
+    contenders = {}
+    for num_steps in STEPS:
+        curves = sweeps(TABULAR, num_steps)
+        contenders[str(num_steps)] = warm(lambda curves=curves: next(curves))
+    times = interleaved(contenders, STEP_ROUNDS)
+    a_step = {name: [s / int(name) for s in values] for name, values in times.items()}
+    results = [
+        Result.of(f"{name} steps", spread(values).scaled(1e3), "ms/step")
+        for name, values in a_step.items()
+    ]
+    least, *_, most = (str(num_steps) for num_steps in STEPS)
+    over = ratio(a_step, most, least)
+    return [*results, Result.of(f"a step of {most} / of {least}", over, "x", at_most(1.1))]
+
+
+def _workers(folder: Path) -> list[Result]:
+    """Four sweeps on one and two Beam workers, each of one core."""
+    # As in pods of one core: otherwise a single worker's TensorFlow would take both.
+    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", OMP_NUM_THREADS="1")
+    try:
+        taken = {workers: seconds(lambda w=workers: _run_workers(folder, w)) for workers in WORKERS}
+    finally:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+            del os.environ[name]
+    results = [Result(f"{NUM_SWEEPS} sweeps, Beam workers: {w}", s, "s") for w, s in taken.items()]
+    gain = taken[1] / taken[2]
+    return [*results, Result("1 worker / 2 workers", gain, "x", target=at_least(1.6))]
+
+
+def _run_workers(folder: Path, workers: int) -> None:
+    options = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    beam.run(
+        _search(folder),
+        "sweeps",
+        list(range(NUM_SWEEPS)),
+        lambda: beam_library.Pipeline(argv=options),
+        str(folder / f"results{workers}"),
+    )
+
+
+def _search(folder: Path) -> Search:
+    examples = Examples()
+    examples.uri = str(folder)
+    examples.split_names = '["train", "eval"]'
+    properties = {
+        "module_file": str(HERE / "worker_code" / "heavy.py"),
+        "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(num_steps=1000)),
+        "eval_args": proto_utils.proto_to_json(trainer_pb2.EvalArgs()),
+        "num_sweeps": NUM_SWEEPS,
+        "num_steps": WORKER_STEPS,
+        "min_learning_rate": LEAST,
+        "max_learning_rate": GREATEST,
+    }
+    return Search({"examples": [examples]}, properties, None)
+
+
+def _container(folder: Path) -> list[Result]:
+    """A task's container, started several times."""
+    taken = []
+    for number in range(CONTAINER_ROUNDS):
+        (folder / f"container{number}").mkdir()
+        taken.append(seconds_to_first_step(folder / f"container{number}"))
+    return [Result.of("container start to first step", spread(taken), "s")]

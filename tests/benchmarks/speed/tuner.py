@@ -1,0 +1,59 @@
+"""Part 4: against the stock Tuner over the learning rate, on the same module and data."""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from speed.report import Result, at_least, at_most
+from speed.taxi_pipeline import Node, TaxiPipeline, finder, trainer, tuner
+from speed.timing import spread
+
+TRAIN_STEPS = 3000
+"""Of the Trainer, and of each trial that is not stopped: 48 passes over 2,000 trips."""
+SEARCHES = ("RandomSearch", "Hyperband")
+NUM_SEEDS = 3
+NUM_FINDERS = 3
+
+
+def measure() -> list[Result]:
+    """Returns the times of finder and Tuners, their rates, and the losses of the Trainer."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(TaxiPipeline(Path(folder) / "pipeline", TRAIN_STEPS))
+
+
+def _measure(pipeline: TaxiPipeline) -> list[Result]:
+    finders = [finder(f"Finder{i}") for i in range(NUM_FINDERS)]
+    seconds = pipeline.run(*finders)
+    finder_seconds = spread([seconds[node.name] for node in finders])
+    found_loss, results = _trained(pipeline, "finder", finders[0])
+    results = [Result.of("finder", finder_seconds, "s"), *results]
+    for search in SEARCHES:
+        tuned = tuner(search, search)
+        tuner_seconds = pipeline.run(tuned)[search]
+        tuned_loss, lines = _trained(pipeline, search, tuned)
+        results += [
+            Result(f"Tuner, {search}", tuner_seconds, "s"),
+            *lines,
+            Result(
+                f"time: {search} / finder",
+                tuner_seconds / finder_seconds.median,
+                "x",
+                target=at_least(10),
+            ),
+            Result(f"loss: finder / {search}", found_loss / tuned_loss, "x", target=at_most(1.02)),
+        ]
+    return results
+
+
+def _trained(pipeline: TaxiPipeline, name: str, source: Node) -> tuple[float, list[Result]]:
+    """Returns the mean loss of trainings with a component's rate, and the lines about them."""
+    nodes = [
+        trainer(f"{source.name}Trainer{seed}", source, seed, is_evaluated=True)
+        for seed in range(NUM_SEEDS)
+    ]
+    pipeline.run(source, *nodes)
+    losses = [pipeline.evaluation_loss(node) for node in nodes]
+    return statistics.mean(losses), [
+        Result(f"{name}: learning rate", pipeline.learning_rate(source), ""),
+        Result.of(f"{name}: evaluation loss of the Trainer", spread(losses), ""),
+    ]
