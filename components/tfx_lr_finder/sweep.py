@@ -18,10 +18,11 @@ from tfx_lr_finder.curve import (
 from tfx_lr_finder.sweep_loop import Loop, TrainStepError, build_loop
 from tfx_lr_finder.training_state import (
     accumulation_steps,
+    global_generators,
+    holds_more_than_variables,
     inner_optimizer,
     kept_random_state,
     kept_variables,
-    random_variables,
     seed_everything,
     settable_learning_rate,
     training_variables,
@@ -111,8 +112,9 @@ def range_tests(
     """Yields the curve of one range test a seed, each on a model and data set made for it.
 
     The graph is traced once: a later model hands its initial values to the first one's variables
-    and is dropped. One whose variables or batches are of another form gets a graph of its own.
-    Each curve depends on its seed alone, not on the seeds before.
+    and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
+    its own; so does one that is not built yet, or that keeps what it learned of the data outside
+    of its variables. Each curve depends on its seed alone, not on the seeds before.
 
     Args:
         make: Returns the compiled model and the batches for a seed.
@@ -145,7 +147,7 @@ def range_tests(
     remaining = [operator.index(seed) for seed in seeds]
     model, batches = _made(make, remaining[0], num_steps)
     while remaining:
-        with _traced(model, batches, rates, graph_seed) as sweep:
+        with _traced(model, batches, rates, graph_seed, remaining[0]) as sweep:
             while remaining and sweep.takes(model, batches):
                 seed = remaining.pop(0)
                 losses, stop_reason, batch_size = sweep.run(
@@ -200,22 +202,26 @@ class _Sweep(NamedTuple):
 
     Attributes:
         model: The first model, whose variables the graph trains.
-        element_spec: Form of its batches.
+        form: Its form and that of its batches before the first step; None if it is one of a kind.
+        given: Its variables then, none if it is one of a kind.
         variables: Everything that a run changes.
+        generators: What the graph may draw random numbers from.
         num_steps: Number of training steps.
         loop: The graph.
     """
 
     model: Any
-    element_spec: Any
+    form: Any
+    given: list[Any]
     variables: list[Any]
+    generators: list[Any]
     num_steps: int
     loop: Loop
 
     def takes(self, model: Any, batches: Any) -> bool:
         """Returns whether a model and its batches have the form that was traced."""
-        forms = [[(v.shape, v.dtype) for v in m.variables] for m in (self.model, model)]
-        return forms[0] == forms[1] and batches.element_spec == self.element_spec
+        form = _form(model, batches)
+        return model is self.model or (form is not None and form == self.form)
 
     def run(
         self, model: Any, batches: Any, seed: int, smoothing: float, divergence_factor: float
@@ -226,21 +232,39 @@ class _Sweep(NamedTuple):
         """
         with kept_variables(self.variables), _explained(self.model, batches, self.num_steps):
             if model is not self.model:
-                for own, given in zip(self.model.variables, model.variables, strict=True):
+                for own, given in zip(self.given, training_variables(model), strict=True):
                     own.assign(given)
-            seed_everything(seed)
+            seed_everything(seed, self.generators)
             self.model.reset_metrics()
             return self.loop.run(batches, smoothing, divergence_factor)
 
 
+def _form(model: Any, batches: Any) -> Any:
+    """Returns what has to be equal for the values of one model to make another that model.
+
+    None if nothing does: it is not built yet, or keeps more than variables.
+    """
+    if not model.built or holds_more_than_variables(model):
+        return None
+    variables = [(variable.shape, variable.dtype) for variable in training_variables(model)]
+    return variables, _optimizer_facts(model.optimizer), batches.element_spec
+
+
 @contextlib.contextmanager
-def _traced(model: Any, batches: Any, rates: Array, seed: int) -> Iterator[_Sweep]:
+def _traced(
+    model: Any, batches: Any, rates: Array, graph_seed: int, own_seed: int
+) -> Iterator[_Sweep]:
     """Traces a range test; model and random state are at the end as they were."""
+    form = _form(model, batches)
+    given = [] if form is None else training_variables(model)
+    # Weights may come into being in a graph for one model alone: they are of the sweep's own seed.
+    seed = own_seed if form is None else graph_seed
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
         with _explained(model, batches, rates.size):
             loop = build_loop(model, batches, learning_rate, rates)
-        variables = [*training_variables(model), *random_variables()]
-        yield _Sweep(model, batches.element_spec, variables, rates.size, loop)
+        generators = global_generators()
+        variables = [*training_variables(model), *(generator.state for generator in generators)]
+        yield _Sweep(model, form, given, variables, generators, rates.size, loop)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ def training_variables(model: Any) -> list[Any]:
     """Returns every variable that a training step may change, each once.
 
     Weights, random seeds and batch statistics of the model, slots and counters of its optimizer,
-    and its metrics. Call it once a step has been traced: before that some do not exist.
+    and its metrics. Before a step has been traced some do not exist.
     """
     optimizer = model.optimizer
     variables = [
@@ -31,6 +31,11 @@ def training_variables(model: Any) -> list[Any]:
     if loss_scale is not None and hasattr(loss_scale, "counter"):
         variables += [loss_scale.current_loss_scale, loss_scale.counter]
     return list({id(variable): variable for variable in variables}.values())
+
+
+def holds_more_than_variables(model: Any) -> bool:
+    """Returns whether a layer was adapted to data: to a vocabulary, a mean, which are constants."""
+    return any(hasattr(layer, "adapt") for layer in model._flatten_layers())
 
 
 def inner_optimizer(optimizer: Any) -> Any:
@@ -79,11 +84,25 @@ def settable_learning_rate(optimizer: Any) -> Iterator[Any]:
         object.__setattr__(optimizer, "_learning_rate", own)
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds the random state of Python, NumPy and TensorFlow, with every Keras there is."""
+def seed_everything(seed: int, generators: Iterable[Any] = ()) -> None:
+    """Seeds the random state of Python, NumPy, TensorFlow and Keras.
+
+    Args:
+        seed: The seed.
+        generators: What `global_generators` gave earlier: user code may have replaced some since.
+    """
     random.seed(seed)
     np.random.seed(seed)
     tf.random.set_seed(seed)
+    if _keras_state() is not None and _keras_generator() is None:
+        _set_keras_generator(sys.modules["keras"].random.SeedGenerator(seed))
+    for generator in [*global_generators(), *generators]:
+        if isinstance(generator, tf.random.Generator):
+            generator.reset_from_seed(seed)
+        else:
+            generator.state.assign([seed, 0])  # as Keras makes it
+    if (tf_keras_seeds := _tf_keras_seeds()) is not None:
+        tf_keras_seeds.seed(seed)
 
 
 @contextlib.contextmanager
@@ -92,13 +111,13 @@ def kept_random_state(seed: int) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     tensorflow = eager_context.context()
     global_seed, operation_seeds = tensorflow._seed, getattr(tensorflow, "_rng", None)
-    generators = _global_generators()
-    seed_everything(seed)
     try:
-        states = [generator.state for generator in generators]
-        with kept_variables(states), _own_keras_generator(), _kept_tf_keras_seeds():
-            for generator in generators:
-                generator.reset_from_seed(seed)
+        with (
+            kept_variables([generator.state for generator in _tensorflow_generators()]),
+            _own_keras_generator(),
+            _kept_tf_keras_seeds(),
+        ):
+            seed_everything(seed)
             yield
     finally:
         random.setstate(python)
@@ -106,46 +125,62 @@ def kept_random_state(seed: int) -> Iterator[None]:
         tensorflow._seed, tensorflow._rng = global_seed, operation_seeds
 
 
-def random_variables() -> list[Any]:
-    """Returns the states of the global generators of TensorFlow and, if there is one, of Keras."""
-    states = [generator.state for generator in _global_generators()]
-    if "keras" in sys.modules:
-        from keras.src.backend.common import global_state
-
-        generator = global_state.get_global_attribute(_KERAS_GENERATOR)
-        states += [] if generator is None else [generator.state]
-    return states
+def global_generators() -> list[Any]:
+    """Returns the global generators of TensorFlow and, if there is one, of Keras."""
+    keras_generator = _keras_generator()
+    return _tensorflow_generators() + ([] if keras_generator is None else [keras_generator])
 
 
-def _global_generators() -> list[tf.random.Generator]:
+def _tensorflow_generators() -> list[tf.random.Generator]:
     """Returns TensorFlow's global generator; none where deterministic operations forbid it."""
     return [] if is_op_determinism_enabled() else [tf.random.get_global_generator()]
 
 
-@contextlib.contextmanager
-def _own_keras_generator() -> Iterator[None]:
-    """Lets Keras 3 make a new global seed generator, from Python's seed, and drops it at the end.
+def _keras_state() -> Any:
+    """Returns where Keras 3 keeps its global generator, to which it has no public way.
 
-    Keras 3 offers no public way to it. Where Keras 3 is not loaded, nothing can have used it.
+    None where Keras 3 is not loaded: nothing can have used it.
     """
     if "keras" not in sys.modules:
-        yield
-        return
+        return None
     from keras.src.backend.common import global_state
 
-    own = global_state.get_global_attribute(_KERAS_GENERATOR)
-    global_state.set_global_attribute(_KERAS_GENERATOR, None)
+    return global_state
+
+
+def _keras_generator() -> Any:
+    state = _keras_state()
+    return None if state is None else state.get_global_attribute(_KERAS_GENERATOR)
+
+
+def _set_keras_generator(generator: Any) -> None:
+    _keras_state().set_global_attribute(_KERAS_GENERATOR, generator)
+
+
+@contextlib.contextmanager
+def _own_keras_generator() -> Iterator[None]:
+    """Lets Keras 3 have a new global generator, and drops it at the end."""
+    if _keras_state() is None:
+        yield
+        return
+    own = _keras_generator()
+    _set_keras_generator(None)
     try:
         yield
     finally:
-        global_state.set_global_attribute(_KERAS_GENERATOR, own)
+        _set_keras_generator(own)
+
+
+def _tf_keras_seeds() -> Any:
+    """Returns the generator that tf_keras draws seeds from, or None if it has none of its own."""
+    backend = sys.modules.get("tf_keras.src.backend")
+    return getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
 
 
 @contextlib.contextmanager
 def _kept_tf_keras_seeds() -> Iterator[None]:
-    """Puts back the generator that tf_keras draws the seeds of its initializers from."""
-    backend = sys.modules.get("tf_keras.src.backend")
-    generator = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
+    """Puts the seeds of tf_keras back."""
+    generator = _tf_keras_seeds()
     if generator is None:
         yield
         return

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfx_lr_finder.training_state import (
+    global_generators,
     kept_random_state,
     kept_variables,
     seed_everything,
@@ -242,11 +243,25 @@ def test_without_a_global_seed_there_is_none_afterwards():
     assert tf.compat.v1.get_seed(None) == (None, None)
 
 
-def test_seeding_everything_repeats_python_numpy_and_tensorflow():
-    """After the same seed each source gives the same number again."""
+def test_seeding_everything_repeats_every_source():
+    """After the same seed each gives the same number again, and after another seed another."""
     drawn = []
-    for _ in range(2):
-        seed_everything(5)
-        drawn.append((random.random(), np.random.random(), float(tf.random.uniform(()))))
+    for seed in (5, 5, 6):
+        seed_everything(seed)
+        drawn.append(numbers())
 
     assert drawn[0] == drawn[1]
+    assert all(a != b for a, b in zip(drawn[0], drawn[2], strict=True))
+
+
+def test_seeding_reaches_a_generator_that_has_been_replaced():
+    """A graph goes on to draw from what was there when it was traced."""
+    generators = global_generators()
+    seed_everything(5)
+    expected = [generator.state.numpy().tolist() for generator in generators]
+    keras.utils.clear_session()  # drops that of Keras 3
+    seed_everything(6)
+
+    seed_everything(5, generators)
+
+    assert [generator.state.numpy().tolist() for generator in generators] == expected
