@@ -24,7 +24,10 @@ RESULTS: dict[Kind, Any] = {"sweeps": Curve, "trials": Trial}
 """What each of the two methods of `Search` yields."""
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Held by a worker's thread while it trains: the random state is the whole process's."""
+"""Held by a worker's thread for a whole bundle: the random state is the whole process's.
+
+Not for the training alone: Beam itself draws from Python's random numbers for each element.
+"""
 
 
 def run(
@@ -46,7 +49,8 @@ def run(
         folder: Where the workers leave their results; gone at the end.
 
     Raises:
-        RuntimeError: If an element fails on a worker; the error itself for a single element.
+        RuntimeError: If an element fails on a worker, or leaves no result; the error itself for
+            a single element.
     """
     if len(elements) == 1:
         return [*getattr(search, kind)(elements)]
@@ -70,6 +74,12 @@ def _results(kind: Kind, folder: str, count: int) -> list[Any]:
     for content in contents:
         if "error" in content:
             raise RuntimeError(f"One of {count} {kind} failed on its worker:\n{content['error']}")
+    if len(contents) < count:
+        raise RuntimeError(
+            f"Workers must leave the results of {count} {kind} in {folder}. "
+            f"Received: {len(contents)}. "
+            "Check that every Beam worker can write to the pipeline root, or take fewer machines."
+        )
     return [RESULTS[kind].from_dict(content["result"]) for content in contents]
 
 
@@ -85,9 +95,12 @@ class _Train(beam.DoFn):
         self._search = search
         self._kind = kind
         self._folder = folder
+        self._is_alone = False
 
     def start_bundle(self) -> None:
         """Begins a list of elements."""
+        _ONE_AT_A_TIME.acquire()
+        self._is_alone = True
         self._elements: list[tuple[int, Any]] = []
 
     def process(self, element: tuple[int, Any]) -> Iterable[None]:
@@ -97,15 +110,27 @@ class _Train(beam.DoFn):
 
     def finish_bundle(self) -> None:
         """Does the elements; a file for each has its result, or what went wrong."""
-        numbers, elements = zip(*self._elements, strict=True)
-        with _ONE_AT_A_TIME:
-            remaining = list(numbers)
-            try:
-                for result in getattr(Search.from_json(self._search), self._kind)(elements):
-                    self._write(remaining.pop(0), {"result": result.to_dict()})
-            except Exception:
-                # Beam would say no more of it than its text either, between much else.
-                self._write(remaining[0], {"error": traceback.format_exc()})
+        try:
+            if self._elements:  # a worker may have none to do
+                self._train()
+        finally:
+            self.teardown()
+
+    def teardown(self) -> None:
+        """Lets the next bundle begin; Beam calls it also where it gave up one in its middle."""
+        if self._is_alone:
+            self._is_alone = False
+            _ONE_AT_A_TIME.release()
+
+    def _train(self) -> None:
+        numbers = [number for number, _ in self._elements]
+        try:
+            search = Search.from_json(self._search)
+            for result in getattr(search, self._kind)([e for _, e in self._elements]):
+                self._write(numbers.pop(0), {"result": result.to_dict()})
+        except Exception:
+            # Beam would say no more of it than its text either, between much else.
+            self._write(numbers[0], {"error": traceback.format_exc()})
 
     def _write(self, number: int, content: dict[str, Any]) -> None:
         text = json.dumps(content, allow_nan=False)
