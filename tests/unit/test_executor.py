@@ -1,5 +1,6 @@
 """The executor: real examples in, a sweep of a user's model, artifacts out."""
 
+import dataclasses
 import json
 import math
 import tempfile
@@ -15,7 +16,9 @@ from tfx.types.channel import Channel
 
 from tfx_lr_finder import LearningRateFinder, LearningRateSweep, NoLearningRateError, Verdict
 from tfx_lr_finder.artifacts import read_evidence
+from tfx_lr_finder.confirmation import candidate_rates, confirmed_rate
 from tfx_lr_finder.executor import Executor
+from tfx_lr_finder.suggestion import Suggestion, suggest
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
 SLOPES = {"train": 2.0, "eval": 3.0}
@@ -305,10 +308,22 @@ def random_runs(examples, tmp_path_factory):
 
 
 def test_same_inputs_give_the_same_files(random_runs):
-    """Byte for byte, also from a random start and in a shuffled order."""
+    """Byte for byte but for the time it took, also from a random start, in a shuffled order."""
     first, second, _ = random_runs
 
-    assert first.files == second.files
+    assert evidence(first) == evidence(second)
+    assert timeless(first.files) == timeless(second.files)
+
+
+def evidence(run):
+    """Returns what a run's sweep.json says, but for the time it took."""
+    return dataclasses.replace(read_evidence(run.sweep), seconds=0.0)
+
+
+def timeless(files):
+    """Returns the files in which the time is not written."""
+    with_time = ("sweep.json", "report.html", "tensorboard/search/events.out.tfevents.0")
+    return {k: content for k, content in files.items() if not k.endswith(with_time)}
 
 
 def test_another_seed_is_another_start(random_runs):
@@ -560,3 +575,138 @@ def test_written_numbers_are_plain_json(run):
     for name in ("best_hyperparameters/1/best_hyperparameters.txt", "sweep/1/sweep.json"):
         json.loads(run.files[name], parse_constant=refuse)
     assert math.isfinite(run.learning_rate)
+
+
+@pytest.fixture(scope="module")
+def three_sweeps(examples, tmp_path_factory):
+    """An execution of three sweeps from random weights on shuffled examples."""
+    run = Run(examples, tmp_path_factory.mktemp("three") / "outputs")
+    return run.do("random_start", num_sweeps=3, num_steps=50)
+
+
+def test_curves_of_several_sweeps_are_those_of_single_ones(three_sweeps, random_runs):
+    """Seeds 0, 1 and 2; the first two curves are, bit for bit, those of runs of their own."""
+    curves = read_evidence(three_sweeps.sweep).curves
+
+    assert [curve.seed for curve in curves] == [0, 1, 2]
+    assert curves[0] == random_runs[0].curve
+    assert curves[1] == random_runs[2].curve
+
+
+def test_rate_of_several_sweeps_is_their_median(three_sweeps):
+    """It is in every output; the spread is in the artifact and among its properties."""
+    evidence = read_evidence(three_sweeps.sweep)
+    rates = [suggest(curve).learning_rate for curve in evidence.curves]
+
+    assert three_sweeps.learning_rate == pytest.approx(np.median(rates), rel=1e-12)
+    assert three_sweeps.hyperparameters["values"]["learning_rate"] == three_sweeps.learning_rate
+    assert evidence.suggestion.spread == pytest.approx(np.std(np.log10(rates), ddof=1))
+    assert three_sweeps.sweep.get_float_custom_property("spread") == evidence.suggestion.spread
+    assert three_sweeps.sweep.get_int_custom_property("num_sweeps") == 3
+
+
+def test_single_sweep_has_no_spread(run):
+    """One rate says nothing of how far others would lie from it."""
+    assert run.sweep.get_int_custom_property("num_sweeps") == 1
+    assert not run.sweep.has_custom_property("spread")
+
+
+def test_outputs_of_several_sweeps_are_those_of_one(three_sweeps, run):
+    """What the workers left for us is gone; TensorBoard has the events of each sweep."""
+    files = [[name for name in r.files if "/tensorboard/" not in name] for r in (three_sweeps, run)]
+
+    assert files[0] == files[1]
+    assert not (three_sweeps.folder / "sweep/1/unfinished").exists()
+
+
+def test_rates_that_are_far_apart_are_noisy(new_run):
+    """Features of two scales: each sweep is fine, but the rates differ by far more than two."""
+    new_run.do("of_random_scale", num_sweeps=3)
+
+    evidence = read_evidence(new_run.sweep)
+    assert {suggest(curve).verdict for curve in evidence.curves} == {Verdict.OK}
+    assert evidence.suggestion.spread > 0.3
+    assert new_run.sweep.get_string_custom_property("verdict") == "noisy"
+
+
+def test_sweep_that_fails_fails_the_execution(new_run):
+    """The second of three: the error has the traceback of the user's code, and nothing is left."""
+    message = r"(?s)One of 3 sweeps failed on its worker:\nTraceback.*linear\.py.*the user's own"
+
+    check_refused(new_run, RuntimeError, message, "for_one_seed", num_sweeps=3)
+
+
+@pytest.fixture(scope="module")
+def confirmed(examples, tmp_path_factory):
+    """An execution that confirms its rate with five steps, for a training of 20."""
+    run = Run(examples, tmp_path_factory.mktemp("confirmed") / "outputs")
+    return run.do(
+        "with_validation", confirmation_steps=5, train_args=trainer_pb2.TrainArgs(num_steps=20)
+    )
+
+
+def test_trials_are_the_closed_form(confirmed):
+    """After n steps w = 2 (1 - (1 - 2 rate)**n); on y = 3 x the loss is (w - 3)**2."""
+    evidence = read_evidence(confirmed.sweep)
+    rates = np.array([trial.learning_rate for trial in evidence.trials])
+    weights = SLOPES["train"] * (1 - (1 - 2 * rates) ** 5)
+    losses = (weights - SLOPES["eval"]) ** 2
+
+    assert evidence.trial_steps == 5
+    assert rates == pytest.approx(candidate_rates(suggest(evidence.curves).learning_rate))
+    assert [trial.loss for trial in evidence.trials] == pytest.approx(losses, rel=1e-4)
+
+
+def test_published_rate_is_the_confirmed_one(confirmed):
+    """In every output; rule and verdict are still those of the sweep."""
+    evidence = read_evidence(confirmed.sweep)
+    rate = confirmed_rate(evidence.trials, 5, 20)
+
+    assert confirmed.learning_rate == evidence.suggestion.learning_rate == rate
+    assert confirmed.hyperparameters["values"]["learning_rate"] == rate
+    assert confirmed.sweep.get_float_custom_property("learning_rate") == rate
+    assert rate != suggest(evidence.curves).learning_rate
+    assert confirmed.sweep.get_string_custom_property("rule") == "descent"
+
+
+def test_nothing_is_confirmed_unless_asked_for(run):
+    """By default there are no trials."""
+    evidence = read_evidence(run.sweep)
+
+    assert (evidence.trials, evidence.trial_steps) == ((), 0)
+
+
+def test_confirmation_needs_validation_data(new_run):
+    """The message says where they come from."""
+    check_refused(
+        new_run,
+        ValueError,
+        r"Validation data are needed to confirm a rate\. Received: confirmation_steps=5, and none.*"
+        r"validation_dataset",
+        confirmation_steps=5,
+    )
+
+
+def test_default_rate_is_not_confirmed(new_run):
+    """Nothing is trained around a rate that no sweep suggested; the verdict is the first one's."""
+    new_run.do(
+        "without_learning",
+        num_sweeps=2,
+        confirmation_steps=5,
+        on_failure="default",
+        default_learning_rate=0.003,
+    )
+
+    evidence = read_evidence(new_run.sweep)
+    assert evidence.suggestion == Suggestion(0.003, "default", Verdict.FLAT)
+    assert (len(evidence.curves), evidence.trials) == (2, ())
+    assert not new_run.sweep.has_custom_property("spread")
+
+
+def test_rate_below_the_edge_is_published_with_its_flag(new_run):
+    """From the best weight the loss can only rise, at a rate of 0.1: the rate is well below."""
+    new_run.do("at_the_minimum", num_steps=200)
+
+    assert new_run.sweep.get_string_custom_property("verdict") == "flat"
+    assert new_run.sweep.get_string_custom_property("rule") == "descent"
+    assert 1e-3 < new_run.learning_rate < 0.03

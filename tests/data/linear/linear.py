@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder import LrFinderFnResult
@@ -26,10 +27,44 @@ def random_start(fn_args):
     return LrFinderFnResult(model=_model("glorot_uniform"), dataset=dataset)
 
 
+def with_validation(fn_args):
+    """Has the evaluation examples to be judged by."""
+    return lr_finder_fn(fn_args)._replace(validation_dataset=_batches(fn_args, fn_args.eval_files))
+
+
+def of_random_scale(fn_args):
+    """Has features of a scale of 1 or 30, by the seed: the best rates are a factor 900 apart."""
+    scale = 30.0 if np.random.uniform() > 0.5 else 1.0
+    return LrFinderFnResult(_model(), _batches(fn_args).map(lambda x, y: (scale * x, y)))
+
+
+def at_the_minimum(fn_args):
+    """Starts from the best weight, with labels off by 1: at no rate does the loss fall.
+
+    The errors' gradient has one sign in every other batch: from some rate on the loss rises.
+    """
+    signs = tf.constant([[1.0]] * 5 + [[-1.0]] * 3)
+
+    def disturbed(i, batch):
+        x, y = batch
+        return x, y + tf.where(i % 2 == 0, x * signs, -x * signs)
+
+    return LrFinderFnResult(
+        _model(keras.initializers.Constant(2.0)), _batches(fn_args).enumerate().map(disturbed)
+    )
+
+
+def for_one_seed(fn_args):
+    """Fails unless the seed is 0."""
+    if np.random.uniform() != np.random.RandomState(0).uniform():
+        raise LookupError("the user's own message")
+    return lr_finder_fn(fn_args)
+
+
 def notes_arguments(fn_args):
     """Notes what it was given, and uses the folders that it was given."""
     for folder in (fn_args.model_run_dir, fn_args.serving_model_dir):
-        Path(folder).mkdir(parents=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
         Path(folder, "note.txt").write_text("not to be kept")
     names = ("train_steps", "eval_steps", "hyperparameters", "custom_config", "working_dir")
     note = {name: getattr(fn_args, name) for name in names}
@@ -39,7 +74,8 @@ def notes_arguments(fn_args):
 
 def without_learning(fn_args):
     """Has labels that the untrained model gives already: the loss is 0 at every rate."""
-    return LrFinderFnResult(_model(), _batches(fn_args).map(lambda x, y: (x, tf.zeros_like(y))))
+    dataset = _batches(fn_args).map(lambda x, y: (x, tf.zeros_like(y)))
+    return LrFinderFnResult(_model(), dataset, validation_dataset=dataset)
 
 
 def not_compiled(fn_args):
@@ -111,8 +147,8 @@ def _model(kernel_initializer="zeros"):
     return model
 
 
-def _batches(fn_args):
-    files = tf.data.Dataset.list_files(fn_args.train_files, shuffle=False)
+def _batches(fn_args, files=None):
+    files = tf.data.Dataset.list_files(files or fn_args.train_files, shuffle=False)
     examples = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(BATCH_SIZE)
 
     def parse(serialized):
