@@ -174,6 +174,8 @@ def test_floats_integers_and_strings_keep_their_types(compiled):
     [
         ("min_learning_rate", float, 1e-5, "NUMBER_DOUBLE"),
         ("num_steps", int, 50, "NUMBER_INTEGER"),
+        ("num_sweeps", int, 3, "NUMBER_INTEGER"),
+        ("confirmation_steps", int, 20, "NUMBER_INTEGER"),
         ("rule", str, "steepest", "STRING"),
     ],
 )
@@ -226,6 +228,21 @@ def test_resources_reach_the_container(compiled, component):
 
     assert found[component].resources == wanted
     assert not found["Trainer"].HasField("resources")
+
+
+def test_arguments_for_beam_reach_the_finder(compiled):
+    """Those of the pipeline for every component on Beam; or those of the finder alone."""
+    of_pipeline = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    of_finder = ["--runner=FlinkRunner"]
+
+    everywhere = containers(compiled(finder_and_trainer(), beam_pipeline_args=of_pipeline))
+    components = finder_and_trainer()
+    components[1].with_beam_pipeline_args(of_finder)
+    there = containers(compiled(components))
+
+    assert list(everywhere[FINDER].args)[-2:] == of_pipeline
+    assert list(there[FINDER].args)[-1:] == of_finder
+    assert of_finder[0] not in there["CsvExampleGen"].args
 
 
 @pytest.mark.parametrize("enabled", [True, False])
