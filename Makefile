@@ -10,10 +10,13 @@ IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.t
 # Python's own bytecode makes every import of TFX two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo kubeflow image kubeflow-local test lint types unit integration docs container test-image quality bench lock clean
+.PHONY: demo taxi kubeflow image kubeflow-local test lint types unit integration docs container test-image quality bench lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
+
+taxi: $(VENV)/installed  ## Runs the taxi pipeline: a Tuner, the finder, 15,000 trips.
+	PYTHONPATH=pipelines $(BIN)/python -m taxi.run_local output/taxi
 
 kubeflow: $(VENV)/installed  ## Compiles the penguin pipeline for Kubeflow Pipelines.
 	PYTHONPATH=pipelines PYTHONWARNINGS=ignore $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml

@@ -3,8 +3,10 @@
 import contextlib
 import copy
 import datetime
+import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -86,8 +88,20 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
             metadata_connection_config=_connection(folder),
         )
     )
+    _release_last_model()
     if all(is_cached(folder, name, component.id) for component in components):
         print("Everything was served from the cache.", file=terminal)
+
+
+def _release_last_model() -> None:
+    """Lets go of the Evaluator's model, whose tables TensorFlow cannot close while Python ends.
+
+    Beam keeps the last object that it shared, until another takes its place.
+    """
+    from apache_beam.utils.shared import Shared
+
+    Shared().acquire(threading.Event)
+    gc.collect()
 
 
 def progress_label(number: int, total: int, name: str) -> str:

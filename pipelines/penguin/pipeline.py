@@ -16,12 +16,14 @@ from tfx.components import (
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.proto import trainer_pb2
 
+from evaluation import loss_not_above_baseline
 from tfx_lr_finder import LearningRateFinder
 
 DATA = Path(__file__).parent / "data"
 MODULE_FILE = Path(__file__).parent / "module" / "model.py"
 TRAIN_STEPS = 200
 LOSS = "SparseCategoricalCrossentropy"
+EVALUATED = tfma.ModelSpec(signature_name="serving_default", label_key="species")
 
 
 def create_components(
@@ -68,7 +70,7 @@ def create_components(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=default_trainer.outputs["model"],
-        eval_config=_eval_config(),
+        eval_config=loss_not_above_baseline(EVALUATED, LOSS),
     )
     return [
         examples,
@@ -80,17 +82,3 @@ def create_components(
         default_trainer,
         evaluator,
     ]
-
-
-def _eval_config() -> tfma.EvalConfig:
-    not_above_baseline = tfma.MetricThreshold(
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.LOWER_IS_BETTER, absolute={"value": 0.0}
-        )
-    )
-    loss = tfma.MetricConfig(class_name=LOSS, threshold=not_above_baseline)
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name="serving_default", label_key="species")],
-        slicing_specs=[tfma.SlicingSpec()],
-        metrics_specs=[tfma.MetricsSpec(metrics=[loss])],
-    )

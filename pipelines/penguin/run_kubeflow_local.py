@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from local import output_to_log
-from penguin.summary import summary
+from summary import summary
 
 
 def main(image: str, folder: Path, python: str) -> None:
@@ -20,6 +20,7 @@ def main(image: str, folder: Path, python: str) -> None:
     pipeline_file = folder / "penguin.yaml"
     with output_to_log(folder) as terminal:
         from penguin.compile_kubeflow import main as compile_penguin
+        from penguin.module.model import DEFAULT_LEARNING_RATE
 
         compile_penguin(
             ["--image", image, "--output", str(pipeline_file), "--pipeline-root", str(folder)]
@@ -29,12 +30,14 @@ def main(image: str, folder: Path, python: str) -> None:
         if ended.returncode:
             sys.exit(ended.returncode)
         outputs = json.loads((folder / "outputs.json").read_text())
-        sweep = outputs["LearningRateFinder"]["sweep"]
+        finder = outputs["LearningRateFinder"]
         found = summary(
-            sweep["uri"],
-            sweep["metadata"],
+            finder["sweep"]["uri"],
+            finder["sweep"]["metadata"],
+            finder["best_hyperparameters"]["uri"],
             outputs["Trainer"]["model"]["uri"],
             outputs["Evaluator"]["evaluation"]["uri"],
+            DEFAULT_LEARNING_RATE,
         )
         print(found, file=terminal)
 

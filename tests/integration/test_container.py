@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tfx_lr_finder
+from local import latest_output
 from penguin import run_local
 from penguin.compile_kubeflow import main as compile_penguin
 from penguin.run_kubeflow_local import main as run_kubeflow_local
@@ -112,7 +113,7 @@ def local_curve(tmp_path_factory):
     """The curve of the same pipeline, run on this machine."""
     root = tmp_path_factory.mktemp("local")
     run_local.main(root)
-    sweep = run_local.latest_output(root, run_local.PIPELINE_NAME, FINDER, "sweep")
+    sweep = latest_output(root, run_local.PIPELINE_NAME, FINDER, "sweep")
     return read_curve(sweep.uri)
 
 
