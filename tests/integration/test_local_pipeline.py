@@ -242,6 +242,8 @@ def test_published_curve_is_one_of_a_classifier(sweep):
         ("smoothing", 0.98),
         ("divergence_factor", 4.0),
         ("rule", "descent"),
+        ("num_sweeps", 1),
+        ("confirmation_steps", 0),
         ("seed", 0),
         ("learning_rate_name", "learning_rate"),
         ("on_failure", "raise"),
@@ -316,6 +318,36 @@ def test_same_text_in_another_place_is_served_from_the_cache(pipeline, second_ru
     run = pipeline.run_to_finder(module_file=module_copy(tmp_path / "elsewhere"))
 
     assert run.state("LearningRateFinder") == "CACHED"
+
+
+@pytest.fixture(scope="module")
+def two_sweeps(pipeline, second_run):
+    """The evidence of two sweeps, each in a Beam worker process of its own."""
+    components = pipeline.components(num_sweeps=2)[:-1]
+    components[-1].with_beam_pipeline_args(
+        ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    )
+    folder = Path(pipeline.run(components).output("LearningRateFinder", "sweep").uri)
+    return Evidence.from_json((folder / "sweep.json").read_text()), folder
+
+
+def test_sweep_in_a_worker_process_is_the_one_in_the_pipelines_process(two_sweeps, sweep):
+    """The first of the two has the only sweep's seed: the same curve, bit for bit."""
+    evidence, _ = two_sweeps
+    alone = Evidence.from_json((Path(sweep.uri) / "sweep.json").read_text())
+
+    assert [curve.seed for curve in evidence.curves] == [0, 1]
+    assert evidence.curves[0] == alone.curves[0]
+    assert evidence.curves[1].losses[0] != alone.curves[0].losses[0]
+
+
+def test_workers_leave_nothing_behind(two_sweeps, sweep):
+    """The artifact has the files and folders of a single sweep."""
+    _, folder = two_sweeps
+
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        path.name for path in Path(sweep.uri).iterdir()
+    )
 
 
 @pytest.fixture(scope="module")
