@@ -92,6 +92,7 @@ def at_random(keras_module):
         optimizer=scaled(keras_module.optimizers.SGD(decay, momentum=0.9)),
         base=drawing(keras_module),
         metrics=["mae"],
+        run_eagerly=True,
     )
     shift = draws() + np.random.normal() + random.random()
     dataset = batches().unbatch().shuffle(ROWS).batch(4)
@@ -119,7 +120,7 @@ def not_built(keras_module):
 def trained(keras_module):
     """A model in the middle of its training: slots of its optimizer, statistics, counters."""
     layers = [keras_module.layers.BatchNormalization(), keras_module.layers.Dropout(0.5)]
-    model = regression(keras_module, *layers)
+    model = regression(keras_module, *layers, run_eagerly=True)  # `fit` need not be traced
     model.fit(batches().unbatch().shuffle(ROWS).batch(8).repeat(), steps_per_epoch=3, verbose=0)
     return model, batches()
 
@@ -289,7 +290,8 @@ def test_sweep_starts_in_the_middle_of_the_training(keras_module):
 
     def momentum(seed):
         seed_everything(seed)
-        model = regression(keras_module, optimizer=keras_module.optimizers.SGD(0.01, 0.9))
+        optimizer = keras_module.optimizers.SGD(0.01, 0.9)
+        model = regression(keras_module, optimizer=optimizer, run_eagerly=True)
         model.fit(batches(), verbose=0)
         return model, batches()
 
