@@ -18,7 +18,6 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
-from tfx.utils import io_utils
 
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
@@ -107,10 +106,17 @@ def _versions() -> dict[str, str]:
 def _read_hyperparameters(inputs: Artifacts) -> Config | None:
     if not inputs.get("hyperparameters"):
         return None
-    uri = io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(inputs["hyperparameters"]))
-    with fileio.open(uri) as file:
+    folder = artifact_utils.get_single_uri(inputs["hyperparameters"])
+    files = fileio.glob(os.path.join(folder, "*"))
+    if len(files) != 1:
+        raise ValueError(
+            "Input `hyperparameters` must be a folder with exactly one file, as a Tuner writes it. "
+            f"Received: {len(files)} files in {folder}. "
+            "Hand over a Tuner's `best_hyperparameters`, or leave the input out."
+        )
+    with fileio.open(files[0]) as file:
         text = file.read()
-    return parse_config(text, uri)
+    return parse_config(text, files[0])
 
 
 def _suggest(curves: Sequence[Curve], options: SweepOptions) -> Suggestion:

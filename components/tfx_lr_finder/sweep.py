@@ -291,6 +291,12 @@ def _check_compiled(model: Any) -> None:
             "The model must be compiled: its own optimizer and loss are what is tested. "
             f"Received: model {model.name!r} without an optimizer. Call `model.compile(...)` first."
         )
+    if model.built and not model.trainable_variables:
+        raise ValueError(
+            "The model must have trainable weights. "
+            f"Received: model {model.name!r} with {len(model.weights)} weights, all of them "
+            "frozen. Set `trainable = True` for those that are to be trained, and compile again."
+        )
 
 
 def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:

@@ -1,6 +1,6 @@
 """The loop of a sweep as a TensorFlow graph: batch, rate, training step, loss."""
 
-import time
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,10 +12,8 @@ from tfx_lr_finder.curve import Array, StopReason
 from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.training_state import accumulation_steps
 
-MOST_CHUNKS = 20
+NUM_CHUNKS = 20
 """How often a sweep returns to Python: often enough for a progress bar and for a signal."""
-QUICK = 0.1
-"""After a chunk that took fewer seconds, the next one has twice the steps."""
 
 
 class Loop(NamedTuple):
@@ -53,7 +51,8 @@ class Loop(NamedTuple):
             The losses of the curve, why it ended, and the size of its largest batch.
         """
         num_steps = self.losses.shape[0]
-        first, size = 0, -(-num_steps // MOST_CHUNKS)
+        size = -(-num_steps // NUM_CHUNKS)
+        chunks = itertools.pairwise([*range(0, num_steps, size), num_steps])
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
@@ -63,17 +62,13 @@ class Loop(NamedTuple):
         # `disable=None`: shown only where there is a terminal.
         with tqdm(total=num_steps, desc="Learning-rate sweep", unit="step", disable=None) as bar:
             while (ended := end()) is None:
-                started = time.monotonic()
-                size = min(size, num_steps - first)
+                first, last = next(chunks)
                 try:
-                    self.steps(batches, tf.constant(first), tf.constant(first + size))
+                    self.steps(batches, tf.constant(first), tf.constant(last))
                 except tf.errors.OpError:
                     if end() is None:
                         raise
-                first += size
-                bar.update(size)
-                if time.monotonic() - started < QUICK:
-                    size *= 2
+                bar.update(last - first)
         length, stop_reason = ended
         num_rows = self.num_rows.numpy()[:length].max(initial=0)
         return self.losses.numpy()[:length], stop_reason, int(num_rows)

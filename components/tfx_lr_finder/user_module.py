@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tfx.components.trainer.fn_args_utils import FnArgs, get_common_fn_args
 from tfx.components.util import udf_utils
+from tfx.dsl.io import fileio
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.captured_fit import first_fit
@@ -41,8 +42,18 @@ def make_fn_args(
 
     Its output folders lie in `working_dir`, which does not outlive the call of the user's code.
     As for the Trainer, that of the run is there, and that of the model is the module's to make.
+
+    Raises:
+        ValueError: If a split to train on has no files.
     """
     fn_args = get_common_fn_args(inputs, exec_properties, working_dir)
+    for pattern in fn_args.train_files:
+        if not fileio.glob(pattern):
+            raise ValueError(
+                "The examples must have files for each split to train on. "
+                f"Received: none that match {pattern}. "
+                "Check `train_args.splits` and the component that made the examples."
+            )
     fn_args.transform_output = fn_args.transform_graph_path
     fn_args.schema_file = fn_args.schema_path
     fn_args.serving_model_dir = os.path.join(working_dir, "Format-Serving")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfx_lr_finder.curve import StopReason
 from tfx_lr_finder.sweep import range_test, range_tests
-from tfx_lr_finder.sweep_loop import MOST_CHUNKS, build_loop
+from tfx_lr_finder.sweep_loop import NUM_CHUNKS, build_loop
 
 NUM_STEPS = 100
 ROWS = 4
@@ -92,7 +92,7 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
 
 @pytest.mark.parametrize("num_steps", [2, 19, 20, 21, 200, 1999])
 def test_sweep_returns_to_python_a_bounded_number_of_times(num_steps):
-    """At most `MOST_CHUNKS` times, and all steps are done."""
+    """At most `NUM_CHUNKS` times, and all steps are done."""
     model = linear_model()
     iterator = iter(batches().repeat())
     rates = np.geomspace(1e-6, 1e-3, num_steps)
@@ -107,7 +107,7 @@ def test_sweep_returns_to_python_a_bounded_number_of_times(num_steps):
 
     assert reason is StopReason.ALL_STEPS
     assert losses.size == num_steps
-    assert len(trips) <= MOST_CHUNKS
+    assert len(trips) <= NUM_CHUNKS
     assert [0, *(end for _, end in trips)] == [*(first for first, _ in trips), num_steps]
 
 

@@ -33,6 +33,9 @@ def inputs(tmp_path):
     """Every input that a Trainer may have; the files that it looks for are there."""
     (tmp_path / "schema").mkdir()
     (tmp_path / "schema" / "schema.pbtxt").touch()
+    for split in ("train", "extra", "eval"):
+        (tmp_path / "examples" / f"Split-{split}").mkdir(parents=True)
+        (tmp_path / "examples" / f"Split-{split}" / "data.gz").touch()
     (tmp_path / "hyperparameters").mkdir()
     (tmp_path / "hyperparameters" / "best.txt").write_text(json.dumps(HYPERPARAMETERS))
     kinds = {
@@ -123,6 +126,14 @@ def test_output_folders_lie_in_the_working_folder(inputs, tmp_path, name):
     fn_args = make_fn_args(inputs, exec_properties(), None, str(work))
 
     assert Path(getattr(fn_args, name)).is_relative_to(work)
+
+
+def test_split_without_files_is_refused(inputs, tmp_path):
+    """Before the user's code is called; the message says where files were looked for."""
+    (tmp_path / "examples" / "Split-train" / "data.gz").unlink()
+
+    with pytest.raises(ValueError, match=r"must have files .*Split-train/\*\. Check `train_args"):
+        make_fn_args(inputs, exec_properties(), None, str(tmp_path / "work"))
 
 
 def test_output_folders_have_the_trainers_names(inputs, tmp_path):

@@ -27,7 +27,9 @@ def seconds_to_first_step(folder: Path) -> float:
     image = f"tfx-lr-finder:{tfx_lr_finder.__version__}"
     if subprocess.run([engine, "image", "inspect", image], capture_output=True).returncode:
         raise FileNotFoundError(f"The image {image} must be there. Run `make image`.")
-    (folder / "examples" / "Split-train").mkdir(parents=True)
+    split = folder / "examples" / "Split-train"
+    split.mkdir(parents=True)
+    (split / "unread").touch()
     (folder / "module.py").write_text((HERE / "worker_code" / "telling.py").read_text())
     folder.chmod(0o777)  # the image's user is not ours
     mount = ["--volume", f"{folder}:{MOUNTED}"]

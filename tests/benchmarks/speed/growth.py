@@ -84,6 +84,9 @@ def _steps() -> list[Result]:
 
 def _workers(folder: Path) -> list[Result]:
     """Four sweeps on one and two Beam workers, each of one core."""
+    split = folder / "examples" / "Split-train"
+    split.mkdir(parents=True)
+    (split / "unread").touch()
     # As in pods of one core: otherwise a single worker's TensorFlow would take both.
     os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", OMP_NUM_THREADS="1")
     try:
@@ -109,8 +112,8 @@ def _run_workers(folder: Path, workers: int) -> None:
 
 def _search(folder: Path) -> Search:
     examples = Examples()
-    examples.uri = str(folder)
-    examples.split_names = '["train", "eval"]'
+    examples.uri = str(folder / "examples")
+    examples.split_names = '["train"]'
     properties = {
         "module_file": str(HERE / "worker_code" / "heavy.py"),
         "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(num_steps=1000)),
