@@ -1,8 +1,13 @@
-"""The set-up script, on a machine without a Python that TFX supports."""
+"""The set-up: on a machine without a Python that TFX supports, and that its parts fit."""
 
 import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
 
 SCRIPT = Path(__file__).parents[2] / "container" / "create-environment.sh"
 
@@ -31,3 +36,19 @@ def test_set_up_without_a_supported_python_says_in_one_line_what_to_install(tmp_
         "or Python 3.10-3.13 on glibc 2.39 or later, such as Debian 13 (for TFX 1.21).\n"
     )
     assert not (tmp_path / "environment").exists()
+
+
+def test_analyzer_that_needs_another_one_runs(tmp_path):
+    """The releases of Beam and of Transform fit: a second pass over the data knows the first."""
+    schema = tft.DatasetMetadata.from_feature_spec({"x": tf.io.FixedLenFeature([], tf.float32)})
+
+    def preprocessing_fn(inputs):
+        centred = inputs["x"] - tft.mean(inputs["x"])
+        return {"scaled": centred / tft.max(tf.abs(centred))}
+
+    # As the Transform component does it.
+    with tft_beam.Context(temp_dir=str(tmp_path), use_deep_copy_optimization=True):
+        rows = ([{"x": 1.0}, {"x": 3.0}, {"x": 8.0}], schema)
+        (transformed, _), _ = rows | tft_beam.AnalyzeAndTransformDataset(preprocessing_fn)
+
+    assert [row["scaled"] for row in transformed] == pytest.approx([-0.75, -0.25, 1.0])
