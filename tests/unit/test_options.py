@@ -277,6 +277,8 @@ def test_documented_defaults_are_the_defaults():
         "smoothing": "0.98",
         "divergence_factor": "4",
         "rule": "descent",
+        "num_sweeps": "1",
+        "confirmation_steps": "0",
         "seed": "0",
         "learning_rate_name": "learning_rate",
         "on_failure": "raise",
