@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 KFP_VENV := $(VENV)-kfp
-SOURCES := $(shell find components -name '*.py')
+SOURCES := $(shell find components -name '*.py' -o -name '*.jinja')
 REQUIREMENTS := container/requirements
 IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 
