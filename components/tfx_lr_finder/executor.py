@@ -29,6 +29,7 @@ from tfx_lr_finder.hyperparameters import Config, parse_config, with_learning_ra
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.search import Search
 from tfx_lr_finder.suggestion import Suggestion, suggest
+from tfx_lr_finder.termination import sigterm_raises
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
 """The Tuner's own name; the Trainer wants exactly one file, of any name."""
@@ -58,6 +59,7 @@ class Executor(BaseBeamExecutor):
 
         Raises:
             NoLearningRateError: If no rate can be suggested and `on_failure` is `raise`.
+            TerminatedError: If the process receives SIGTERM meanwhile.
             RuntimeError: If one of several trainings fails, with the traceback of its worker.
             TypeError: If the user's function returns anything but an LrFinderFnResult.
             ValueError: If an option, the user's module or its data cannot be used.
@@ -68,12 +70,11 @@ class Executor(BaseBeamExecutor):
         options = search.options
         sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
-        evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
-        suggestion = evidence.suggestion
-        logging.info("Found learning rate %g (%s).", suggestion.learning_rate, suggestion.verdict)
-
-        write_sweep(sweep, evidence)
-        _write_rate(output_dict, suggestion.learning_rate, options, upstream)
+        with sigterm_raises():
+            evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
+            write_sweep(sweep, evidence)
+            _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
+        _log(evidence)
 
     def _find(self, search: Search, folder: str) -> Evidence:
         options, started = search.options, time.monotonic()
@@ -95,6 +96,23 @@ class Executor(BaseBeamExecutor):
             _versions(),
             time.monotonic() - started,
         )
+
+
+def _log(evidence: Evidence) -> None:
+    suggestion = evidence.suggestion
+    for curve in evidence.curves:
+        done, reason = len(curve), curve.stop_reason.value
+        logging.info(
+            "Sweep, seed %d: %d of %d steps, stopped because %s.",
+            *(curve.seed, done, curve.num_steps, reason),
+        )
+    for trial in evidence.trials:
+        logging.info("Trial at %g: validation loss %g.", trial.learning_rate, trial.loss)
+    logging.info(
+        "Learning rate %g (rule %s, verdict %s), found in %.1f s. %s",
+        *(suggestion.learning_rate, suggestion.rule, suggestion.verdict.value, evidence.seconds),
+        suggestion.verdict.meaning,
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,33 @@
+"""What happens on SIGTERM, which Kubernetes sends before it kills a container."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+class TerminatedError(RuntimeError):
+    """The process was asked to end."""
+
+
+@contextlib.contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Makes SIGTERM an error: temporary files are removed, and the execution is marked as failed.
+
+    A signal is noticed between two chunks of a sweep. Where the program has a handler of its own,
+    and in any thread but the main one, nothing is changed.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _raise(*_: Any) -> None:
+    raise TerminatedError("The execution was asked to end by SIGTERM. Run it again.")
