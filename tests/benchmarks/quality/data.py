@@ -126,6 +126,37 @@ def _taxi() -> Data:
     return _classes(table[:, :-1], table[:, -1])
 
 
+def _fare() -> Data:
+    # Logarithms, as a few trips cost and last many times the median.
+    table = _table(_HERE / "data" / "taxi.csv")
+    return _values(np.column_stack([np.log1p(table[:, 1:3]), table[:, 3:6]]), np.log1p(table[:, 0]))
+
+
+def _friedman() -> Data:
+    return _values(*sklearn.datasets.make_friedman1(1500, noise=1.0, random_state=0))
+
+
+def _moons() -> Data:
+    return _classes(*sklearn.datasets.make_moons(1000, noise=0.25, random_state=0))
+
+
+def _series(length: int = 24, num_examples: int = 1500) -> Data:
+    """Returns pieces of waves of different lengths in noise, and the value that follows."""
+    random = np.random.default_rng(4)
+    periods, phases = random.uniform(6, 24, num_examples), random.uniform(0, 2 * np.pi, num_examples)
+    time = np.arange(length + 1)
+    waves = np.sin(2 * np.pi * time / periods[:, np.newaxis] + phases[:, np.newaxis])
+    waves += random.normal(0, 0.2, waves.shape)
+    return _values(waves[:, :-1, np.newaxis], waves[:, -1])
+
+
+def _distinct() -> Data:
+    tokens, counts = text.distinct()
+    train, validation = _split(len(tokens))
+    counts = _standardised(counts[:, np.newaxis], train)
+    return Data((tokens[train], counts[train]), (tokens[validation], counts[validation]), 1, False)
+
+
 def _tokens(make: Callable[[], text.Text]) -> Callable[[], Data]:
     return lambda: _classes(*make(), scaled=False)
 
@@ -145,6 +176,11 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "penguins": _penguins,
     "body_mass": _body_mass,
     "taxi": _taxi,
+    "fare": _fare,
+    "friedman": _friedman,
+    "moons": _moons,
+    "series": _series,
+    "distinct": _distinct,
     "majority": _tokens(text.majority),
     "order": _tokens(text.order),
     "docstrings": _tokens(text.docstrings),

@@ -57,6 +57,14 @@ def _mlp_dropout(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.Dropout(0.5)(x))
 
 
+def _residual_mlp(x: Any, num_outputs: int) -> Any:
+    x = layers.Dense(32)(layers.Flatten()(x))
+    for _ in range(2):
+        branch = layers.Dense(32, activation="relu")(layers.LayerNormalization()(x))
+        x = x + layers.Dense(32)(branch)
+    return layers.Dense(num_outputs)(x)
+
+
 def _cnn(x: Any, num_outputs: int) -> Any:
     x = layers.Conv2D(8, 3, activation="relu")(x)
     x = layers.MaxPooling2D()(x)
@@ -81,14 +89,15 @@ def _deep_autoencoder(x: Any, num_outputs: int) -> Any:
 
 
 def _embedded(x: Any) -> Any:
-    return layers.Embedding(NUM_CHARACTERS, 12)(x)
+    """Returns vectors for tokens; the values of a series as they are."""
+    return layers.Embedding(NUM_CHARACTERS, 12)(x) if x.dtype == "int32" else x
 
 
 def _bag_of_embeddings(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.GlobalAveragePooling1D()(_embedded(x)))
 
 
-def _text_cnn(x: Any, num_outputs: int) -> Any:
+def _sequence_cnn(x: Any, num_outputs: int) -> Any:
     x = layers.Conv1D(16, 4, activation="relu")(_embedded(x))
     return layers.Dense(num_outputs)(layers.GlobalMaxPooling1D()(x))
 
@@ -99,12 +108,17 @@ def _recurrent(layer: Any) -> Body:
 
 
 def _attention(x: Any, num_outputs: int) -> Any:
+    x = _patches(x) if len(x.shape) == 4 else _embedded(x)
     length = x.shape[1]
-    position = layers.Embedding(length, 12)(keras.ops.arange(length))
-    x = _embedded(x) + position
+    x = x + layers.Embedding(length, 12)(keras.ops.arange(length))
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 6)(x, x))
     x = layers.Dense(24, activation="gelu")(layers.Flatten()(x))
     return layers.Dense(num_outputs)(x)
+
+
+def _patches(x: Any) -> Any:
+    """Returns a vector for each piece of two by two pixels of an image."""
+    return layers.Reshape((-1, 12))(layers.Conv2D(12, 2, strides=2)(x))
 
 
 MODELS: dict[str, Body] = {
@@ -113,12 +127,13 @@ MODELS: dict[str, Body] = {
     "mlp": _mlp,
     "mlp_batch_norm": _mlp_batch_norm,
     "mlp_dropout": _mlp_dropout,
+    "residual_mlp": _residual_mlp,
     "cnn": _cnn,
     "cnn_batch_norm": _cnn_batch_norm,
     "autoencoder": _autoencoder,
     "deep_autoencoder": _deep_autoencoder,
     "bag_of_embeddings": _bag_of_embeddings,
-    "text_cnn": _text_cnn,
+    "sequence_cnn": _sequence_cnn,
     "simple_rnn": _recurrent(layers.SimpleRNN),
     "gru": _recurrent(layers.GRU),
     "lstm": _recurrent(layers.LSTM),

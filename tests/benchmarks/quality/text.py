@@ -41,6 +41,15 @@ def order(num_examples: int = 1500) -> Text:
     return tokens.astype(np.int32), ((places[:, 0] < places[:, 1]) ^ is_wrong).astype(np.int32)
 
 
+def distinct(num_examples: int = 1500) -> Text:
+    """Returns sequences of up to 12 different tokens of 16; the label is how many there are."""
+    random = np.random.default_rng(5)
+    kinds = random.integers(2, 17, (num_examples, 1))
+    tokens = random.integers(0, kinds, (num_examples, LENGTH))
+    counts = (np.diff(np.sort(tokens, axis=1), axis=1) > 0).sum(axis=1) + 1
+    return tokens.astype(np.int32), counts.astype(np.int32)
+
+
 def docstrings(length: int = 48, num_examples: int = 2000) -> Text:
     """Returns pieces of documentation; the label is the group of modules that they are from."""
     pieces, labels = [], []
