@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+_ARRAYS = ("learning_rates", "losses", "validation_losses")
+
 
 class StopReason(str, enum.Enum):
     """Why a sweep ended."""
@@ -98,6 +100,8 @@ class Curve:
         num_steps: Number of steps that were asked for, at least `n`.
         batch_size: Number of examples in the largest batch.
         seed: The seed that the sweep was run with.
+        validation_losses: Shape `(n,)`, finite: the loss of fixed validation batches after each
+            update; None if there were none.
         is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
             running averages shows a rate's effect some steps later.
         train_steps: Number of steps that the model will be trained for; None if not known.
@@ -117,6 +121,7 @@ class Curve:
     num_steps: int
     batch_size: int
     seed: int
+    validation_losses: Array | None = None
     is_plain_sgd: bool = False
     train_steps: int | None = None
     model: str = ""
@@ -126,10 +131,11 @@ class Curve:
 
     def __post_init__(self) -> None:
         """Checks the attributes and makes the arrays read-only."""
-        for name in ("learning_rates", "losses"):
-            array = np.array(getattr(self, name), dtype=np.float64)
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
+        for name in _ARRAYS:
+            if getattr(self, name) is not None:
+                array = np.array(getattr(self, name), dtype=np.float64)
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
         object.__setattr__(self, "stop_reason", StopReason(self.stop_reason))
         rates, losses = self.learning_rates, self.losses
         if rates.ndim != 1 or rates.shape != losses.shape or not rates.size:
@@ -146,6 +152,14 @@ class Curve:
             raise ValueError(
                 "A curve's losses must be finite; end the curve before the first one that is not. "
                 f"Received: {losses}."
+            )
+        validation = self.validation_losses
+        if validation is not None and not (
+            validation.shape == rates.shape and np.all(np.isfinite(validation))
+        ):
+            raise ValueError(
+                "A curve needs as many validation losses as losses, all of them finite, or none. "
+                f"Received: {validation} of shape {validation.shape}."
             )
         if self.num_steps < rates.size:
             raise ValueError(
@@ -165,6 +179,15 @@ class Curve:
         return exponential_moving_average(self.losses, self.smoothing)
 
     @property
+    def steady_losses(self) -> Array:
+        """The validation losses or, where there are none, the losses; shape `(n,)`.
+
+        The former differ by the weights alone, not by the batch that was drawn, and see
+        over-fitting.
+        """
+        return self.losses if self.validation_losses is None else self.validation_losses
+
+    @property
     def log_learning_rates(self) -> Array:
         """Logarithm to base 10 of `learning_rates`, shape `(n,)`: the axis of every slope."""
         return np.log10(self.learning_rates)
@@ -182,12 +205,8 @@ class Curve:
     def to_dict(self) -> dict[str, Any]:
         """Returns the curve as what JSON can hold."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            **fields,
-            "learning_rates": self.learning_rates.tolist(),
-            "losses": self.losses.tolist(),
-            "stop_reason": self.stop_reason.value,
-        }
+        arrays = {name: fields[name].tolist() for name in _ARRAYS if fields[name] is not None}
+        return {**fields, **arrays, "stop_reason": self.stop_reason.value}
 
     def to_json(self) -> str:
         """Returns the curve as JSON; `from_json` gives it back bit for bit."""

@@ -92,8 +92,8 @@ class Course:
 
 
 def course_of(curve: Curve) -> Course:
-    """Returns the course of a curve."""
-    losses = curve.losses
+    """Returns the course of a curve's steady losses."""
+    losses = curve.steady_losses
     head = max(3, int(HEAD * losses.size))
     start = float(np.median(losses[:head]))
     deviation = 1.4826 * float(np.median(np.abs(losses[:head] - start)))

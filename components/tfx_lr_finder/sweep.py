@@ -11,11 +11,10 @@ import tensorflow as tf
 from tfx_lr_finder.curve import (
     Array,
     Curve,
-    StopReason,
     exponential_learning_rates,
     exponential_moving_average,
 )
-from tfx_lr_finder.sweep_loop import Loop, TrainStepError, build_loop
+from tfx_lr_finder.sweep_loop import Loop, Record, TrainStepError, build_loop
 from tfx_lr_finder.training_state import (
     accumulation_steps,
     global_generators,
@@ -27,12 +26,14 @@ from tfx_lr_finder.training_state import (
     settable_learning_rate,
     training_variables,
 )
+from tfx_lr_finder.validation import ValidationBatches, ValidationError, validation_batches
 
 
 def range_test(
     model: Any,
     dataset: tf.data.Dataset,
     *,
+    validation_dataset: tf.data.Dataset | None = None,
     train_steps: int | None = None,
     min_learning_rate: float = 1e-6,
     max_learning_rate: float = 10.0,
@@ -47,6 +48,11 @@ def range_test(
     and dropout, run in one graph even if the model was compiled with `run_eagerly=True`. The loss
     of a step is that of its batch alone, before the update. Where the optimizer accumulates
     gradients, a step is one update: it takes so many batches, and its loss is their mean.
+
+    With validation data, the loss of their first batches (256 examples, but at most 8 batches)
+    is recorded after each update, in training mode but without a trace in the model: no noise of
+    the batches is in it, and it sees over-fitting. A model with a `train_step` of its own goes
+    without.
 
     The sweep ends after `num_steps`; at the first loss that is not finite, which is not part of
     the curve; or when the smoothed loss exceeds `best + (divergence_factor - 1) * scale`. The
@@ -64,6 +70,7 @@ def range_test(
         model: A compiled Keras model.
         dataset: Batches as `model.fit` takes them. It may be endless. If it has fewer batches
             than the sweep takes it starts over, and what it shuffles is shuffled anew.
+        validation_dataset: Batches as `model.evaluate` takes them, or None (default).
         train_steps: Number of steps that the model will be trained for, or None (default) if not
             known: it is recorded with the curve.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
@@ -84,7 +91,7 @@ def range_test(
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
     """
     (curve,) = range_tests(
-        lambda _: (model, dataset),
+        lambda _: (model, dataset, validation_dataset),
         [seed],
         train_steps=train_steps,
         min_learning_rate=min_learning_rate,
@@ -98,7 +105,7 @@ def range_test(
 
 
 def range_tests(
-    make: Callable[[int], tuple[Any, tf.data.Dataset]],
+    make: Callable[[int], tuple[Any, Any, Any]],
     seeds: Sequence[int],
     *,
     train_steps: int | None,
@@ -117,7 +124,7 @@ def range_tests(
     of its variables. Each curve depends on its seed alone, not on the seeds before.
 
     Args:
-        make: Returns the compiled model and the batches for a seed.
+        make: Returns the compiled model, the batches, and the validation data or None, for a seed.
         seeds: The seeds, each from 0 to 2**31 - 1.
         train_steps: As for `range_test`; likewise the next five.
         min_learning_rate: The first rate.
@@ -145,40 +152,64 @@ def range_tests(
             f"Received: train_steps={train_steps}."
         )
     remaining = [operator.index(seed) for seed in seeds]
-    model, batches = _made(make, remaining[0], num_steps)
+    subject = _made(make, remaining[0], num_steps)
     while remaining:
-        with _traced(model, batches, rates, graph_seed, remaining[0]) as sweep:
-            while remaining and sweep.takes(model, batches):
+        with _traced(subject, rates, graph_seed, remaining[0]) as sweep:
+            while remaining and sweep.takes(subject):
                 seed = remaining.pop(0)
-                losses, stop_reason, batch_size = sweep.run(
-                    model, batches, seed, smoothing, divergence_factor
-                )
-                if not losses.size:
+                record = sweep.run(subject, seed, smoothing, divergence_factor)
+                if not record.losses.size:
                     raise _no_finite_loss(rates[0])
                 yield Curve(
-                    learning_rates=rates[: losses.size],
-                    losses=losses,
+                    learning_rates=rates[: record.losses.size],
+                    **record._asdict(),
                     smoothing=smoothing,
-                    stop_reason=stop_reason,
                     num_steps=num_steps,
-                    batch_size=batch_size,
                     seed=seed,
                     train_steps=train_steps,
-                    model=_description(sweep.model),
-                    num_replicas=model.distribute_strategy.num_replicas_in_sync,
-                    **_optimizer_facts(model.optimizer),
+                    model=_description(sweep.subject.model),
+                    num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
+                    **_optimizer_facts(subject.model.optimizer),
                 )
                 if remaining:
-                    model, batches = _made(make, remaining[0], num_steps)
+                    subject = _made(make, remaining[0], num_steps)
 
 
-def _made(
-    make: Callable[[int], tuple[Any, tf.data.Dataset]], seed: int, num_steps: int
-) -> tuple[Any, Any]:
-    """Returns the model for a seed, and an iterator over its batches."""
-    model, dataset = make(seed)
+class _Subject(NamedTuple):
+    """What a sweep is made of.
+
+    Attributes:
+        model: A compiled model.
+        batches: An iterator over its batches.
+        validation: Batches whose loss is recorded, too, or None.
+    """
+
+    model: Any
+    batches: Any
+    validation: ValidationBatches | None
+
+    @property
+    def form(self) -> Any:
+        """What has to be equal for the values of one model to make another that model.
+
+        None if nothing does: it is not built yet, or keeps more than variables.
+        """
+        if not self.model.built or holds_more_than_variables(self.model):
+            return None
+        return (
+            [(variable.shape, variable.dtype) for variable in training_variables(self.model)],
+            _optimizer_facts(self.model.optimizer),
+            self.batches.element_spec,
+            self.validation and (self.validation.iterator.element_spec, self.validation.number),
+        )
+
+
+def _made(make: Callable[[int], tuple[Any, Any, Any]], seed: int, num_steps: int) -> _Subject:
+    """Returns what the user's code makes for a seed."""
+    model, dataset, validation_dataset = make(seed)
     _check_compiled(model)
-    return model, iter(_batches(model, dataset, num_steps))
+    batches = iter(_batches(model, dataset, num_steps))
+    return _Subject(model, batches, validation_batches(model, validation_dataset))
 
 
 def _description(model: Any) -> str:
@@ -198,19 +229,19 @@ def _optimizer_facts(optimizer: Any) -> dict[str, Any]:
 
 
 class _Sweep(NamedTuple):
-    """A range test that is traced, for models and batches of the form of the first.
+    """A range test that is traced, for subjects of the form of the first.
 
     Attributes:
-        model: The first model, whose variables the graph trains.
-        form: Its form and that of its batches before the first step; None if it is one of a kind.
-        given: Its variables then, none if it is one of a kind.
+        subject: The first one, whose model's variables the graph trains.
+        form: Its form before the first step; None if it is one of a kind.
+        given: Its model's variables then, none if it is one of a kind.
         variables: Everything that a run changes.
         generators: What the graph may draw random numbers from.
         num_steps: Number of training steps.
         loop: The graph.
     """
 
-    model: Any
+    subject: _Subject
     form: Any
     given: list[Any]
     variables: list[Any]
@@ -218,53 +249,44 @@ class _Sweep(NamedTuple):
     num_steps: int
     loop: Loop
 
-    def takes(self, model: Any, batches: Any) -> bool:
-        """Returns whether a model and its batches have the form that was traced."""
-        form = _form(model, batches)
-        return model is self.model or (form is not None and form == self.form)
+    def takes(self, subject: _Subject) -> bool:
+        """Returns whether a subject has the form that was traced."""
+        form = subject.form
+        return subject.model is self.subject.model or (form is not None and form == self.form)
 
     def run(
-        self, model: Any, batches: Any, seed: int, smoothing: float, divergence_factor: float
-    ) -> tuple[Array, StopReason, int]:
-        """Returns what `Loop.run` does, of a sweep that starts from a model's values.
+        self, subject: _Subject, seed: int, smoothing: float, divergence_factor: float
+    ) -> Record:
+        """Returns what a sweep records that starts from a model's values.
 
         Every variable has its former value afterwards.
         """
-        with kept_variables(self.variables), _explained(self.model, batches, self.num_steps):
-            if model is not self.model:
-                for own, given in zip(self.given, training_variables(model), strict=True):
-                    own.assign(given)
+        own = self.subject.model
+        with kept_variables(self.variables), _explained(own, subject.batches, self.num_steps):
+            if subject.model is not own:
+                for variable, value in zip(
+                    self.given, training_variables(subject.model), strict=True
+                ):
+                    variable.assign(value)
             seed_everything(seed, self.generators)
-            self.model.reset_metrics()
-            return self.loop.run(batches, smoothing, divergence_factor)
-
-
-def _form(model: Any, batches: Any) -> Any:
-    """Returns what has to be equal for the values of one model to make another that model.
-
-    None if nothing does: it is not built yet, or keeps more than variables.
-    """
-    if not model.built or holds_more_than_variables(model):
-        return None
-    variables = [(variable.shape, variable.dtype) for variable in training_variables(model)]
-    return variables, _optimizer_facts(model.optimizer), batches.element_spec
+            own.reset_metrics()
+            validation = subject.validation and subject.validation.iterator
+            return self.loop.run(subject.batches, validation, smoothing, divergence_factor)
 
 
 @contextlib.contextmanager
-def _traced(
-    model: Any, batches: Any, rates: Array, graph_seed: int, own_seed: int
-) -> Iterator[_Sweep]:
+def _traced(subject: _Subject, rates: Array, graph_seed: int, own_seed: int) -> Iterator[_Sweep]:
     """Traces a range test; model and random state are at the end as they were."""
-    form = _form(model, batches)
+    model, batches, form = subject.model, subject.batches, subject.form
     given = [] if form is None else training_variables(model)
     # Weights may come into being in a graph for one model alone: they are of the sweep's own seed.
     seed = own_seed if form is None else graph_seed
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
         with _explained(model, batches, rates.size):
-            loop = build_loop(model, batches, learning_rate, rates)
+            loop = build_loop(*subject, learning_rate, rates)
         generators = global_generators()
         variables = [*training_variables(model), *(generator.state for generator in generators)]
-        yield _Sweep(model, form, given, variables, generators, rates.size, loop)
+        yield _Sweep(subject, form, given, variables, generators, rates.size, loop)
 
 
 @contextlib.contextmanager
@@ -272,7 +294,7 @@ def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
     """Turns what TensorFlow and Keras raise in a training step into an error with a remedy."""
     try:
         yield
-    except TrainStepError:
+    except (TrainStepError, ValidationError):
         raise
     except tf.errors.OutOfRangeError as error:
         raise _out_of_batches(num_steps) from error

@@ -1,4 +1,4 @@
-"""The loop of a sweep as a TensorFlow graph: batch, rate, training step, loss."""
+"""The loop of a sweep as a TensorFlow graph: batch, rate, training step, losses."""
 
 import itertools
 from collections.abc import Callable
@@ -11,9 +11,26 @@ from tqdm.auto import tqdm
 from tfx_lr_finder.curve import Array, StopReason
 from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.training_state import accumulation_steps
+from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
 
 NUM_CHUNKS = 20
 """How often a sweep returns to Python: often enough for a progress bar and for a signal."""
+
+
+class Record(NamedTuple):
+    """What a sweep recorded.
+
+    Attributes:
+        losses: The losses of the curve, shape `(n,)`.
+        validation_losses: The validation loss after each update, of the same shape, or None.
+        stop_reason: Why the curve ended.
+        batch_size: The size of its largest batch.
+    """
+
+    losses: Array
+    validation_losses: Array | None
+    stop_reason: StopReason
+    batch_size: int
 
 
 class Loop(NamedTuple):
@@ -23,20 +40,23 @@ class Loop(NamedTuple):
     the training. What was noted is looked at after each chunk of steps.
 
     Attributes:
-        steps: Runs the steps from one to before another, on batches of an iterator.
+        steps: Runs the steps from one to before another, on batches of two iterators; the one
+            over validation batches may be None.
         done: Number of steps that were done as a whole.
         losses: The loss of each step, float64 of shape `(num_steps,)`.
+        validation_losses: The validation loss after it, of the same shape.
         num_rows: Number of examples in its batch, over all replicas, int32 of the same shape.
     """
 
-    steps: Callable[[Any, tf.Tensor, tf.Tensor], Any]
+    steps: Callable[[Any, Any, tf.Tensor, tf.Tensor], Any]
     done: tf.Variable
     losses: tf.Variable
+    validation_losses: tf.Variable
     num_rows: tf.Variable
 
     def run(
-        self, batches: Any, smoothing: float, divergence_factor: float
-    ) -> tuple[Array, StopReason, int]:
+        self, batches: Any, validation: Any, smoothing: float, divergence_factor: float
+    ) -> Record:
         """Runs a sweep; the model's metrics must be reset before.
 
         A chunk may go on beyond the end of the curve, and even fail there: what was noted before
@@ -44,11 +64,9 @@ class Loop(NamedTuple):
 
         Args:
             batches: Iterator over at least as many batches as there are steps.
+            validation: Iterator over validation batches, or None if none was traced.
             smoothing: Weight of the past in the smoothed loss, in [0, 1).
             divergence_factor: Greater than 1; see `range_test`.
-
-        Returns:
-            The losses of the curve, why it ended, and the size of its largest batch.
         """
         num_steps = self.losses.shape[0]
         size = -(-num_steps // NUM_CHUNKS)
@@ -56,7 +74,9 @@ class Loop(NamedTuple):
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
-            losses = self.losses.numpy()[: self.done.numpy()]
+            done = self.done.numpy()
+            losses, others = self.losses.numpy()[:done], self.validation_losses.numpy()[:done]
+            losses = np.where(np.isfinite(others), losses, np.nan)
             return end_of_sweep(losses, num_steps, smoothing, divergence_factor)
 
         # `disable=None`: shown only where there is a terminal.
@@ -64,26 +84,37 @@ class Loop(NamedTuple):
             while (ended := end()) is None:
                 first, last = next(chunks)
                 try:
-                    self.steps(batches, tf.constant(first), tf.constant(last))
+                    self.steps(batches, validation, tf.constant(first), tf.constant(last))
                 except tf.errors.OpError:
                     if end() is None:
                         raise
                 bar.update(last - first)
         length, stop_reason = ended
-        num_rows = self.num_rows.numpy()[:length].max(initial=0)
-        return self.losses.numpy()[:length], stop_reason, int(num_rows)
+        return Record(
+            self.losses.numpy()[:length],
+            self.validation_losses.numpy()[:length] if validation is not None else None,
+            stop_reason,
+            int(self.num_rows.numpy()[:length].max(initial=0)),
+        )
 
 
 class TrainStepError(ValueError):
     """What the model's `train_step` returns cannot be recorded."""
 
 
-def build_loop(model: Any, batches: Any, learning_rate: Any, rates: Array) -> Loop:
+def build_loop(
+    model: Any,
+    batches: Any,
+    validation: ValidationBatches | None,
+    learning_rate: Any,
+    rates: Array,
+) -> Loop:
     """Traces the loop once; the variables of the model and its optimizer come into being.
 
     Args:
         model: A compiled Keras model.
         batches: Iterator over batches.
+        validation: Batches whose loss is recorded, too, or None.
         learning_rate: The variable that the optimizer reads its rate from.
         rates: The rate of each step, shape `(num_steps,)`.
 
@@ -93,23 +124,29 @@ def build_loop(model: Any, batches: Any, learning_rate: Any, rates: Array) -> Lo
     learning_rates = tf.constant(rates, learning_rate.dtype)
     done = tf.Variable(0, trainable=False)
     losses = tf.Variable(np.zeros(rates.size), trainable=False)
+    validation_losses = tf.Variable(np.zeros(rates.size), trainable=False)
     num_rows = tf.Variable(np.zeros(rates.size, np.int32), trainable=False)
     step_loss = _step_loss(model)
 
     @tf.function(autograph=False)
-    def steps(iterator: Any, first: Any, end: Any) -> Any:
+    def steps(iterator: Any, validation_iterator: Any, first: Any, end: Any) -> Any:
         def body(step: Any) -> Any:
             done.assign(step)
             learning_rate.assign(tf.gather(learning_rates, step))
             loss, rows = step_loss(iterator)
             losses.scatter_update(tf.IndexedSlices(loss, step))
             num_rows.scatter_update(tf.IndexedSlices(rows, step))
+            if validation is not None:
+                loss = training_mode_loss(model, validation.number)(validation_iterator)
+                validation_losses.scatter_update(tf.IndexedSlices(loss, step))
             return step + 1
 
         return done.assign(*tf.while_loop(lambda step: step < end, body, (first,)))
 
     integer = tf.TensorSpec((), tf.int32)
-    return Loop(steps.get_concrete_function(batches, integer, integer), done, losses, num_rows)
+    iterator = validation and validation.iterator
+    traced = steps.get_concrete_function(batches, iterator, integer, integer)
+    return Loop(traced, done, losses, validation_losses, num_rows)
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
@@ -171,12 +208,4 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
 
 def _num_rows(strategy: Any, batch: Any) -> tf.Tensor:
     """Returns the number of examples in a batch, over all replicas."""
-
-    def rows(batch: Any) -> tf.Tensor:
-        first = tf.nest.flatten(batch)[0]
-        if isinstance(first, tf.RaggedTensor):
-            return tf.cast(first.nrows(), tf.int32)
-        shape = first.dense_shape if isinstance(first, tf.SparseTensor) else tf.shape(first)
-        return tf.cast(shape[0], tf.int32)
-
-    return strategy.reduce("SUM", strategy.run(rows, args=(batch,)), axis=None)
+    return strategy.reduce("SUM", strategy.run(first_dimension, args=(batch,)), axis=None)

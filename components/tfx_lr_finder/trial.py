@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfx_lr_finder.training_state import accumulation_steps, settable_learning_rate
+from tfx_lr_finder.validation import check_validation_data
 
 
 def validation_loss(
@@ -36,7 +37,8 @@ def validation_loss(
         ValueError: If the validation data are no data set, are empty, or are endless and
             `validation_steps` is not given.
     """
-    _check(validation_dataset, validation_steps)
+    check_validation_data(validation_dataset)
+    _check_end(validation_dataset, validation_steps)
     with settable_learning_rate(model.optimizer) as variable:
         variable.assign(learning_rate)
         steps = num_steps * accumulation_steps(model.optimizer)
@@ -48,22 +50,11 @@ def validation_loss(
     return loss if math.isfinite(loss) else math.inf
 
 
-def _check(validation_dataset: Any, validation_steps: int | None) -> None:
-    if not isinstance(validation_dataset, tf.data.Dataset):
-        raise ValueError(
-            "The validation data must be a tf.data.Dataset of batches as `model.evaluate` takes "
-            f"them. Received: {str(validation_dataset)[:200]} of type "
-            f"{type(validation_dataset).__name__}."
-        )
+def _check_end(validation_dataset: tf.data.Dataset, validation_steps: int | None) -> None:
     is_endless = validation_dataset.cardinality() == tf.data.INFINITE_CARDINALITY
     if validation_steps is None and is_endless:
         raise ValueError(
             "The validation data must end, or the number of their batches must be given. "
             "Received: a data set without end. "
             "Drop its `repeat()`, or set `eval_args=EvalArgs(num_steps=...)`."
-        )
-    if next(iter(validation_dataset.take(1)), None) is None:
-        raise ValueError(
-            "The validation data must yield at least one batch. Received: none. "
-            "Check the splits of `eval_args`, the file pattern and `drop_remainder`."
         )

@@ -74,8 +74,8 @@ def judge_course(curve: Curve) -> Verdict:
     - `ok` otherwise.
     """
     head = max(3, len(curve) // 10)
-    start = float(np.median(curve.losses[:head]))
-    losses = np.minimum(curve.losses, start + abs(start))
+    start = float(np.median(curve.steady_losses[:head]))
+    losses = np.minimum(curve.steady_losses, start + abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, losses, BANDWIDTH)
     rest = min(head, len(curve) - 1)
     lowest = rest + int(np.argmin(smoothed[rest:]))
@@ -111,7 +111,7 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
         return course
     first, last = curve.log_learning_rates[[0, -1]]
     margin = EDGE * (last - first)
-    smoothed, _ = local_linear(curve.log_learning_rates, curve.losses, BANDWIDTH)
+    smoothed, _ = local_linear(curve.log_learning_rates, curve.steady_losses, BANDWIDTH)
     lowest = curve.log_learning_rates[int(np.argmin(smoothed))]
     low = np.log10(learning_rate) <= first + margin
     high = max(np.log10(learning_rate), lowest) >= last - margin

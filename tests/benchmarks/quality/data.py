@@ -143,7 +143,10 @@ def _moons() -> Data:
 def _series(length: int = 24, num_examples: int = 1500) -> Data:
     """Returns pieces of waves of different lengths in noise, and the value that follows."""
     random = np.random.default_rng(4)
-    periods, phases = random.uniform(6, 24, num_examples), random.uniform(0, 2 * np.pi, num_examples)
+    periods, phases = (
+        random.uniform(6, 24, num_examples),
+        random.uniform(0, 2 * np.pi, num_examples),
+    )
     time = np.arange(length + 1)
     waves = np.sin(2 * np.pi * time / periods[:, np.newaxis] + phases[:, np.newaxis])
     waves += random.normal(0, 0.2, waves.shape)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from quality.candidates import ClassConstants, Constants, Form, budget_factor, landmark
 from quality.measurement import Measurement
 from quality.score import evaluate
+from quality.sweeps import all_steps
 from quality.tasks import Half
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ class Source:
     def curves(self, measurement: Measurement) -> list[tuple[Array, Array]]:
         """Returns rates and losses of each seed."""
         sweeps = measurement.sweeps[self.sweeps]
-        return [s.raw_validation if self.is_validation else s.raw_train for s in sweeps]
+        return [all_steps(s, s.steady_losses if self.is_validation else s.losses) for s in sweeps]
 
 
 SOURCES = {

@@ -10,8 +10,8 @@ from quality import sweeps
 from quality.constant_rates import measure_oracle
 from quality.data import load
 from quality.oracle import Oracle
-from quality.sweeps import Sweep
 from quality.tasks import Combination
+from tfx_lr_finder.curve import Curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Measurement:
 
     combination: Combination
     oracle: Oracle
-    sweeps: dict[str, list[Sweep]]
+    sweeps: dict[str, list[Curve]]
 
 
 def measure(combination: Combination, directory: pathlib.Path) -> Measurement:
@@ -47,7 +47,7 @@ def measure(combination: Combination, directory: pathlib.Path) -> Measurement:
                 for seed in range(sweep_range.num_seeds)
             ]
             _write(sweeps_file, json.dumps(texts))
-        measured[name] = [Sweep.from_json(text) for text in json.loads(sweeps_file.read_text())]
+        measured[name] = [Curve.from_json(text) for text in json.loads(sweeps_file.read_text())]
     return Measurement(combination, Oracle.from_json(oracle_file.read_text()), measured)
 
 

@@ -14,19 +14,12 @@ Body = Callable[[Any, int], Any]
 """From an input tensor and the number of outputs to the output tensor."""
 
 
-def build(combination: Combination, data: Data, seed: int, model_class: Any = keras.Model) -> Any:
-    """Returns a combination's compiled model, initialised from a seed.
-
-    Args:
-        combination: What to build.
-        data: Its data.
-        seed: Seed of the weights and of dropout.
-        model_class: `keras.Model` or a class derived from it.
-    """
+def build(combination: Combination, data: Data, seed: int) -> Any:
+    """Returns a combination's compiled model, its weights and dropout seeded."""
     keras.utils.set_random_seed(seed)
     x = data.train[0]
     inputs = keras.Input(x.shape[1:], dtype=x.dtype.name)
-    model = model_class(inputs, MODELS[combination.model](inputs, data.num_outputs))
+    model = keras.Model(inputs, MODELS[combination.model](inputs, data.num_outputs))
     loss: Any = keras.losses.MeanSquaredError()
     if data.is_classification:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

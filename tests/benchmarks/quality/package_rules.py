@@ -35,7 +35,7 @@ class PackageRule:
         is_plain_sgd = measurement.combination.optimizer == "sgd"
         curves = [
             # Set here as well as by the sweep: each budget is asked for on the same curve.
-            dataclasses.replace(stopped(s.train), is_plain_sgd=is_plain_sgd, train_steps=steps)
+            dataclasses.replace(stopped(s), is_plain_sgd=is_plain_sgd, train_steps=steps)
             for s in measurement.sweeps[self.sweeps]
         ]
         return [self._suggest(np.roll(curves, -i)) for i in range(len(curves))]
@@ -83,9 +83,11 @@ def stopped(curve: Curve, divergence_factor: float = 4.0) -> Curve:
     if not diverged.size:
         return curve
     last = diverged[0] + 1
+    validation = curve.validation_losses
     return dataclasses.replace(
         curve,
         learning_rates=curve.learning_rates[:last],
         losses=curve.losses[:last],
+        validation_losses=None if validation is None else validation[:last],
         stop_reason=StopReason.DIVERGED,
     )

@@ -12,7 +12,7 @@ from quality.candidates import FORMS, ClassConstants, Constants, suggestion
 from quality.fit import SOURCES, fitted
 from quality.measurement import Measurement
 from quality.package_rules import RULES, PackageRule, confirmed
-from quality.sweeps import RANGES
+from quality.sweeps import RANGES, all_steps
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,9 @@ def contenders(measurements: Sequence[Measurement]) -> list[Contender]:
 
 def _of_peers(source: str, cost: str, rules: dict[str, peers.PeerRule]) -> list[Contender]:
     def rates(rule: peers.PeerRule) -> Callable[[Measurement, int], Array]:
-        return lambda m, budget: _array(rule(*sweep.raw_train) for sweep in m.sweeps[source])
+        return lambda m, budget: _array(
+            rule(*all_steps(sweep, sweep.losses)) for sweep in m.sweeps[source]
+        )
 
     return [Contender(name, cost, rates(rule)) for name, rule in rules.items()]
 

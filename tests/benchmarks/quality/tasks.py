@@ -63,7 +63,7 @@ COMBINATIONS = (
         ("diabetes", "mlp", "rmsprop", 32, 400),
         ("order", "lstm", "rmsprop", 32, 200),
         ("moons", "mlp", "sgd", 16, 400),
-        ("series", "sequence_cnn", "sgd", 32, 400),
+        ("series", "mlp", "sgd", 32, 400),
         ("docstrings", "sequence_cnn", "momentum", 32, 300),
         ("friedman", "residual_mlp", "adam", 32, 400),
         ("series", "lstm", "adam", 64, 300),
