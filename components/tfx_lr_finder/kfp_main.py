@@ -38,12 +38,14 @@ def run(executor_input: Json) -> None:
     """Runs the executor.
 
     Args:
-        executor_input: KFP's `ExecutorInput`.
+        executor_input: KFP's `ExecutorInput`. Its output file is written when all is done; one of
+            an earlier attempt is removed first.
 
     Raises:
         ValueError: If the module is not given in exactly one way, the examples have no splits,
             or the executor refuses an option; other errors as the executor's.
     """
+    Path(executor_input["outputs"]["outputFile"]).unlink(missing_ok=True)
     local = with_local_paths(executor_input)
     paths = _paths(local["inputs"])
     output_paths = _paths(local["outputs"])

@@ -305,6 +305,27 @@ def test_failing_executor_fails_the_task(launcher, capfd):
     assert ("fail", "model") not in launcher.recorded
 
 
+def test_report_of_an_earlier_attempt_does_not_outlive_a_failure(launcher):
+    """Where a task is tried again in the same place, only this attempt speaks."""
+    earlier = launcher.output_files["consume"].read_text()
+
+    def fail_after_an_earlier_success(command):
+        launcher.output_files["fail"].parent.mkdir(parents=True, exist_ok=True)
+        launcher.output_files["fail"].write_text(earlier)
+        return in_this_process(command)
+
+    with pytest.raises(ValueError, match=r"Broken on purpose, noise 0\.25\."):
+        launcher.run("fail", "s3://", fail_after_an_earlier_success)
+
+    assert list(launcher.output_files["fail"].parent.iterdir()) == []
+
+
+def test_report_is_all_that_is_left_beside_the_outputs(launcher):
+    """It appears when it is complete, in place of one without the object store's URIs."""
+    for file in launcher.output_files.values():
+        assert {f.name for f in file.parent.iterdir()} <= {file.name}
+
+
 def test_task_runs_under_kfp_local(launcher, tmp_path):
     """Untyped inputs, local paths, and no folder for the outputs: the report has local paths."""
     executor_input = launcher.executor_input(

@@ -261,7 +261,8 @@ def test_examples_without_splits_are_refused(executor_input, tmp_path):
 
 
 def test_failing_sweep_fails_the_task(executor_input, tmp_path):
-    """Its reason is shown, and no output claims success."""
+    """Its reason is shown, and no output claims success, not even that of an earlier attempt."""
+    (tmp_path / "executor_output.json").write_text("{}")
     module = example.MODULE.read_text().replace('loss="mse"', "loss=lambda y, p: 0.0 * p")
 
     with pytest.raises(NoLearningRateError, match=r"No learning rate can be suggested \(flat\)"):
