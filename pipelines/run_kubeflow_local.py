@@ -20,11 +20,13 @@ from typing import Any
 
 import docker
 from kfp import components, dsl, local
-from kfp.local import docker_task_handler, status, task_dispatcher
+from kfp.local import docker_task_handler, importer_handler, status, task_dispatcher
 
+from compiled_pipeline import PipelineError, read, typed_parameters
 from local import progress_label
 
 OUTPUTS_FILE = "outputs.json"
+PREFIX = "comp-"
 LAST_LINES = 20
 SERVICE_TIMEOUT_SECONDS = 30
 
@@ -59,8 +61,10 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         What each task put out, by the name of its component.
 
     Raises:
+        PipelineError: If the file is no compiled pipeline, or a parameter has no default.
         RunError: If a task has a condition, fails, or ends without a word about its outputs.
     """
+    typed_parameters(read(pipeline_file)[0], {})
     pipeline = components.load_component_from_file(str(pipeline_file))
     tasks = pipeline.pipeline_spec.root.dag.tasks
     conditional = sorted(name for name, task in tasks.items() if task.trigger_policy.condition)
@@ -72,9 +76,13 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         )
     outputs: dict[str, Outputs] = {}
     run_task = task_dispatcher.run_single_task_implementation
+    run_importer = importer_handler.run_importer
 
     def run_and_check(**task: Any) -> tuple[dict[str, Any], status.Status]:
-        name = task["component_name"].removeprefix("comp-")
+        name = task["component_name"].removeprefix(PREFIX)
+        # kfp.local names the folder after the component, less as many characters as its own
+        # prefix has: without one, FirstTrainer and OtherTrainer would share their folder.
+        task["component_name"] = PREFIX + name
         print(
             progress_label(len(outputs) + 1, len(tasks), name), end=" ", file=sys.stderr, flush=True
         )
@@ -83,14 +91,22 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
             values, task_status = run_task(**task)
         except RunError as error:
             raise RunError(f"\n{name} failed. The end of its log:\n{error}") from None
-        missing = task["component_spec"].output_definitions.artifacts.keys() - values.keys()
+        defined = task["component_spec"].output_definitions
+        missing = {*defined.artifacts, *defined.parameters} - values.keys()
         if missing:
             raise RunError(f"\n{name} ended without its outputs {sorted(missing)}.")
         print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
         outputs[name] = {key: _described(value) for key, value in values.items()}
         return values, task_status
 
+    def import_under_its_key(**task: Any) -> tuple[dict[str, Any], status.Status]:
+        # kfp.local calls it `artifact`, whatever the component's definition, as TFX's, says.
+        values, task_status = run_importer(**task)
+        (key,) = task["component_spec"].output_definitions.artifacts
+        return {key: values["artifact"]}, task_status
+
     docker_task_handler.run_docker_container = run_container
+    importer_handler.run_importer = import_under_its_key
     task_dispatcher.run_single_task_implementation = run_and_check
     with contextlib.closing(docker.from_env()) as client:
         # In a rootless engine, the container's root is the user of this process.
@@ -166,5 +182,5 @@ def _engine_answers() -> bool:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
-    except RunError as error:
+    except (PipelineError, RunError) as error:
         sys.exit(str(error))

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,8 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tfx.components import CsvExampleGen, SchemaGen
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types.standard_artifacts import ExampleStatistics
 
 import tfx_lr_finder
+from kubeflow import compile_pipeline
 from local import latest_output
 from penguin import run_local
 from penguin.compile_kubeflow import main as compile_penguin
@@ -257,6 +263,38 @@ def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
     assert "CsvExampleGen failed." in ended.stderr
     assert "Split pattern /nowhere/* does not match any files." in ended.stderr
     assert "[2/8]" not in ended.stderr
+
+
+def test_tasks_of_alike_names_start_from_an_imported_artifact(image, outputs, tmp_path):
+    """Each has a folder of its own, where kfp.local would tell them apart by their ends alone."""
+    source = tmp_path / "statistics"
+    shutil.copytree(outputs["StatisticsGen"]["statistics"]["uri"], source)
+    statistics = Importer(
+        source_uri=str(source),
+        artifact_type=ExampleStatistics,
+        properties={"split_names": json.dumps(["train", "eval"])},
+    ).with_id("Statistics")
+    schemas = [
+        SchemaGen(statistics=statistics.outputs["result"]).with_id(name)
+        for name in ("FirstSchemaGen", "OtherSchemaGen")
+    ]
+    compile_pipeline("alike", [statistics, *schemas], image, tmp_path / "alike.yaml")
+    ended = run_compiled(tmp_path / "alike.yaml", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    written = json.loads((tmp_path / "outputs.json").read_text())
+    folders = {Path(written[schema.id]["schema"]["uri"]) for schema in schemas}
+    assert len(folders) == 2
+    assert all((folder / "schema.pbtxt").is_file() for folder in folders)
+
+
+def test_parameter_without_default_is_asked_for(image, tmp_path):
+    """Before anything is run."""
+    file = tmp_path / "small.yaml"
+    folder = RuntimeParameter("folder", ptype=str)
+    compile_pipeline("small", [CsvExampleGen(input_base=folder)], image, file)
+    ended = run_compiled(file, tmp_path)
+    assert ended.returncode == 1
+    assert "missing ['folder']" in ended.stderr
 
 
 def test_plain_kfp_pipeline_runs(image, tmp_path):
