@@ -23,7 +23,7 @@ from tfx.proto import trainer_pb2
 from kubeflow import compile_pipeline
 from penguin.compile_kubeflow import main as compile_penguin
 from penguin.pipeline import DATA
-from tfx_lr_finder import LearningRateFinder, kubeflow_entrypoint
+from tfx_lr_finder import Evidence, LearningRateFinder, kubeflow_entrypoint
 
 USER_CODE = Path(__file__).parents[1] / "data"
 LOCAL_ROOTS = {"gs://": Path("/gcs"), "minio://": Path("/minio"), "s3://": Path("/s3")}
@@ -242,7 +242,9 @@ def spec(tmp_path_factory):
         examples=produce.outputs["examples"],
         lr_finder_fn="kubeflow_components.lr_finder_fn",
         min_learning_rate=1e-4,
+        max_learning_rate=RuntimeParameter("greatest", ptype=float, default=2.0),
         num_steps=40,
+        rule=RuntimeParameter("rule", ptype=str, default="steepest"),
     )
     consume = user.consume(
         examples=produce.outputs["examples"],
@@ -307,10 +309,23 @@ def test_inputs_have_the_types_that_their_producers_gave_them(seen):
 
 
 def test_properties_of_every_kind_reach_the_next_task(seen):
-    """Declared ones, and custom ones of type float, int and str; so do parameters."""
+    """Declared ones, and custom ones of type float, int and str, each as it was."""
     assert (seen["split_names"], seen["span"]) == ('["train", "eval"]', 3)
     assert (seen["a_float"], seen["an_int"], seen["a_text"]) == (1e-5, 7, "a 'b' \"c\"")
-    assert seen["num_steps"] == 40
+    assert [type(seen[name]) for name in ("span", "a_float", "an_int")] == [int, float, int]
+    assert (seen["verdict"], seen["num_steps"]) == ("ok", 40)
+
+
+def test_options_reach_the_executor(launcher):
+    """As they were given, or by the default of a parameter of the run; what is None, is None."""
+    sweep = launcher.stored(launcher.recorded["LearningRateFinder", "sweep"]["uri"])
+    evidence = Evidence.from_json((sweep / "sweep.json").read_text())
+    (curve,) = evidence.curves
+    first, second = curve.learning_rates[:2]
+
+    assert (first, curve.num_steps) == (pytest.approx(1e-4), 40)
+    assert first * (second / first) ** 39 == pytest.approx(2.0)
+    assert evidence.suggestion.rule == "steepest"
 
 
 def test_values_of_inputs_are_read(seen, launcher):
