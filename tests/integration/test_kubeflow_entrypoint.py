@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -197,25 +196,6 @@ def in_this_process(command):
     """Runs a task's command, `python -m MODULE ARGUMENTS`, without loading TFX again."""
     kubeflow_entrypoint.main(kubeflow_entrypoint.parse_arguments(command[2:]))
     return 0
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """The name of a bucket for which the launcher's local folders can be written."""
-    name = f"tfx-lr-finder-{uuid.uuid4().hex}"
-    missing = [root for root in LOCAL_ROOTS.values() if not root.exists()]
-    try:
-        for root in LOCAL_ROOTS.values():
-            (root / name).mkdir(parents=True)
-    except PermissionError:
-        pytest.skip(
-            "needs the launcher's folders /gcs, /minio and /s3: run as root or in the image"
-        )
-    yield name
-    for root in LOCAL_ROOTS.values():
-        shutil.rmtree(root / name, ignore_errors=True)
-    for root in missing:
-        root.rmdir()
 
 
 def gated_trainer(produce, finder):

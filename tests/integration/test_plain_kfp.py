@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import pytest
@@ -170,6 +172,25 @@ def test_task_reports_every_output_with_its_facts(task):
     assert facts["learning_rate"] == float((task / "learning_rate").read_text())
     assert facts["verdict"] == Verdict.OK.value
     assert (facts["num_steps"], facts["rule"]) == (60, "descent")
+
+
+def test_outputs_lie_where_the_launcher_uploads_them(executor_input, examples, bucket, tmp_path):
+    """It reads inputs from, and writes outputs to, the launcher's copies of object stores."""
+    shutil.copytree(examples.uri, f"/minio/{bucket}/examples")
+    handed_in = executor_input(tmp_path, module=example.MODULE.read_text())
+    handed_in["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] = (
+        f"minio://{bucket}/examples"
+    )
+    outputs = handed_in["outputs"]["artifacts"]
+    for name, values in outputs.items():
+        values["artifacts"][0]["uri"] = f"s3://{bucket}/{name}"
+
+    kfp_main.run(handed_in)
+
+    found = {name: artifact.uri for name, artifact in reported(tmp_path).items()}
+    assert found == {name: f"s3://{bucket}/{name}" for name in outputs}
+    written = {path.name for path in Path("/s3", bucket).iterdir()}
+    assert written == {"best_hyperparameters", "report", "sweep"}
 
 
 def test_metrics_of_several_sweeps_have_their_spread(executor_input, tmp_path):
