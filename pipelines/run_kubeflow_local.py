@@ -90,7 +90,7 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         try:
             values, task_status = run_task(**task)
         except RunError as error:
-            raise RunError(f"\n{name} failed. The end of its log:\n{error}") from None
+            raise RunError(f"\n{name} failed:\n{error}") from None
         defined = task["component_spec"].output_definitions
         missing = {*defined.artifacts, *defined.parameters} - values.keys()
         if missing:
@@ -128,14 +128,18 @@ def run_container(
     that happens before it asks for the status.
 
     Raises:
-        RunError: If the container ends with another status than 0.
+        RunError: If the container cannot be started, or ends with another status than 0.
     """
-    container = client.containers.run(image, command, detach=True, **options)
+    try:
+        container = client.containers.run(image, command, detach=True, **options)
+    except docker.errors.DockerException as error:
+        raise RunError(str(error)) from error
     try:
         for output in container.logs(stream=True):
             sys.stdout.write(output.decode(errors="replace"))
         if container.wait()["StatusCode"] != 0:
-            raise RunError(container.logs(tail=LAST_LINES).decode(errors="replace"))
+            log = container.logs(tail=LAST_LINES).decode(errors="replace")
+            raise RunError(f"The end of its log:\n{log}")
         return 0
     finally:
         container.remove(force=True)

@@ -260,9 +260,21 @@ def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
     compile_penguin([*arguments, "--data", "/nowhere"])
     ended = run_compiled(file, tmp_path)
     assert ended.returncode == 1
-    assert "CsvExampleGen failed." in ended.stderr
+    assert "CsvExampleGen failed:" in ended.stderr
     assert "Split pattern /nowhere/* does not match any files." in ended.stderr
     assert "[2/8]" not in ended.stderr
+
+
+def test_task_without_its_image_stops_the_run_with_the_engines_error(engine, tmp_path):
+    """The message names the task and the image."""
+    file = tmp_path / "small.yaml"
+    image = "localhost/no-such-image:1"
+    compile_pipeline("small", [CsvExampleGen(input_base="/data")], image, file)
+    ended = run_compiled(file, tmp_path)
+    assert ended.returncode == 1
+    assert "CsvExampleGen failed:" in ended.stderr
+    assert image in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_tasks_of_alike_names_start_from_an_imported_artifact(image, outputs, tmp_path):
