@@ -18,13 +18,13 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types.standard_artifacts import ExampleStatistics
 
 import tfx_lr_finder
-from kubeflow import compile_pipeline
 from local import latest_output
 from penguin import run_local
 from penguin.compile_kubeflow import main as compile_penguin
 from penguin.run_kubeflow_local import main as run_kubeflow_local
 from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Evidence
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 pytestmark = pytest.mark.container
 

@@ -20,9 +20,9 @@ from tfx.proto import example_gen_pb2, trainer_pb2
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
-from kubeflow import compile_pipeline
 from penguin.compile_kubeflow import main as compile_penguin
 from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 IMAGE = "registry.example/team/finder:1"
 FINDER = "LearningRateFinder"

@@ -19,10 +19,10 @@ from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2
 
-from kubeflow import compile_pipeline
 from penguin.compile_kubeflow import main as compile_penguin
 from penguin.pipeline import DATA
 from tfx_lr_finder import Evidence, LearningRateFinder, kubeflow_entrypoint
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 USER_CODE = Path(__file__).parents[1] / "data"
 LOCAL_ROOTS = {"gs://": Path("/gcs"), "minio://": Path("/minio"), "s3://": Path("/s3")}

@@ -16,8 +16,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 
 import submit_kubeflow
 from compiled_pipeline import PipelineError, typed_parameters
-from kubeflow import compile_pipeline
 from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 RUN_ID = "0e2f"
 PREFIX = "/apis/v2beta1"

@@ -15,7 +15,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 )
 from tfx.orchestration.pipeline import Pipeline
 
-import kubeflow_limits
+from tfx_lr_finder import kubeflow_limits
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow_entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
