@@ -233,6 +233,29 @@ def test_user_code_may_be_an_artifact_or_a_dotted_path(task, executor_input, tmp
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
 
 
+def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monkeypatch):
+    """By its dotted path, as for the Trainer; the curve is the same again."""
+    run_fn = (
+        "def run_fn(args):\n    found = lr_finder_fn(args)\n    found.model.fit(found.dataset)\n"
+    )
+    (tmp_path / "trainers_module.py").write_text(f"{example.MODULE.read_text()}\n{run_fn}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    kfp_main.run(executor_input(tmp_path, run_fn="trainers_module.run_fn"))
+
+    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
+    assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
+
+
+def test_rate_of_a_short_training_is_higher(task, executor_input, tmp_path):
+    """As of the TFX component, which knows the steps from its train_args."""
+    kfp_main.run(executor_input(tmp_path, module=example.MODULE.read_text(), train_steps=100.0))
+
+    rates = [float((folder / "learning_rate").read_text()) for folder in (tmp_path, task)]
+    assert rates[0] == pytest.approx(2 * rates[1])
+    assert reported(tmp_path)["sweep"].metadata["train_steps"] == 100
+
+
 def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path):
     """Numbers come as JSON's numbers; other hyperparameters are carried through."""
     upstream = tmp_path / "upstream" / "tuned.json"
@@ -266,8 +289,9 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
     [
         ({}, "none of them"),
         ({"module": "x", "lr_finder_fn": "a.b"}, r"\['lr_finder_fn', 'module'\]"),
+        ({"lr_finder_fn": "a.b", "run_fn": "a.c"}, r"\['lr_finder_fn', 'run_fn'\]"),
     ],
-    ids=["none", "two"],
+    ids=["none", "two", "two_functions"],
 )
 def test_user_code_must_be_given_in_one_way(executor_input, tmp_path, given, shown):
     """The message lists what was given."""
