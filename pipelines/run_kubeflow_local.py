@@ -147,21 +147,33 @@ def run_container(
 
 @contextlib.contextmanager
 def container_engine() -> Iterator[None]:
-    """Starts podman's service for as long as it is needed, unless a Docker engine answers."""
+    """Starts podman's service for as long as it is needed, unless a Docker engine answers.
+
+    Raises:
+        RunError: If there is neither.
+    """
     if _engine_answers():
         yield
         return
+    no_engine = RunError(
+        "A container engine must answer. "
+        f"Received: no Docker at {os.environ.get('DOCKER_HOST', 'its usual address')}, no podman. "
+        "Start Docker, and set DOCKER_HOST if it has another address, or install podman."
+    )
     with tempfile.TemporaryDirectory() as folder:
         address = f"unix://{folder}/podman.sock"
-        service = subprocess.Popen(
-            ["podman", "system", "service", "--time=0", address], stderr=sys.stdout
-        )
+        try:
+            service = subprocess.Popen(
+                ["podman", "system", "service", "--time=0", address], stderr=sys.stdout
+            )
+        except FileNotFoundError as error:
+            raise no_engine from error
         os.environ["DOCKER_HOST"] = address
         try:
             give_up = time.monotonic() + SERVICE_TIMEOUT_SECONDS
             while not _engine_answers():
                 if service.poll() is not None or time.monotonic() > give_up:
-                    raise RuntimeError("No container engine: neither Docker nor podman answers.")
+                    raise no_engine
                 time.sleep(0.1)
             yield
         finally:

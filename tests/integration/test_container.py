@@ -128,13 +128,13 @@ def read_curve(sweep):
     return Evidence.from_json(Path(sweep, "sweep.json").read_text()).curves[0]
 
 
-def run_compiled(pipeline_file, root):
+def run_compiled(pipeline_file, root, **environment):
     """Runs a compiled pipeline in containers, and returns how that ended."""
     return subprocess.run(
         [KFP_PYTHON, "-m", "run_kubeflow_local", pipeline_file, root],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines")},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines"), **environment},
     )
 
 
@@ -263,6 +263,20 @@ def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
     assert "CsvExampleGen failed:" in ended.stderr
     assert "Split pattern /nowhere/* does not match any files." in ended.stderr
     assert "[2/8]" not in ended.stderr
+
+
+def test_machine_without_an_engine_is_one_line(tmp_path):
+    """It says what to start or install."""
+    compile_plain_kfp(["--image", "any", "--output", str(tmp_path / "plain.yaml"), "--no-gate"])
+    ended = run_compiled(
+        tmp_path / "plain.yaml", tmp_path, PATH="", DOCKER_HOST=f"unix://{tmp_path}/none"
+    )
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        r"A container engine must answer\. Received: no Docker at unix://.*/none, no podman\. "
+        r"Start Docker, .* or install podman\.\n",
+        ended.stderr,
+    )
 
 
 def test_task_without_its_image_stops_the_run_with_the_engines_error(engine, tmp_path):
