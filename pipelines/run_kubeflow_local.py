@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ SERVICE_TIMEOUT_SECONDS = 30
 Outputs = dict[str, Any]
 """By output key: an artifact's URI and metadata, or a parameter's value."""
 
+Ended = tuple[dict[str, Any], status.Status]
+"""What kfp.local makes of a task: the values of its outputs, and whether it succeeded."""
+
 
 class RunError(RuntimeError):
     """The pipeline cannot be run to its end; the message is for the user."""
@@ -45,9 +48,11 @@ def main(pipeline_file: Path, folder: Path) -> None:
         pipeline_file: The compiled pipeline.
         folder: Pipeline root: every task's container sees it under the same path.
     """
+    outputs_file = folder / OUTPUTS_FILE
+    outputs_file.unlink(missing_ok=True)  # that of an earlier run says nothing about this one
     with container_engine():
         outputs = run(pipeline_file, folder)
-    (folder / OUTPUTS_FILE).write_text(json.dumps(outputs, indent=2))
+    outputs_file.write_text(json.dumps(outputs, indent=2))
 
 
 def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
@@ -58,7 +63,7 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         folder: Pipeline root.
 
     Returns:
-        What each task put out, by the name of its component.
+        What each task put out, by the task's name.
 
     Raises:
         PipelineError: If the file is no compiled pipeline, or a parameter has no default.
@@ -75,39 +80,42 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
             "Compile the pipeline without its gates, or run it on Kubeflow."
         )
     outputs: dict[str, Outputs] = {}
-    run_task = task_dispatcher.run_single_task_implementation
     run_importer = importer_handler.run_importer
 
-    def run_and_check(**task: Any) -> tuple[dict[str, Any], status.Status]:
-        name = task["component_name"].removeprefix(PREFIX)
-        # kfp.local names the folder after the component, less as many characters as its own
-        # prefix has: without one, FirstTrainer and OtherTrainer would share their folder.
-        task["component_name"] = PREFIX + name
-        print(
-            progress_label(len(outputs) + 1, len(tasks), name), end=" ", file=sys.stderr, flush=True
-        )
-        started = time.monotonic()
-        try:
-            values, task_status = run_task(**task)
-        except RunError as error:
-            raise RunError(f"\n{name} failed:\n{error}") from None
-        defined = task["component_spec"].output_definitions
-        missing = {*defined.artifacts, *defined.parameters} - values.keys()
-        if missing:
-            raise RunError(f"\n{name} ended without its outputs {sorted(missing)}.")
-        print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
-        outputs[name] = {key: _described(value) for key, value in values.items()}
-        return values, task_status
-
-    def import_under_its_key(**task: Any) -> tuple[dict[str, Any], status.Status]:
+    def import_under_its_key(**task: Any) -> Ended:
         # kfp.local calls it `artifact`, whatever the component's definition, as TFX's, says.
         values, task_status = run_importer(**task)
         (key,) = task["component_spec"].output_definitions.artifacts
         return {key: values["artifact"]}, task_status
 
+    def checked(run_task: Callable[..., Ended]) -> Callable[..., Ended]:
+        def run_and_check(**task: Any) -> Ended:
+            name = task["component_name"].removeprefix(PREFIX)
+            # kfp.local names the folder after the component, less as many characters as its own
+            # prefix has: without one, FirstTrainer and OtherTrainer would share their folder.
+            task["component_name"] = PREFIX + name
+            label = progress_label(len(outputs) + 1, len(tasks), name)
+            print(label, end=" ", file=sys.stderr, flush=True)
+            started = time.monotonic()
+            try:
+                values, task_status = run_task(**task)
+            except RunError as error:
+                raise RunError(f"\n{name} failed:\n{error}") from None
+            defined = task["component_spec"].output_definitions
+            missing = {*defined.artifacts, *defined.parameters} - values.keys()
+            if missing:
+                raise RunError(f"\n{name} ended without its outputs {sorted(missing)}.")
+            print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
+            outputs[name] = {key: _described(value) for key, value in values.items()}
+            return values, task_status
+
+        return run_and_check
+
     docker_task_handler.run_docker_container = run_container
-    importer_handler.run_importer = import_under_its_key
-    task_dispatcher.run_single_task_implementation = run_and_check
+    importer_handler.run_importer = checked(import_under_its_key)
+    task_dispatcher.run_single_task_implementation = checked(
+        task_dispatcher.run_single_task_implementation
+    )
     with contextlib.closing(docker.from_env()) as client:
         # In a rootless engine, the container's root is the user of this process.
         rootless = "name=rootless" in client.info()["SecurityOptions"]

@@ -266,7 +266,8 @@ def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
 
 
 def test_machine_without_an_engine_is_one_line(tmp_path):
-    """It says what to start or install."""
+    """It says what to start or install; the outputs of an earlier run are none of this one."""
+    (tmp_path / "outputs.json").write_text("{}")
     compile_plain_kfp(["--image", "any", "--output", str(tmp_path / "plain.yaml"), "--no-gate"])
     ended = run_compiled(
         tmp_path / "plain.yaml", tmp_path, PATH="", DOCKER_HOST=f"unix://{tmp_path}/none"
@@ -277,6 +278,7 @@ def test_machine_without_an_engine_is_one_line(tmp_path):
         r"Start Docker, .* or install podman\.\n",
         ended.stderr,
     )
+    assert not (tmp_path / "outputs.json").exists()
 
 
 def test_task_without_its_image_stops_the_run_with_the_engines_error(engine, tmp_path):
@@ -308,6 +310,7 @@ def test_tasks_of_alike_names_start_from_an_imported_artifact(image, outputs, tm
     ended = run_compiled(tmp_path / "alike.yaml", tmp_path)
     assert ended.returncode == 0, ended.stderr
     written = json.loads((tmp_path / "outputs.json").read_text())
+    assert written["Statistics"]["result"]["uri"] == str(source)
     folders = {Path(written[schema.id]["schema"]["uri"]) for schema in schemas}
     assert len(folders) == 2
     assert all((folder / "schema.pbtxt").is_file() for folder in folders)
