@@ -42,8 +42,8 @@ unit: $(VENV)/installed
 integration: $(VENV)/installed
 	$(BIN)/python -m pytest tests/integration
 
-docs: $(VENV)/environment  ## Builds the documentation: output/docs/index.html.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+docs: $(VENV)/installed  ## Builds the documentation: output/docs/index.html.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # --quiet would let warnings pass
 
 quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for a first look in five minutes.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality $(if $(SUBSET),--subset)
