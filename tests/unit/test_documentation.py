@@ -26,7 +26,6 @@ from tfx_lr_finder import Evidence, LearningRateFinder, LrFinderFnResult, Verdic
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.hyperparameters import with_learning_rate
-from tfx_lr_finder.kfp import learning_rate_finder
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.sweep import range_test
@@ -35,9 +34,11 @@ PROJECT = Path(__file__).parents[2]
 DOCUMENTATION = PROJECT / "docs"
 PAGES = sorted(DOCUMENTATION.glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_CODE = ("text",)
+OTHERS = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "container/README.md")]
+NOT_CODE = ("text", "dockerfile")
 COMMANDS = (["pip", "install", "."], ["tensorboard", "--logdir", "pipeline"])
-PUBLIC = [*(getattr(tfx_lr_finder, name) for name in tfx_lr_finder.__all__), learning_rate_finder]
+LISTED = re.findall(r"(?m)^::: ([\w.]+)\.(\w+)$", (DOCUMENTATION / "api.md").read_text())
+PUBLIC = [getattr(importlib.import_module(module), name) for module, name in LISTED]
 WITH_EXAMPLE = [public for public in PUBLIC if "Example:" in inspect.getdoc(public)]
 
 
@@ -192,7 +193,7 @@ def check_module(name, *arguments):
         assert option in described, f"no such option of {name}: {option}"
 
 
-@pytest.mark.parametrize("page", [PROJECT / "README.md", *PAGES], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*OTHERS, *PAGES], ids=lambda page: str(page.relative_to(PROJECT)))
 @pytest.mark.usefixtures("folder")
 def test_code_of_a_page_runs(page, names):
     """Python as it is; of the shell, commands and arguments are those that there are."""
@@ -206,8 +207,8 @@ def test_example_in_a_docstring_runs(public, names):
     examples = names["data"]["examples"]
     schema = SchemaGen(StatisticsGen(examples).outputs["statistics"]).outputs["schema"]
     transform = Transform(examples=examples, schema=schema, module_file="model.py")
-    names |= {name: getattr(tfx_lr_finder, name) for name in tfx_lr_finder.__all__}
-    names |= {"transform": transform, "learning_rate_finder": learning_rate_finder, "Path": Path}
+    names |= {other.__name__: other for other in PUBLIC}
+    names |= {"transform": transform, "Path": Path}
     _, _, example = inspect.getdoc(public).partition("Example:\n")
     (code,) = re.findall(r"^    ```\n(.*?)^    ```$", example, re.MULTILINE | re.DOTALL)
 
