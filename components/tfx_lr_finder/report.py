@@ -38,7 +38,7 @@ def report(evidence: Evidence, picture: bytes) -> str:
         rate=_rate(suggestion.learning_rate),
         verdict=suggestion.verdict.value.replace("_", " "),
         tone=_TONES.get(suggestion.verdict, "problem"),
-        meaning=_with_code(suggestion.verdict.meaning),
+        meaning=with_code(suggestion.verdict.meaning),
         origin=_origin(evidence),
         picture=base64.b64encode(picture).decode(),
         parts=plot.parts,
@@ -68,7 +68,7 @@ def _packed_script() -> str:
     return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
 
 
-def _with_code(text: str) -> Markup:
+def with_code(text: str) -> Markup:
     """Returns text with what is between backticks as code."""
     return Markup(re.sub(r"`(\w+)`", r"<code>\1</code>", str(escape(text))))
 
