@@ -53,13 +53,9 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
 
     Example:
         ```
-        find = learning_rate_finder("registry.example/tfx-lr-finder:1", ["transform_graph"])
-        finder = find(
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            module=Path("model.py").read_text(),
+        find_learning_rate = learning_rate_finder(
+            "registry.example/tfx-lr-finder:1", ["transform_graph"]
         )
-        train(learning_rate=finder.outputs["learning_rate"])
         ```
     """
     unknown = sorted(set(input_artifacts) - set(INPUT_ARTIFACTS))

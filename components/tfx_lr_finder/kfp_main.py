@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
 from tfx_lr_finder.kubeflow_invocation import Json, with_local_paths
 from tfx_lr_finder.options import SweepOptions, option_type
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m tfx_lr_finder.kfp_main")
     parser.add_argument("--executor_input", required=True, type=json.loads)
+    logging.set_verbosity(logging.INFO)  # as TFX's own entrypoint does
     run(parser.parse_args(argv).executor_input)
 
 
