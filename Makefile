@@ -19,7 +19,8 @@ taxi: $(VENV)/installed  ## Runs the taxi pipeline: a Tuner, the finder, 15,000 
 	PYTHONPATH=pipelines $(BIN)/python -m taxi.run_local output/taxi
 
 kubeflow: $(VENV)/installed  ## Compiles the penguin pipeline for Kubeflow Pipelines.
-	PYTHONPATH=pipelines PYTHONWARNINGS=ignore $(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml
+	PYTHONPATH=pipelines PYTHONWARNINGS=ignore TF_CPP_MIN_LOG_LEVEL=1 \
+		$(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml
 
 image: $(VENV)/installed  ## Builds the container image, with docker or podman.
 	container/build.sh $(IMAGE)
@@ -42,8 +43,8 @@ unit: $(VENV)/installed
 integration: $(VENV)/installed
 	$(BIN)/python -m pytest tests/integration
 
-docs: $(VENV)/environment  ## Builds the documentation: output/docs/index.html.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+docs: $(VENV)/installed  ## Builds the documentation: output/docs/index.html.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # --quiet would let warnings pass
 
 quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for a first look in five minutes.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality $(if $(SUBSET),--subset)

@@ -23,7 +23,11 @@ set -- --file container/Containerfile --target "${2:-runtime}" --tag "$tag" \
 if revision=$(git describe --always --abbrev=40 --dirty 2>/dev/null); then
     set -- "$@" --label org.opencontainers.image.revision="$revision"
 fi
-source=$(git remote get-url origin 2>/dev/null | sed -n 's#^https://\([^/@]*@\)\{0,1\}#https://#p')
+# An address for ssh has its like for everybody, and credentials are nobody's business.
+source=$(git remote get-url origin 2>/dev/null | sed -n \
+    -e 's#^ssh://\([^/@]*@\)\{0,1\}\([^/:]*\)\(:[0-9]*\)\{0,1\}/#https://\2/#' \
+    -e 's#^[^/@:]*@\([^/:]*\):#https://\1/#' \
+    -e 's#^https://\([^/@]*@\)\{0,1\}#https://#p')
 [ -z "$source" ] || set -- "$@" --label org.opencontainers.image.source="$source"
 ca_bundle=${SSL_CERT_FILE:-${PIP_CERT:-}}
 [ -z "$ca_bundle" ] || set -- "$@" --secret id=ca-bundle,src="$ca_bundle"

@@ -31,12 +31,19 @@ def read(pipeline: Path) -> list[Spec]:
     try:
         documents = list(yaml.safe_load_all(pipeline.read_text()))
         documents[0]["root"]["dag"]
-    except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
-        raise PipelineError(
-            f"{pipeline} is not a compiled pipeline: {error}. "
-            "Compile one, as `python -m penguin.compile_kubeflow` does."
-        ) from error
+        documents[0]["pipelineInfo"]["name"]
+    except (LookupError, TypeError) as error:
+        raise _not_compiled(pipeline, "it has no name or no tasks") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _not_compiled(pipeline, " ".join(str(error).split())) from error
     return documents
+
+
+def _not_compiled(pipeline: Path, reason: str) -> PipelineError:
+    return PipelineError(
+        f"{pipeline} is not a compiled pipeline: {reason}. "
+        "Compile one, as `python -m penguin.compile_kubeflow` does."
+    )
 
 
 def typed_parameters(spec: Spec, given: Mapping[str, str]) -> dict[str, Any]:

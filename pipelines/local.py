@@ -54,6 +54,7 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
         folder: Folder of its artifacts and its metadata.
         terminal: Where the progress goes: a line a component with its time, or `cached`.
     """
+    from absl import logging
     from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.pipeline import Pipeline
@@ -79,6 +80,7 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
                 seconds = f"{time.monotonic() - started:.1f} s"
                 print("cached" if is_cached(folder, name, node_id) else seconds, file=terminal)
 
+    logging.set_verbosity(logging.INFO)  # a line in the log for each event, TFX's too
     NodeByNode().run(
         Pipeline(
             pipeline_name=name,

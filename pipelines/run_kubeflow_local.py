@@ -14,22 +14,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
 from kfp import components, dsl, local
-from kfp.local import docker_task_handler, status, task_dispatcher
+from kfp.local import docker_task_handler, importer_handler, status, task_dispatcher
 
+from compiled_pipeline import PipelineError, read, typed_parameters
 from local import progress_label
 
 OUTPUTS_FILE = "outputs.json"
+PREFIX = "comp-"
 LAST_LINES = 20
 SERVICE_TIMEOUT_SECONDS = 30
 
 Outputs = dict[str, Any]
 """By output key: an artifact's URI and metadata, or a parameter's value."""
+
+Ended = tuple[dict[str, Any], status.Status]
+"""What kfp.local makes of a task: the values of its outputs, and whether it succeeded."""
 
 
 class RunError(RuntimeError):
@@ -43,9 +48,11 @@ def main(pipeline_file: Path, folder: Path) -> None:
         pipeline_file: The compiled pipeline.
         folder: Pipeline root: every task's container sees it under the same path.
     """
+    outputs_file = folder / OUTPUTS_FILE
+    outputs_file.unlink(missing_ok=True)  # that of an earlier run says nothing about this one
     with container_engine():
         outputs = run(pipeline_file, folder)
-    (folder / OUTPUTS_FILE).write_text(json.dumps(outputs, indent=2))
+    outputs_file.write_text(json.dumps(outputs, indent=2))
 
 
 def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
@@ -56,11 +63,13 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         folder: Pipeline root.
 
     Returns:
-        What each task put out, by the name of its component.
+        What each task put out, by the task's name.
 
     Raises:
+        PipelineError: If the file is no compiled pipeline, or a parameter has no default.
         RunError: If a task has a condition, fails, or ends without a word about its outputs.
     """
+    typed_parameters(read(pipeline_file)[0], {})
     pipeline = components.load_component_from_file(str(pipeline_file))
     tasks = pipeline.pipeline_spec.root.dag.tasks
     conditional = sorted(name for name, task in tasks.items() if task.trigger_policy.condition)
@@ -71,27 +80,42 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
             "Compile the pipeline without its gates, or run it on Kubeflow."
         )
     outputs: dict[str, Outputs] = {}
-    run_task = task_dispatcher.run_single_task_implementation
+    run_importer = importer_handler.run_importer
 
-    def run_and_check(**task: Any) -> tuple[dict[str, Any], status.Status]:
-        name = task["component_name"].removeprefix("comp-")
-        print(
-            progress_label(len(outputs) + 1, len(tasks), name), end=" ", file=sys.stderr, flush=True
-        )
-        started = time.monotonic()
-        try:
-            values, task_status = run_task(**task)
-        except RunError as error:
-            raise RunError(f"\n{name} failed. The end of its log:\n{error}") from None
-        missing = task["component_spec"].output_definitions.artifacts.keys() - values.keys()
-        if missing:
-            raise RunError(f"\n{name} ended without its outputs {sorted(missing)}.")
-        print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
-        outputs[name] = {key: _described(value) for key, value in values.items()}
-        return values, task_status
+    def import_under_its_key(**task: Any) -> Ended:
+        # kfp.local calls it `artifact`, whatever the component's definition, as TFX's, says.
+        values, task_status = run_importer(**task)
+        (key,) = task["component_spec"].output_definitions.artifacts
+        return {key: values["artifact"]}, task_status
+
+    def checked(run_task: Callable[..., Ended]) -> Callable[..., Ended]:
+        def run_and_check(**task: Any) -> Ended:
+            name = task["component_name"].removeprefix(PREFIX)
+            # kfp.local names the folder after the component, less as many characters as its own
+            # prefix has: without one, FirstTrainer and OtherTrainer would share their folder.
+            task["component_name"] = PREFIX + name
+            label = progress_label(len(outputs) + 1, len(tasks), name)
+            print(label, end=" ", file=sys.stderr, flush=True)
+            started = time.monotonic()
+            try:
+                values, task_status = run_task(**task)
+            except RunError as error:
+                raise RunError(f"\n{name} failed:\n{error}") from None
+            defined = task["component_spec"].output_definitions
+            missing = {*defined.artifacts, *defined.parameters} - values.keys()
+            if missing:
+                raise RunError(f"\n{name} ended without its outputs {sorted(missing)}.")
+            print(f"{time.monotonic() - started:.1f} s", file=sys.stderr)
+            outputs[name] = {key: _described(value) for key, value in values.items()}
+            return values, task_status
+
+        return run_and_check
 
     docker_task_handler.run_docker_container = run_container
-    task_dispatcher.run_single_task_implementation = run_and_check
+    importer_handler.run_importer = checked(import_under_its_key)
+    task_dispatcher.run_single_task_implementation = checked(
+        task_dispatcher.run_single_task_implementation
+    )
     with contextlib.closing(docker.from_env()) as client:
         # In a rootless engine, the container's root is the user of this process.
         rootless = "name=rootless" in client.info()["SecurityOptions"]
@@ -112,14 +136,18 @@ def run_container(
     that happens before it asks for the status.
 
     Raises:
-        RunError: If the container ends with another status than 0.
+        RunError: If the container cannot be started, or ends with another status than 0.
     """
-    container = client.containers.run(image, command, detach=True, **options)
+    try:
+        container = client.containers.run(image, command, detach=True, **options)
+    except docker.errors.DockerException as error:
+        raise RunError(str(error)) from error
     try:
         for output in container.logs(stream=True):
             sys.stdout.write(output.decode(errors="replace"))
         if container.wait()["StatusCode"] != 0:
-            raise RunError(container.logs(tail=LAST_LINES).decode(errors="replace"))
+            log = container.logs(tail=LAST_LINES).decode(errors="replace")
+            raise RunError(f"The end of its log:\n{log}")
         return 0
     finally:
         container.remove(force=True)
@@ -127,21 +155,33 @@ def run_container(
 
 @contextlib.contextmanager
 def container_engine() -> Iterator[None]:
-    """Starts podman's service for as long as it is needed, unless a Docker engine answers."""
+    """Starts podman's service for as long as it is needed, unless a Docker engine answers.
+
+    Raises:
+        RunError: If there is neither.
+    """
     if _engine_answers():
         yield
         return
+    no_engine = RunError(
+        "A container engine must answer. "
+        f"Received: no Docker at {os.environ.get('DOCKER_HOST', 'its usual address')}, no podman. "
+        "Start Docker, and set DOCKER_HOST if it has another address, or install podman."
+    )
     with tempfile.TemporaryDirectory() as folder:
         address = f"unix://{folder}/podman.sock"
-        service = subprocess.Popen(
-            ["podman", "system", "service", "--time=0", address], stderr=sys.stdout
-        )
+        try:
+            service = subprocess.Popen(
+                ["podman", "system", "service", "--time=0", address], stderr=sys.stdout
+            )
+        except FileNotFoundError as error:
+            raise no_engine from error
         os.environ["DOCKER_HOST"] = address
         try:
             give_up = time.monotonic() + SERVICE_TIMEOUT_SECONDS
             while not _engine_answers():
                 if service.poll() is not None or time.monotonic() > give_up:
-                    raise RuntimeError("No container engine: neither Docker nor podman answers.")
+                    raise no_engine
                 time.sleep(0.1)
             yield
         finally:
@@ -166,5 +206,5 @@ def _engine_answers() -> bool:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
-    except RunError as error:
+    except (PipelineError, RunError) as error:
         sys.exit(str(error))

@@ -5,11 +5,13 @@ import contextlib
 import datetime
 import io
 import json
+import re
 import sys
 import time
 import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +104,19 @@ def submit(
 
 def _check_endpoint(endpoint: str, token: str | None) -> None:
     url = f"{endpoint}/apis/v2beta1/healthz"
-    request = urllib.request.Request(url)
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # kfp uses none either
     try:
+        request = urllib.request.Request(url)
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-            json.load(response)
+            answer = response.read()
     except OSError as error:
         raise _no_api(endpoint, f"{url} gave {error}") from error
+    except (HTTPException, ValueError) as error:  # no web server, or no address of one
+        raise _no_api(endpoint, f"{url} gave {error!r}") from error
+    try:
+        json.loads(answer)
     except ValueError as error:
         raise _no_api(endpoint, f"{url} gave no JSON, perhaps a login page") from error
 
@@ -219,9 +225,12 @@ def _name_and_value(text: str) -> tuple[str, str]:
 
 def _token(file: str) -> str:
     try:
-        return Path(file).read_text().strip()
+        token = Path(file).read_text().strip()
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"must be a file with a token: {error}") from error
+    if not re.fullmatch("[!-~]+", token):  # or the refusal of the header would print it
+        raise argparse.ArgumentTypeError(f"must be a file with one token and no more, not {file}")
+    return token
 
 
 if __name__ == "__main__":

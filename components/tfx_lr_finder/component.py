@@ -67,12 +67,15 @@ class LearningRateFinder(BaseBeamComponent):
 
     Example:
         ```
-        finder = LearningRateFinder(
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            module_file="model.py",
-        )
-        trainer = Trainer(..., hyperparameters=finder.outputs["best_hyperparameters"])
+        data = {
+            "examples": transform.outputs["transformed_examples"],
+            "transform_graph": transform.outputs["transform_graph"],
+            "module_file": "model.py",
+            "train_args": trainer_pb2.TrainArgs(num_steps=200),
+            "eval_args": trainer_pb2.EvalArgs(),
+        }
+        finder = LearningRateFinder(**data)
+        trainer = Trainer(**data, hyperparameters=finder.outputs["best_hyperparameters"])
         ```
     """
 

@@ -23,6 +23,18 @@ class StopReason(str, enum.Enum):
     NON_FINITE = "non_finite"
     """The loss was NaN or infinite; that point is not part of the curve."""
 
+    @property
+    def meaning(self) -> str:
+        """The reason in words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    StopReason.ALL_STEPS: "every step was done",
+    StopReason.DIVERGED: "the loss diverged",
+    StopReason.NON_FINITE: "the loss was not finite",
+}
+
 
 def exponential_learning_rates(
     min_learning_rate: float, max_learning_rate: float, num_steps: int

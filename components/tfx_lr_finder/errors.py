@@ -37,5 +37,5 @@ class NoLearningRateError(RuntimeError):
             f"No learning rate can be suggested ({verdict.value}). {verdict.meaning} "
             f"Received: {of_several if num_sweeps > 1 else ''}"
             f"{len(curve)} of {curve.num_steps} steps, "
-            f"stopped because {curve.stop_reason.value}, rate and loss {points}."
+            f"stopped because {curve.stop_reason.meaning}, rate and loss {points}."
         )

@@ -21,7 +21,7 @@ from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
-from tfx_lr_finder.confirmation import candidate_rates, confirmed_rate
+from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
 from tfx_lr_finder.evidence import Evidence
@@ -74,7 +74,7 @@ class Executor(BaseBeamExecutor):
             evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
             write_sweep(sweep, evidence)
             _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
-        _log(evidence)
+        _log_rate(evidence)
 
     def _find(self, search: Search, folder: str) -> Evidence:
         options, started = search.options, time.monotonic()
@@ -82,10 +82,13 @@ class Executor(BaseBeamExecutor):
             beam.run, search, make_pipeline=self._make_beam_pipeline, folder=folder
         )
         seeds = range(options.seed, options.seed + options.num_sweeps)
+        _log_start(options)
         curves = run("sweeps", list(seeds))
+        _log_sweeps(curves)
         suggestion, trials = _suggest(curves, options), []
         if options.confirmation_steps and suggestion.rule != DEFAULT:
             trials = run("trials", candidate_rates(suggestion.learning_rate))
+            _log_trials(trials)
             rate = confirmed_rate(trials, options.confirmation_steps, curves[0].train_steps)
             suggestion = dataclasses.replace(suggestion, learning_rate=rate)
         return Evidence(
@@ -98,18 +101,32 @@ class Executor(BaseBeamExecutor):
         )
 
 
-def _log(evidence: Evidence) -> None:
-    suggestion = evidence.suggestion
-    for curve in evidence.curves:
-        done, reason = len(curve), curve.stop_reason.value
-        logging.info(
-            "Sweep, seed %d: %d of %d steps, stopped because %s.",
-            *(curve.seed, done, curve.num_steps, reason),
-        )
-    for trial in evidence.trials:
-        logging.info("Trial at %g: validation loss %g.", trial.learning_rate, trial.loss)
+def _log_start(options: SweepOptions) -> None:
     logging.info(
-        "Learning rate %g (rule %s, verdict %s), found in %.1f s. %s",
+        "Learning-rate search: %d sweep(s) of %d steps from %g to %g, rule %s.",
+        *(options.num_sweeps, options.num_steps),
+        *(options.min_learning_rate, options.max_learning_rate, options.rule),
+    )
+
+
+def _log_sweeps(curves: Sequence[Curve]) -> None:
+    for curve in curves:
+        logging.info(
+            "Sweep, seed %d (%s, %s): %d of %d steps, stopped because %s.",
+            *(curve.seed, curve.model, curve.optimizer),
+            *(len(curve), curve.num_steps, curve.stop_reason.meaning),
+        )
+
+
+def _log_trials(trials: Sequence[Trial]) -> None:
+    for trial in trials:
+        logging.info("Trial at %.3g: validation loss %.4g.", trial.learning_rate, trial.loss)
+
+
+def _log_rate(evidence: Evidence) -> None:
+    suggestion = evidence.suggestion
+    logging.info(
+        "Learning rate %.3g (rule %s, verdict %s), found in %.1f s. %s",
         *(suggestion.learning_rate, suggestion.rule, suggestion.verdict.value, evidence.seconds),
         suggestion.verdict.meaning,
     )

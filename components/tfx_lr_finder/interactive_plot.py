@@ -42,8 +42,8 @@ from tfx_lr_finder.view import (
     unreached_range,
 )
 
-_FAINT = "80"
-"""Behind a colour: half transparent."""
+_FAINT = "99"
+"""Behind a colour: 60% of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ class InteractivePlot:
         batch = Part("batch loss", f"{color(0)}{_FAINT}")
         for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
             smoothed = Part(f"smoothed loss{name and ', ' + name}", color(number))
-            thin = Line(line_color=f"{color(number)}{_FAINT}")
+            thin = Line(line_color=f"{color(number)}{_FAINT}", line_width=1.5)
             thick = Line(line_color=smoothed.color, line_width=3)
             self._add(batch, thin, x=curve.learning_rates, y=curve.losses)
             self._add(smoothed, thick, x=curve.learning_rates, y=curve.smoothed_losses)

@@ -29,9 +29,10 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
 
     - `examples`: artifact, a folder with `Split-train` and `Split-eval`, as TFX writes it.
     - Those of `input_artifacts`.
-    - The user's code, in one of three ways: `module_file`, an artifact; `module`, its text;
-      `lr_finder_fn`, the dotted path of the function in the image.
-    - `custom_config`: dict for the user's code.
+    - The user's code, in one of four ways: `module_file`, an artifact; `module`, its text;
+      `lr_finder_fn` or `run_fn`, the dotted path of the function in the image.
+    - `train_steps`: number of steps of the training to come, whose best rate is higher if they
+      are few; `custom_config`: dict for the user's code.
     - The options of the TFX component, with its defaults: `num_steps` and so on.
 
     Outputs:
@@ -52,13 +53,9 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
 
     Example:
         ```
-        find = learning_rate_finder("registry.example/tfx-lr-finder:1", ["transform_graph"])
-        finder = find(
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            module=Path("model.py").read_text(),
+        find_learning_rate = learning_rate_finder(
+            "registry.example/tfx-lr-finder:1", ["transform_graph"]
         )
-        train(learning_rate=finder.outputs["learning_rate"])
         ```
     """
     unknown = sorted(set(input_artifacts) - set(INPUT_ARTIFACTS))
@@ -89,6 +86,8 @@ def _signature(input_artifacts: Sequence[str]) -> inspect.Signature:
             *(_parameter(name, annotation) for name, annotation in _OUTPUTS.items()),
             _parameter("module", str, ""),
             _parameter("lr_finder_fn", str, ""),
+            _parameter("run_fn", str, ""),
+            _parameter("train_steps", int, None),
             _parameter("custom_config", dict, None),
             *(
                 _parameter(field.name, option_type(field.name), field.default)

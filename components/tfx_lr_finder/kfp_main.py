@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
 from tfx_lr_finder.kubeflow_invocation import Json, with_local_paths
 from tfx_lr_finder.options import SweepOptions, option_type
 from tfx_lr_finder.standalone import run_executor
-from tfx_lr_finder.user_module import FUNCTION
+from tfx_lr_finder.user_module import FUNCTION, TRAINER_FUNCTION
 
 METRICS = ("learning_rate", "verdict", "spread")
 """The facts of a sweep that the page of a run shows; `spread` is one of several sweeps only."""
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m tfx_lr_finder.kfp_main")
     parser.add_argument("--executor_input", required=True, type=json.loads)
+    logging.set_verbosity(logging.INFO)  # as TFX's own entrypoint does
     run(parser.parse_args(argv).executor_input)
 
 
@@ -38,12 +41,14 @@ def run(executor_input: Json) -> None:
     """Runs the executor.
 
     Args:
-        executor_input: KFP's `ExecutorInput`.
+        executor_input: KFP's `ExecutorInput`. Its output file is written when all is done; one of
+            an earlier attempt is removed first.
 
     Raises:
         ValueError: If the module is not given in exactly one way, the examples have no splits,
             or the executor refuses an option; other errors as the executor's.
     """
+    Path(executor_input["outputs"]["outputFile"]).unlink(missing_ok=True)
     local = with_local_paths(executor_input)
     paths = _paths(local["inputs"])
     output_paths = _paths(local["outputs"])
@@ -68,24 +73,26 @@ def _paths(part: Json) -> dict[str, str]:
 
 
 def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(SweepOptions)]
+    types = {field.name: option_type(field.name) for field in dataclasses.fields(SweepOptions)}
+    types["train_steps"] = int
     return {
         # Numbers of every type are handed over as JSON's one type of number.
-        **{name: option_type(name)(given[name]) for name in names if given.get(name) is not None},
+        **{n: kind(given[n]) for n, kind in types.items() if given.get(n) is not None},
         **_user_code(given, paths, folder),
         "custom_config": given.get("custom_config"),
     }
 
 
 def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, str]:
-    given = {name: parameters[name] for name in ("module", FUNCTION) if parameters.get(name)}
+    names = ("module", FUNCTION, TRAINER_FUNCTION)
+    given = {name: parameters[name] for name in names if parameters.get(name)}
     if "module_file" in paths:
         given["module_file"] = paths["module_file"]
     if len(given) != 1:
         raise ValueError(
-            "Exactly one of `module_file`, `module` and `lr_finder_fn` must be given. "
+            "Exactly one of `module_file`, `module`, `lr_finder_fn` and `run_fn` must be given. "
             f"Received: {sorted(given) or 'none of them'}. "
-            "Give the user's module as an artifact or as text, or the dotted path of its function."
+            "Give the user's module as an artifact or as text, or the dotted path of a function."
         )
     if "module" in given:
         file = folder / "module.py"

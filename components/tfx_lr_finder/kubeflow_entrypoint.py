@@ -37,20 +37,29 @@ Arguments = tuple[argparse.Namespace, list[str]]
 def main(arguments: Arguments) -> None:
     """Runs a component's executor on what the launcher handed in.
 
+    The executor output file appears when all is done; one of an earlier attempt is removed first.
+
     Args:
         arguments: The parsed arguments, and those left over, which are Beam's.
 
     Raises:
-        Exception: Whatever the executor raises; the executor output file is then not written.
+        Exception: Whatever the executor raises; there is no executor output file then.
     """
     known, beam_arguments = arguments
     handed_in = json.loads(known.json_serialized_invocation_args)
+    output_file = handed_in["outputs"]["outputFile"]
+    unfinished = f"{output_file}.unfinished"
+    for file in filter(fileio.exists, (output_file, unfinished)):
+        fileio.remove(file)
+
     inputs_spec = json.loads(known.json_serialized_inputs_spec_args or "{}")
     local = with_local_paths(with_types(with_tfx_outputs(handed_in), inputs_spec))
+    local["outputs"]["outputFile"] = unfinished
     known.json_serialized_invocation_args = json.dumps(local)
     with _artifacts_prepared({artifact["uri"] for artifact in artifacts(local["outputs"])}):
         kubeflow_v2_run_executor.main((known, beam_arguments))
-    _restore_uris(handed_in)
+    _restore_uris(unfinished, handed_in)
+    fileio.rename(unfinished, output_file)
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
@@ -94,8 +103,7 @@ def _make_folder(artifact: Artifact) -> None:
     fileio.makedirs(os.path.dirname(artifact.uri) if is_file else artifact.uri)
 
 
-def _restore_uris(handed_in: Json) -> None:
-    output_file = handed_in["outputs"]["outputFile"]
+def _restore_uris(output_file: str, handed_in: Json) -> None:
     with fileio.open(output_file) as file:
         executor_output = json.load(file)
     restored = json.dumps(with_remote_uris(executor_output, handed_in))

@@ -1,7 +1,6 @@
 """What a notebook shows of a sweep: for TFX's InteractiveContext."""
 
 import os
-from html import escape
 
 from IPython.display import HTML, Image, display
 from tfx.dsl.io import fileio
@@ -9,6 +8,7 @@ from tfx.orchestration.experimental.interactive import visualizations
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.artifacts import PLOT_FILE, LearningRateSweep, read_evidence
+from tfx_lr_finder.report import with_code
 
 
 class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
@@ -20,7 +20,7 @@ class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
         """Shows a sweep in the output of the notebook's cell."""
         suggestion = read_evidence(artifact).suggestion
         rate, verdict = f"{suggestion.learning_rate:.3g}", suggestion.verdict
-        meaning = f"{escape(verdict.value)}: {escape(verdict.meaning)}"
+        meaning = f"{verdict.value}: {with_code(verdict.meaning)}"
         display(HTML(f"<p><strong>Learning rate {rate}</strong> ({meaning})</p>"))
         with fileio.open(os.path.join(artifact.uri, PLOT_FILE), "rb") as file:
             display(Image(file.read()))

@@ -27,10 +27,11 @@ def plot_curve(curves: Curve | Sequence[Curve], suggestion: Suggestion | None = 
         NoLearningRateError: If no suggestion is given and none can be made.
 
     Example:
-        >>> curve = range_test(model, dataset)  # doctest: +SKIP
-        >>> plot_curve(curve)  # doctest: +SKIP
-        >>> Path("curve.png").write_bytes(plot_curve(curve, suggest(curve, "valley")))
-        ... # doctest: +SKIP
+        ```
+        curve = range_test(model, dataset)
+        Path("curve.png").write_bytes(plot_curve(curve))
+        plot_curve(curve, suggest(curve, "valley"))  # a notebook's cell shows it
+        ```
     """
     curves = (curves,) if isinstance(curves, Curve) else tuple(curves)
     return Picture(plot(Evidence(suggestion or suggest(curves), curves)))

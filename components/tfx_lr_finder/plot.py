@@ -42,12 +42,16 @@ def plot(evidence: Evidence) -> bytes:
         linewidth=2,
         label=f"learning rate {label} ({suggestion.rule})",
     )
+    to_axes = axes.transData + axes.transAxes.inverted()
+    has_room = to_axes.transform((suggestion.learning_rate, 0))[0] < 0.85
     axes.annotate(
         label,
-        (suggestion.learning_rate, 0.03),
+        (suggestion.learning_rate, 0.97),
         xycoords=("data", "axes fraction"),
-        xytext=(6, 0),
+        xytext=(6 if has_room else -6, 0),
         textcoords="offset points",
+        horizontalalignment="left" if has_room else "right",
+        verticalalignment="top",
         color=RED,
         fontweight="bold",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},

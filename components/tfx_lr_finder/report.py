@@ -3,6 +3,7 @@
 import base64
 import functools
 import importlib.resources
+import inspect
 import re
 import zlib
 from math import isfinite
@@ -11,6 +12,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.suggestion import Suggestion
 from tfx_lr_finder.verdict import Verdict
 from tfx_lr_finder.view import planned_end, stop_reasons
@@ -36,14 +38,14 @@ def report(evidence: Evidence, picture: bytes) -> str:
         rate=_rate(suggestion.learning_rate),
         verdict=suggestion.verdict.value.replace("_", " "),
         tone=_TONES.get(suggestion.verdict, "problem"),
-        meaning=_with_code(suggestion.verdict.meaning),
+        meaning=with_code(suggestion.verdict.meaning),
         origin=_origin(evidence),
         picture=base64.b64encode(picture).decode(),
         parts=plot.parts,
         plot=plot.to_dict("plot"),
         script=_packed_script(),
-        rule=suggestion.rule,
-        rules={rule: _answer(answer) for rule, answer in evidence.answers.items()},
+        chosen=suggestion.rule,
+        rules=[(rule, _meaning(rule), *_answer(a)) for rule, a in evidence.answers.items()],
         trials=_trials(evidence),
         facts=_facts(evidence),
     )
@@ -66,7 +68,7 @@ def _packed_script() -> str:
     return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
 
 
-def _with_code(text: str) -> Markup:
+def with_code(text: str) -> Markup:
     """Returns text with what is between backticks as code."""
     return Markup(re.sub(r"`(\w+)`", r"<code>\1</code>", str(escape(text))))
 
@@ -80,15 +82,23 @@ def _origin(evidence: Evidence) -> str:
     sweeps = _count(len(evidence.curves), "sweep")
     if evidence.suggestion.rule == "default":
         return f"The default that was asked for: no rate could be read off {sweeps}."
-    sentence = f"Read off {sweeps} by the rule {evidence.suggestion.rule}"
+    rule = evidence.suggestion.rule
+    sentence = f"Read off {sweeps} by the rule {rule}"
     if evidence.trials:
+        read, _ = _answer(evidence.answers[rule])
         trainings = _count(len(evidence.trials), "training")
-        sentence += f", then chosen by {trainings} of {evidence.trial_steps} steps"
+        sentence += f" as {read}, then settled by {trainings} of {evidence.trial_steps} steps"
     return f"{sentence}."
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _meaning(rule: str) -> str:
+    """Returns what a rule answers, from the first line of its documentation."""
+    first, _, _ = (inspect.getdoc(RULES[rule]) or "").partition("\n")
+    return first.removeprefix("Returns ").rstrip(".")
 
 
 def _answer(answer: Suggestion | Verdict) -> tuple[str, str]:
@@ -116,13 +126,17 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         "Steps done": ", ".join(f"{len(c)} of {c.num_steps}" for c in curves),
         "Ended because": stop_reasons(curves),
         "Batch size": str(curve.batch_size),
-        "Replicas": str(curve.num_replicas),
-        "Batches a step": str(curve.gradient_accumulation_steps),
-        "Steps of the training to come": str(curve.train_steps or "not known"),
+        "Replicas": _if_several(curve.num_replicas),
+        "Batches a step": _if_several(curve.gradient_accumulation_steps),
+        "Training to come": f"{curve.train_steps} steps" if curve.train_steps else "not known",
         "Smoothing": f"{curve.smoothing:g}",
         "Seed": ", ".join(str(c.seed) for c in curves),
-        "Spread of the sweeps": "" if spread is None else f"{spread:.2g} decades",
+        "Spread": "" if spread is None else f"{spread:.2g} decades",
         "Duration": f"{evidence.seconds:.1f} s",
         "Versions": ", ".join(f"{name} {version}" for name, version in evidence.versions.items()),
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _if_several(number: int) -> str:
+    return str(number) if number > 1 else ""

@@ -54,8 +54,10 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
             `diverged_at_start` or `too_few_points`; of several sweeps the most frequent one.
 
     Example:
-        >>> suggest(curve).learning_rate  # doctest: +SKIP
-        0.0123
+        ```
+        curve = range_test(model, dataset)
+        print(suggest(curve).learning_rate, suggest(curve, "valley").learning_rate)
+        ```
     """
     curves = [curves] if isinstance(curves, Curve) else list(curves)
     get_rule(rule)

@@ -47,7 +47,8 @@ _MEANINGS = {
     Verdict.NOISY: "The fall of the loss is hardly larger than its noise, or the sweeps disagree. "
     "Raise `num_steps` or the batch size before you rely on the rate.",
     Verdict.EDGE: "The rate lies at the edge of the range, or the loss was still falling there. "
-    "Widen `min_learning_rate` or `max_learning_rate`.",
+    "Widen the range: raise `max_learning_rate`, or lower `min_learning_rate` if the rate lies at "
+    "the low end.",
     Verdict.FLAT: "The loss never fell. Check labels, loss function and trainable weights, "
     "or raise `max_learning_rate` or `num_steps`; a rate given nevertheless lies a factor 14 "
     "below the one from which the loss rises.",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfx_lr_finder.curve import Curve, StopReason
+from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.evidence import Evidence
 
 HEADROOM = 0.5
@@ -18,11 +18,6 @@ GREY = "#808080"
 
 # Each stands out on white and on black.
 _COLORS = ("#2f86d1", "#16967e", "#9467d6", "#b87a00", "#6f8496", "#c2569b")
-_STOP_REASONS = {
-    StopReason.ALL_STEPS: "every step was done",
-    StopReason.DIVERGED: "the loss diverged",
-    StopReason.NON_FINITE: "the loss was not finite",
-}
 
 
 def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
@@ -67,7 +62,7 @@ def planned_end(curve: Curve) -> float:
 
 def stop_reasons(curves: Sequence[Curve]) -> str:
     """Returns in words why the sweeps ended, each reason once."""
-    return "; ".join(dict.fromkeys(_STOP_REASONS[curve.stop_reason] for curve in curves))
+    return "; ".join(dict.fromkeys(curve.stop_reason.meaning for curve in curves))
 
 
 def color(number: int) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from tfx_lr_finder import Curve, NoLearningRateError, range_test, suggest
+from tfx_lr_finder import Curve, NoLearningRateError, plot_curve, range_test, suggest
 from tfx_lr_finder.descent import course_of
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.view import planned_end
@@ -81,6 +81,11 @@ def draw_sweep(curve: Curve) -> None:
     over_rate.set_title("the same losses over the rate")
     over_step.set_title("rate and loss over the step")
     save(figure, "sweep.png")
+
+
+def draw_result(curve: Curve) -> None:
+    """Draws the picture that a search leaves."""
+    (FOLDER / "result.png").write_bytes(plot_curve(curve))
 
 
 def draw_landmarks(curve: Curve) -> None:
@@ -238,6 +243,7 @@ def main() -> None:
     digits = Digits()
     curve = range_test(network("adam"), digits.training(), train_steps=TRAIN_STEPS)
     draw_sweep(curve)
+    draw_result(curve)
     draw_landmarks(curve)
     draw_rules(curve)
     draw_verdicts(verdict_curves())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tfx.orchestration.data_types import RuntimeParameter
 
-from kubeflow import compile_pipeline
 from penguin.pipeline import DATA, create_components
+from tfx_lr_finder.kubeflow import compile_pipeline
 from tfx_lr_finder.options import SweepOptions
 
 PIPELINE_NAME = "penguin"

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tfx.components import CsvExampleGen, SchemaGen
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types.standard_artifacts import ExampleStatistics
 
 import tfx_lr_finder
 from local import latest_output
@@ -19,6 +24,7 @@ from penguin.compile_kubeflow import main as compile_penguin
 from penguin.run_kubeflow_local import main as run_kubeflow_local
 from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Evidence
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 pytestmark = pytest.mark.container
 
@@ -122,13 +128,13 @@ def read_curve(sweep):
     return Evidence.from_json(Path(sweep, "sweep.json").read_text()).curves[0]
 
 
-def run_compiled(pipeline_file, root):
+def run_compiled(pipeline_file, root, **environment):
     """Runs a compiled pipeline in containers, and returns how that ended."""
     return subprocess.run(
         [KFP_PYTHON, "-m", "run_kubeflow_local", pipeline_file, root],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines")},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines"), **environment},
     )
 
 
@@ -254,9 +260,70 @@ def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
     compile_penguin([*arguments, "--data", "/nowhere"])
     ended = run_compiled(file, tmp_path)
     assert ended.returncode == 1
-    assert "CsvExampleGen failed." in ended.stderr
+    assert "CsvExampleGen failed:" in ended.stderr
     assert "Split pattern /nowhere/* does not match any files." in ended.stderr
     assert "[2/8]" not in ended.stderr
+
+
+def test_machine_without_an_engine_is_one_line(tmp_path):
+    """It says what to start or install; the outputs of an earlier run are none of this one."""
+    (tmp_path / "outputs.json").write_text("{}")
+    compile_plain_kfp(["--image", "any", "--output", str(tmp_path / "plain.yaml"), "--no-gate"])
+    ended = run_compiled(
+        tmp_path / "plain.yaml", tmp_path, PATH="", DOCKER_HOST=f"unix://{tmp_path}/none"
+    )
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        r"A container engine must answer\. Received: no Docker at unix://.*/none, no podman\. "
+        r"Start Docker, .* or install podman\.\n",
+        ended.stderr,
+    )
+    assert not (tmp_path / "outputs.json").exists()
+
+
+def test_task_without_its_image_stops_the_run_with_the_engines_error(engine, tmp_path):
+    """The message names the task and the image."""
+    file = tmp_path / "small.yaml"
+    image = "localhost/no-such-image:1"
+    compile_pipeline("small", [CsvExampleGen(input_base="/data")], image, file)
+    ended = run_compiled(file, tmp_path)
+    assert ended.returncode == 1
+    assert "CsvExampleGen failed:" in ended.stderr
+    assert image in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_tasks_of_alike_names_start_from_an_imported_artifact(image, outputs, tmp_path):
+    """Each has a folder of its own, where kfp.local would tell them apart by their ends alone."""
+    source = tmp_path / "statistics"
+    shutil.copytree(outputs["StatisticsGen"]["statistics"]["uri"], source)
+    statistics = Importer(
+        source_uri=str(source),
+        artifact_type=ExampleStatistics,
+        properties={"split_names": json.dumps(["train", "eval"])},
+    ).with_id("Statistics")
+    schemas = [
+        SchemaGen(statistics=statistics.outputs["result"]).with_id(name)
+        for name in ("FirstSchemaGen", "OtherSchemaGen")
+    ]
+    compile_pipeline("alike", [statistics, *schemas], image, tmp_path / "alike.yaml")
+    ended = run_compiled(tmp_path / "alike.yaml", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    written = json.loads((tmp_path / "outputs.json").read_text())
+    assert written["Statistics"]["result"]["uri"] == str(source)
+    folders = {Path(written[schema.id]["schema"]["uri"]) for schema in schemas}
+    assert len(folders) == 2
+    assert all((folder / "schema.pbtxt").is_file() for folder in folders)
+
+
+def test_parameter_without_default_is_asked_for(image, tmp_path):
+    """Before anything is run."""
+    file = tmp_path / "small.yaml"
+    folder = RuntimeParameter("folder", ptype=str)
+    compile_pipeline("small", [CsvExampleGen(input_base=folder)], image, file)
+    ended = run_compiled(file, tmp_path)
+    assert ended.returncode == 1
+    assert "missing ['folder']" in ended.stderr
 
 
 def test_plain_kfp_pipeline_runs(image, tmp_path):

@@ -57,7 +57,13 @@ def first(place, pipelines_environment):
 
 
 @pytest.fixture(scope="module")
-def second(place, first, pipelines_environment):
+def log(first, place):
+    """What the first run wrote to its log, read before the second one writes its own."""
+    return (place / FOLDER / "run.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def second(place, log, pipelines_environment):
     """The second run, in the same folder."""
     return run(["-m", "penguin.run_local", FOLDER], place, pipelines_environment)
 
@@ -126,12 +132,17 @@ def test_model_can_be_served(summary, place):
     assert (place / summary["model"] / "Format-Serving" / "saved_model.pb").is_file()
 
 
-def test_all_else_is_in_the_log(first, place):
+def test_all_else_is_in_the_log(log):
     """What the libraries printed is kept for those who look for a reason."""
-    log = (place / FOLDER / "run.log").read_text()
-
     assert len(log) > 1000
     assert "Learning rate    " not in log
+
+
+def test_log_has_what_the_finder_did(summary, log):
+    """In TFX's logging: the search, its sweep, and the rate that the summary shows."""
+    assert len(re.findall(r"Learning-rate search: 1 sweep\(s\) of 200 steps", log)) == 1
+    assert len(re.findall(r"Sweep, seed 0 .*: \d+ of 200 steps", log)) == 1
+    assert f"Learning rate {summary['rate']} (rule descent, verdict ok)" in log
 
 
 def test_everything_lies_in_the_folder(first, place):

@@ -20,9 +20,9 @@ from tfx.proto import example_gen_pb2, trainer_pb2
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
-from kubeflow import compile_pipeline
 from penguin.compile_kubeflow import main as compile_penguin
 from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 IMAGE = "registry.example/team/finder:1"
 FINDER = "LearningRateFinder"
@@ -111,6 +111,13 @@ def test_every_task_runs_our_command_in_our_image(penguin):
     assert {tuple(c.command) for c in found.values()} == {
         ("python", "-m", "tfx_lr_finder.kubeflow_entrypoint")
     }
+
+
+def test_command_may_be_another(compiled):
+    """For an entrypoint of one's own."""
+    found = containers(compiled(finder_and_trainer(), command=["python", "-m", "team.start"]))
+
+    assert {tuple(c.command) for c in found.values()} == {("python", "-m", "team.start")}
 
 
 def test_schema_version_is_the_one_that_kubeflow_accepts(penguin):
@@ -210,6 +217,28 @@ def test_runtime_parameter_with_two_defaults_is_refused(compiled):
 
     with pytest.raises(ValueError, match=r"must have one default\. Received: 'n' with 50 and 0"):
         compiled(components)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("train_args", {"num_steps": RuntimeParameter("n", ptype=int, default=5)}),
+        ("custom_config", {"n": RuntimeParameter("n", ptype=int, default=5)}),
+    ],
+    ids=["proto", "json"],
+)
+def test_runtime_parameter_inside_an_option_is_refused(compiled, option, value):
+    """TFX writes down its description in place of a value."""
+    examples = CsvExampleGen(input_base="/data")
+    arguments = {"train_args": trainer_pb2.TrainArgs(), "eval_args": trainer_pb2.EvalArgs()}
+    trainer = Trainer(
+        examples=examples.outputs["examples"], run_fn="user.run_fn", **{**arguments, option: value}
+    )
+
+    with pytest.raises(
+        ValueError, match=rf"whole of an option.*one inside \['{option}'\] of 'Trainer'"
+    ):
+        compiled([examples, trainer])
 
 
 @pytest.mark.parametrize("component", ["CsvExampleGen", FINDER])

@@ -1,22 +1,28 @@
 """Real components run through the entrypoint, under a launcher that behaves as Kubeflow's."""
 
+import graphlib
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
-import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorOutput
+from tfx.components import Trainer
+from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.proto import trainer_pb2
 
-from kubeflow import compile_pipeline
-from tfx_lr_finder import LearningRateFinder, kubeflow_entrypoint
+from penguin.compile_kubeflow import main as compile_penguin
+from penguin.pipeline import DATA
+from tfx_lr_finder import Evidence, LearningRateFinder, kubeflow_entrypoint
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 USER_CODE = Path(__file__).parents[1] / "data"
 LOCAL_ROOTS = {"gs://": Path("/gcs"), "minio://": Path("/minio"), "s3://": Path("/s3")}
@@ -57,6 +63,17 @@ class Launcher:
             for root in LOCAL_ROOTS.values():  # a container's files end with it
                 shutil.rmtree(root / self.bucket, ignore_errors=True)
         return exit_code
+
+    def lets_run(self, task):
+        """Evaluates a task's condition, as the driver does; its CEL is Python as well."""
+        task = self.spec["root"]["dag"]["tasks"][task]
+        known = {
+            name: SimpleNamespace(artifacts=[SimpleNamespace(**self._input(value, None))])
+            for name, value in task["inputs"]["artifacts"].items()
+        }
+        return eval(
+            task["triggerPolicy"]["condition"], {"inputs": SimpleNamespace(artifacts=known)}
+        )
 
     def command(self, task, executor_input):
         """Returns a task's command line."""
@@ -181,23 +198,16 @@ def in_this_process(command):
     return 0
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    """The name of a bucket for which the launcher's local folders can be written."""
-    name = f"tfx-lr-finder-{uuid.uuid4().hex}"
-    missing = [root for root in LOCAL_ROOTS.values() if not root.exists()]
-    try:
-        for root in LOCAL_ROOTS.values():
-            (root / name).mkdir(parents=True)
-    except PermissionError:
-        pytest.skip(
-            "needs the launcher's folders /gcs, /minio and /s3: run as root or in the image"
-        )
-    yield name
-    for root in LOCAL_ROOTS.values():
-        shutil.rmtree(root / name, ignore_errors=True)
-    for root in missing:
-        root.rmdir()
+def gated_trainer(produce, finder):
+    """Returns a Trainer that runs only with a rate that can be trusted."""
+    with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
+        return Trainer(
+            examples=produce.outputs["examples"],
+            run_fn="kubeflow_components.run_fn",
+            train_args=trainer_pb2.TrainArgs(num_steps=5),
+            eval_args=trainer_pb2.EvalArgs(),
+            hyperparameters=finder.outputs["best_hyperparameters"],
+        ).with_id(f"Trainer-of-{finder.id}")
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +222,9 @@ def spec(tmp_path_factory):
         examples=produce.outputs["examples"],
         lr_finder_fn="kubeflow_components.lr_finder_fn",
         min_learning_rate=1e-4,
+        max_learning_rate=RuntimeParameter("greatest", ptype=float, default=2.0),
         num_steps=40,
+        rule=RuntimeParameter("rule", ptype=str, default="steepest"),
     )
     consume = user.consume(
         examples=produce.outputs["examples"],
@@ -222,8 +234,19 @@ def spec(tmp_path_factory):
         sweep=finder.outputs["sweep"],
     )
     fail = user.fail(noise=produce.outputs["noise"])
+    flat_finder = LearningRateFinder(
+        examples=produce.outputs["examples"],
+        lr_finder_fn="kubeflow_components.flat_lr_finder_fn",
+        num_steps=10,
+        on_failure="default",
+        default_learning_rate=1e-3,
+    ).with_id("FlatFinder")
     file = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    compile_pipeline("test", [produce, finder, consume, fail], "an/image:1", file)
+    components = [
+        *(produce, finder, consume, fail, flat_finder),
+        *(gated_trainer(produce, finder), gated_trainer(produce, flat_finder)),
+    ]
+    compile_pipeline("test", components, "an/image:1", file)
     yield yaml.safe_load(file.read_text())
     sys.path.remove(str(USER_CODE))
 
@@ -235,6 +258,21 @@ def launcher(spec, bucket, tmp_path_factory):
     assert launcher.run("produce", "minio://", in_this_process) == 0
     assert launcher.run("LearningRateFinder", "s3://", in_a_process_of_its_own) == 0
     assert launcher.run("consume", "gs://", in_this_process) == 0
+    return launcher
+
+
+@pytest.fixture(scope="module")
+def penguin(bucket, tmp_path_factory):
+    """A launcher that has run the penguin pipeline, each task with a store of another kind."""
+    folder = tmp_path_factory.mktemp("penguin")
+    file = folder / "penguin.yaml"
+    compile_penguin(["--image", "an/image:1", "--output", str(file), "--data", str(DATA)])
+    launcher = Launcher(yaml.safe_load(file.read_text()), folder, bucket)
+    tasks = launcher.spec["root"]["dag"]["tasks"]
+    order = {name: task.get("dependentTasks", []) for name, task in tasks.items()}
+    schemes = itertools.cycle(LOCAL_ROOTS)
+    for task in graphlib.TopologicalSorter(order).static_order():
+        assert launcher.run(task, next(schemes), in_this_process) == 0
     return launcher
 
 
@@ -251,10 +289,23 @@ def test_inputs_have_the_types_that_their_producers_gave_them(seen):
 
 
 def test_properties_of_every_kind_reach_the_next_task(seen):
-    """Declared ones, and custom ones of type float, int and str; so do parameters."""
+    """Declared ones, and custom ones of type float, int and str, each as it was."""
     assert (seen["split_names"], seen["span"]) == ('["train", "eval"]', 3)
     assert (seen["a_float"], seen["an_int"], seen["a_text"]) == (1e-5, 7, "a 'b' \"c\"")
-    assert seen["num_steps"] == 40
+    assert [type(seen[name]) for name in ("span", "a_float", "an_int")] == [int, float, int]
+    assert (seen["verdict"], seen["num_steps"]) == ("ok", 40)
+
+
+def test_options_reach_the_executor(launcher):
+    """As they were given, or by the default of a parameter of the run; what is None, is None."""
+    sweep = launcher.stored(launcher.recorded["LearningRateFinder", "sweep"]["uri"])
+    evidence = Evidence.from_json((sweep / "sweep.json").read_text())
+    (curve,) = evidence.curves
+    first, second = curve.learning_rates[:2]
+
+    assert (first, curve.num_steps) == (pytest.approx(1e-4), 40)
+    assert first * (second / first) ** 39 == pytest.approx(2.0)
+    assert evidence.suggestion.rule == "steepest"
 
 
 def test_values_of_inputs_are_read(seen, launcher):
@@ -296,6 +347,36 @@ def test_log_that_kubeflow_adds_is_left_to_the_launcher(launcher):
     assert list(report["artifacts"]) == ["model"]
 
 
+def test_gate_is_decided_on_what_the_finder_reported(launcher):
+    """The Trainer behind it is skipped where the rate cannot be trusted, and else runs."""
+    assert launcher.run("FlatFinder", "minio://", in_this_process) == 0
+
+    assert not launcher.lets_run("Trainer-of-FlatFinder")
+    assert launcher.lets_run("Trainer-of-LearningRateFinder")
+    assert launcher.run("Trainer-of-LearningRateFinder", "s3://", in_this_process) == 0
+    model = launcher.stored(launcher.recorded["Trainer-of-LearningRateFinder", "model"]["uri"])
+    assert (model / "Format-Serving" / "saved_model.pb").is_file()
+
+
+def test_tfxs_own_components_run_in_each_kind_of_store(penguin):
+    """From CsvExampleGen to Evaluator, each output is where the next task looks for it."""
+    uris = {key: artifact["uri"] for key, artifact in penguin.recorded.items()}
+    missing = {key for (_, key), uri in uris.items() if not penguin.stored(uri).exists()}
+
+    assert all(f"://{penguin.bucket}/root/{task}/{key}" in uris[task, key] for task, key in uris)
+    assert missing == {"executor-logs", "model_run"}  # the module keeps no logs of its training
+
+
+def test_blessing_names_the_model_in_the_store(penguin):
+    """By its URI and its name in Kubeflow's metadata, and not by a path that is gone."""
+    model = penguin.recorded["Trainer", "model"]
+    blessing = penguin.recorded["Evaluator", "blessing"]["metadata"]
+
+    assert blessing["blessed"] == 1
+    assert blessing["current_model"] == model["uri"]
+    assert blessing["current_model_id"] == model["name"]
+
+
 def test_failing_executor_fails_the_task(launcher, capfd):
     """Its own error is shown, and no output file claims success."""
     assert launcher.run("fail", "minio://", in_a_process_of_its_own) != 0
@@ -303,6 +384,27 @@ def test_failing_executor_fails_the_task(launcher, capfd):
     assert "ValueError: Broken on purpose, noise 0.25." in capfd.readouterr().err
     assert not launcher.output_files["fail"].exists()
     assert ("fail", "model") not in launcher.recorded
+
+
+def test_report_of_an_earlier_attempt_does_not_outlive_a_failure(launcher):
+    """Where a task is tried again in the same place, only this attempt speaks."""
+    earlier = launcher.output_files["consume"].read_text()
+
+    def fail_after_an_earlier_success(command):
+        launcher.output_files["fail"].parent.mkdir(parents=True, exist_ok=True)
+        launcher.output_files["fail"].write_text(earlier)
+        return in_this_process(command)
+
+    with pytest.raises(ValueError, match=r"Broken on purpose, noise 0\.25\."):
+        launcher.run("fail", "s3://", fail_after_an_earlier_success)
+
+    assert list(launcher.output_files["fail"].parent.iterdir()) == []
+
+
+def test_report_is_all_that_is_left_beside_the_outputs(launcher):
+    """It appears when it is complete, in place of one without the object store's URIs."""
+    for file in launcher.output_files.values():
+        assert {f.name for f in file.parent.iterdir()} <= {file.name}
 
 
 def test_task_runs_under_kfp_local(launcher, tmp_path):

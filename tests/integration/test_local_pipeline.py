@@ -382,5 +382,7 @@ def test_message_of_a_failing_finder_is_the_evidence(failed_run):
     _, message = failed_run
 
     assert "Lower `min_learning_rate`" in message
-    assert re.search(r"Received: \d+ of 200 steps, stopped because (diverged|non_finite)", message)
+    assert re.search(
+        r"Received: \d+ of 200 steps, stopped because the loss (diverged|was not finite)", message
+    )
     assert re.search(r"rate and loss 1\.0e\+03: [\d.]+", message)

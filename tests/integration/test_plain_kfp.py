@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import pytest
@@ -172,6 +174,25 @@ def test_task_reports_every_output_with_its_facts(task):
     assert (facts["num_steps"], facts["rule"]) == (60, "descent")
 
 
+def test_outputs_lie_where_the_launcher_uploads_them(executor_input, examples, bucket, tmp_path):
+    """It reads inputs from, and writes outputs to, the launcher's copies of object stores."""
+    shutil.copytree(examples.uri, f"/minio/{bucket}/examples")
+    handed_in = executor_input(tmp_path, module=example.MODULE.read_text())
+    handed_in["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] = (
+        f"minio://{bucket}/examples"
+    )
+    outputs = handed_in["outputs"]["artifacts"]
+    for name, values in outputs.items():
+        values["artifacts"][0]["uri"] = f"s3://{bucket}/{name}"
+
+    kfp_main.run(handed_in)
+
+    found = {name: artifact.uri for name, artifact in reported(tmp_path).items()}
+    assert found == {name: f"s3://{bucket}/{name}" for name in outputs}
+    written = {path.name for path in Path("/s3", bucket).iterdir()}
+    assert written == {"best_hyperparameters", "report", "sweep"}
+
+
 def test_metrics_of_several_sweeps_have_their_spread(executor_input, tmp_path):
     """In decades, beside the rate and the verdict."""
     module = example.MODULE.read_text()
@@ -212,6 +233,29 @@ def test_user_code_may_be_an_artifact_or_a_dotted_path(task, executor_input, tmp
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
 
 
+def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monkeypatch):
+    """By its dotted path, as for the Trainer; the curve is the same again."""
+    run_fn = (
+        "def run_fn(args):\n    found = lr_finder_fn(args)\n    found.model.fit(found.dataset)\n"
+    )
+    (tmp_path / "trainers_module.py").write_text(f"{example.MODULE.read_text()}\n{run_fn}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    kfp_main.run(executor_input(tmp_path, run_fn="trainers_module.run_fn"))
+
+    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
+    assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
+
+
+def test_rate_of_a_short_training_is_higher(task, executor_input, tmp_path):
+    """As of the TFX component, which knows the steps from its train_args."""
+    kfp_main.run(executor_input(tmp_path, module=example.MODULE.read_text(), train_steps=100.0))
+
+    rates = [float((folder / "learning_rate").read_text()) for folder in (tmp_path, task)]
+    assert rates[0] == pytest.approx(2 * rates[1])
+    assert reported(tmp_path)["sweep"].metadata["train_steps"] == 100
+
+
 def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path):
     """Numbers come as JSON's numbers; other hyperparameters are carried through."""
     upstream = tmp_path / "upstream" / "tuned.json"
@@ -245,8 +289,9 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
     [
         ({}, "none of them"),
         ({"module": "x", "lr_finder_fn": "a.b"}, r"\['lr_finder_fn', 'module'\]"),
+        ({"lr_finder_fn": "a.b", "run_fn": "a.c"}, r"\['lr_finder_fn', 'run_fn'\]"),
     ],
-    ids=["none", "two"],
+    ids=["none", "two", "two_functions"],
 )
 def test_user_code_must_be_given_in_one_way(executor_input, tmp_path, given, shown):
     """The message lists what was given."""
@@ -261,7 +306,8 @@ def test_examples_without_splits_are_refused(executor_input, tmp_path):
 
 
 def test_failing_sweep_fails_the_task(executor_input, tmp_path):
-    """Its reason is shown, and no output claims success."""
+    """Its reason is shown, and no output claims success, not even that of an earlier attempt."""
+    (tmp_path / "executor_output.json").write_text("{}")
     module = example.MODULE.read_text().replace('loss="mse"', "loss=lambda y, p: 0.0 * p")
 
     with pytest.raises(NoLearningRateError, match=r"No learning rate can be suggested \(flat\)"):

@@ -237,8 +237,16 @@ def test_paper_is_white_and_has_the_picture(chromium, address, theme):
         "rgb(28, 30, 33)",
         "rgb(255, 255, 255)",
     ]
+
+
+def test_report_is_one_sheet_of_paper(chromium, address):
+    """Header, picture and tables."""
+    show(chromium, address)
+
     printed = base64.b64decode(chromium.execute_cdp_cmd("Page.printToPDF", {})["data"])
+
     assert printed.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b", printed)) == 1
 
 
 def test_without_scripts_the_picture_is_shown(chromium, address):

@@ -16,8 +16,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 
 import submit_kubeflow
 from compiled_pipeline import PipelineError, typed_parameters
-from kubeflow import compile_pipeline
 from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 RUN_ID = "0e2f"
 PREFIX = "/apis/v2beta1"
@@ -282,6 +282,22 @@ def test_token_is_sent_with_every_request(submit, kubeflow, tmp_path):
     assert len(kubeflow.runs) == 1
 
 
+@pytest.mark.parametrize("content", ["secret\nkind: Config", "s\u00e9cret", ""])
+def test_file_with_more_than_a_token_is_refused_without_showing_it(
+    submit, tmp_path, capsys, content
+):
+    """As it would not fit into a request, whose error would show it."""
+    file = tmp_path / "token"
+    file.write_text(content)
+
+    with pytest.raises(SystemExit, match="2"):
+        submit("--token-file", str(file))
+
+    printed = capsys.readouterr().err
+    assert "must be a file with one token and no more" in printed
+    assert "cret" not in printed
+
+
 def test_missing_token_is_one_line(submit, kubeflow):
     """The message says how to give one."""
     kubeflow.token = "secret"
@@ -376,6 +392,33 @@ def test_unreachable_endpoint_is_one_line(compiled):
         submit_kubeflow.main([str(compiled), "--endpoint", endpoint])
 
 
+def test_other_protocol_is_one_line(compiled):
+    """Kubeflow's own port for gRPC, a database: whatever answers, but not as a web server."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer():
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(b"\x00\x00\x18\x04 whatever\r\n\r\n")
+                connection.recv(1000)
+
+        threading.Thread(target=answer, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(
+            SystemExit, match=rf"^Error: No Kubeflow Pipelines API at {endpoint}: [^\n]*$"
+        ):
+            submit_kubeflow.main([str(compiled), "--endpoint", endpoint])
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://host:port", "http://a b"])
+def test_impossible_address_is_one_line(compiled, address):
+    """It begins as one should, and goes wrong then."""
+    with pytest.raises(
+        SystemExit, match=rf"^Error: No Kubeflow Pipelines API at {re.escape(address)}.*: [^\n]*$"
+    ):
+        submit_kubeflow.main([str(compiled), "--endpoint", address])
+
+
 def test_wrong_address_is_one_line(compiled, kubeflow):
     """A server that answers, but has no such API."""
     with pytest.raises(
@@ -418,14 +461,28 @@ def test_parameter_without_default_must_be_given():
         typed_parameters(spec, {})
 
 
-def test_file_that_is_no_pipeline_is_refused(kubeflow, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"", "it has no name or no tasks"),
+        (b"a: 1", "it has no name or no tasks"),
+        (b"root: {dag: {tasks: {}}}", "it has no name or no tasks"),
+        (b"a: [1\nb: 2", "while parsing a flow sequence"),
+        (b"\xff\xfe", "can't decode byte 0xff"),
+    ],
+    ids=["missing", "empty", "other_yaml", "nameless", "no_yaml", "no_text"],
+)
+def test_file_that_is_no_pipeline_is_refused_in_one_line(kubeflow, tmp_path, content, reason):
     """Whether it is missing or something else."""
-    other = tmp_path / "other.yaml"
-    other.write_text("a: 1")
+    file = tmp_path / "other.yaml"
+    if content is not None:
+        file.write_bytes(content)
 
-    for file in (other, tmp_path / "missing.yaml"):
-        with pytest.raises(SystemExit, match=f"^Error: {file} is not a compiled pipeline"):
-            submit_kubeflow.main([str(file), "--endpoint", kubeflow.endpoint])
+    with pytest.raises(
+        SystemExit, match=rf"^Error: {file} is not a compiled pipeline: [^\n]*{reason}[^\n]*$"
+    ):
+        submit_kubeflow.main([str(file), "--endpoint", kubeflow.endpoint])
 
 
 @pytest.mark.parametrize(

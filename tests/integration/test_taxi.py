@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from kubeflow import compile_pipeline
 from local import latest_output
 from taxi.module import model as module
 from taxi.pipeline import create_components
 from taxi.run_local import PIPELINE_NAME
+from tfx_lr_finder.kubeflow import compile_pipeline
 
 FOLDER = "taxi"
 RATE = "learning_rate"

@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import HyperParameters
 from tfx.utils import import_utils, json_utils
@@ -20,6 +22,7 @@ from tfx_lr_finder.artifacts import (
     write_file,
     write_sweep,
 )
+from tfx_lr_finder.notebook import LearningRateSweepVisualization
 
 # What the KFP compiler of TFX accepts as the title of a custom artifact type.
 KUBEFLOW_TYPE_NAME = r"[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}"
@@ -165,6 +168,21 @@ def test_curve_is_read_from_an_artifact_without_its_type(sweep):
     untyped.uri = sweep.uri
 
     assert read_evidence(untyped) == EVIDENCE
+
+
+def test_notebook_shows_verdict_in_words_and_picture(sweep):
+    """The options that the words name are code, as in the report."""
+    InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            LearningRateSweepVisualization().display(sweep)
+    finally:
+        InteractiveShell.clear_instance()
+
+    text, picture = (output.data for output in captured.outputs)
+    assert "<strong>Learning rate 0.0123</strong> (noisy: " in text["text/html"]
+    assert "Raise <code>num_steps</code> or the batch size" in text["text/html"]
+    assert "image/png" in picture
 
 
 def test_writing_again_gives_the_same_bytes(sweep, folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -206,19 +207,38 @@ def test_curve_without_a_rate_has_an_exit_code_of_its_own(default_sweep, tmp_pat
     assert not (tmp_path / "no").exists()
 
 
-def test_file_that_is_no_sweep_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [(b"[1,\n2]", r"'\[1,\\n2\]'"), (PNG, "'\ufffdPNG.*'")],
+    ids=["JSON", "a picture"],
+)
+def test_file_that_is_no_sweep_is_refused(tmp_path, content, shown):
     """On one line, with what was found and what is wanted."""
     file = tmp_path / "other.json"
-    file.write_text("[1,\n2]")
+    file.write_bytes(content)
 
     result = run("suggest", file)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert re.fullmatch(
-        r"Error: Not the JSON of an evidence: .* Received: '\[1,\\n2\]'\. "
+        rf"Error: Not the JSON of an evidence: .* Received: {shown}\. "
         r"Read the sweep\.json of a sweep artifact\.\n",
         result.stderr,
     )
+
+
+def test_reader_that_has_gone_is_no_error_to_speak_of(sweep):
+    """As in `tfx-lr-finder suggest SWEEP | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = f"from tfx_lr_finder.command_line import main; main(['suggest', {sweep!r}])"
+
+    process = subprocess.run(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (1, "")
 
 
 def test_folder_without_a_sweep_is_refused(tmp_path):

@@ -3,9 +3,13 @@
 import contextlib
 import dataclasses
 import importlib
+import inspect
 import io
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 
@@ -30,7 +34,12 @@ PROJECT = Path(__file__).parents[2]
 DOCUMENTATION = PROJECT / "docs"
 PAGES = sorted(DOCUMENTATION.glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_CODE = ("text",)
+OTHERS = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "container/README.md")]
+NOT_CODE = ("text", "dockerfile")
+COMMANDS = (["pip", "install", "."], ["tensorboard", "--logdir", "pipeline"])
+LISTED = re.findall(r"(?m)^::: ([\w.]+)\.(\w+)$", (DOCUMENTATION / "api.md").read_text())
+PUBLIC = [getattr(importlib.import_module(module), name) for module, name in LISTED]
+WITH_EXAMPLE = [public for public in PUBLIC if "Example:" in inspect.getdoc(public)]
 
 
 def build_model(fn_args):
@@ -143,6 +152,11 @@ def run_python(text, page, line, names):
         assert len(range_test(result.model, result.dataset, num_steps=10)) == 10
 
 
+def makefile():
+    """Returns the text of the Makefile."""
+    return (PROJECT / "Makefile").read_text()
+
+
 def check_command(command):
     """Checks a line of the shell: that what it calls is there and takes the arguments."""
     words = [word for word in shlex.split(command, comments=True) if "=" not in word[:12]]
@@ -150,15 +164,14 @@ def check_command(command):
         return
     program, *arguments = words
     if program == "make":
-        makefile = (PROJECT / "Makefile").read_text()
-        targets = re.findall(r"^([\w-]+):", makefile, re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", makefile(), re.MULTILINE)
         assert set(arguments) <= set(targets), f"no such target: {command}"
     elif program == "tfx-lr-finder":
         check_command_line(arguments)
     elif program.endswith("python") and arguments[0] == "-m":
         check_module(*arguments[1:])
     else:
-        assert words == ["pip", "install", "."], f"unknown command: {command}"
+        assert words in COMMANDS, f"unknown command: {command}"
 
 
 def check_command_line(arguments):
@@ -180,11 +193,80 @@ def check_module(name, *arguments):
         assert option in described, f"no such option of {name}: {option}"
 
 
-@pytest.mark.parametrize("page", [PROJECT / "README.md", *PAGES], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*OTHERS, *PAGES], ids=lambda page: str(page.relative_to(PROJECT)))
 @pytest.mark.usefixtures("folder")
 def test_code_of_a_page_runs(page, names):
     """Python as it is; of the shell, commands and arguments are those that there are."""
     run_page(page, names)
+
+
+@pytest.mark.parametrize("public", WITH_EXAMPLE, ids=lambda public: public.__name__)
+@pytest.mark.usefixtures("folder")
+def test_example_in_a_docstring_runs(public, names):
+    """With the package's names, the pipeline's components, a model and its data."""
+    examples = names["data"]["examples"]
+    schema = SchemaGen(StatisticsGen(examples).outputs["statistics"]).outputs["schema"]
+    transform = Transform(examples=examples, schema=schema, module_file="model.py")
+    names |= {other.__name__: other for other in PUBLIC}
+    names |= {"transform": transform, "Path": Path}
+    _, _, example = inspect.getdoc(public).partition("Example:\n")
+    (code,) = re.findall(r"^    ```\n(.*?)^    ```$", example, re.MULTILINE | re.DOTALL)
+
+    run_python(inspect.cleandoc(code), Path(inspect.getsourcefile(public)), 1, names)
+
+
+def test_every_example_is_in_a_docstring_that_is_tested():
+    """No other module has one."""
+    folder = PROJECT / "components" / "tfx_lr_finder"
+    sources = "".join(path.read_text() for path in folder.rglob("*.py"))
+
+    assert len(WITH_EXAMPLE) > 3
+    assert sources.count(" Example:\n") == len(WITH_EXAMPLE)
+    assert ">>>" not in sources
+
+
+def build_site(folder):
+    """Runs what `make docs` runs, in a copy of the documentation's sources."""
+    (command,) = re.findall(r"(?m)^\t.*\$\(BIN\)/(mkdocs .*?)(?: #.*)?$", makefile())
+    program, *arguments = shlex.split(command)
+    return subprocess.run(
+        [Path(sys.executable).with_name(program), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A copy of what the documentation is built from."""
+    shutil.copy(PROJECT / "mkdocs.yml", tmp_path)
+    shutil.copytree(DOCUMENTATION, tmp_path / "docs")
+    (tmp_path / "components").symlink_to(PROJECT / "components")
+    return tmp_path
+
+
+def test_site_is_built_without_warnings(sources):
+    """Every page, with the defaults of the options as values."""
+    process = build_site(sources)
+
+    site = sources / "output" / "docs"
+    assert process.returncode == 0, process.stderr
+    assert {page.stem for page in PAGES} <= {page.stem for page in site.glob("*.html")}
+    assert "SweepOptions." not in (site / "api.html").read_text()
+    loaded = r'<(?:script|img|link rel="stylesheet")[^>]* (?:src|href)="https?:[^"]*"'
+    assert re.findall(loaded, "".join(p.read_text() for p in site.glob("*.html"))) == []
+
+
+def test_warning_fails_the_build(sources):
+    """A link that leads nowhere is only a warning to MkDocs."""
+    with (sources / "docs" / "index.md").open("a") as page:
+        page.write("\n[Nowhere](nowhere.md)\n")
+
+    process = build_site(sources)
+
+    assert process.returncode != 0
+    assert "'nowhere.md'" in process.stderr
 
 
 def test_error_in_a_page_has_its_file_and_line(tmp_path):
@@ -267,11 +349,13 @@ def test_every_command_is_described():
 
 
 def test_every_public_name_is_in_the_api():
-    """What `import tfx_lr_finder` gives is documented, each once."""
+    """What `import tfx_lr_finder` gives is documented, and what needs kfp; each once."""
     page = (DOCUMENTATION / "api.md").read_text()
     listed = re.findall(r"^::: tfx_lr_finder\.\w+\.(\w+)$", page, re.MULTILINE)
 
-    assert sorted(set(listed) - {"learning_rate_finder"}) == tfx_lr_finder.__all__
+    needs_kfp = {"compile_pipeline", "learning_rate_finder"}
+    assert sorted(set(listed) - needs_kfp) == tfx_lr_finder.__all__
+    assert needs_kfp < set(listed)
     assert len(listed) == len(set(listed))
 
 

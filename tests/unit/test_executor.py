@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import tempfile
 from pathlib import Path
 
@@ -493,7 +494,7 @@ def test_flat_curve_is_refused_with_its_points(new_run):
     """TFX deletes the outputs of a failed execution: the message itself is the evidence."""
     message = (
         r"\(flat\)\. The loss never fell\. Check labels.*Received: 100 of 100 steps, "
-        r"stopped because all_steps, rate and loss 1\.0e-06: 0, .*, 1\.0e\+01: 0\."
+        r"stopped because every step was done, rate and loss 1\.0e-06: 0, .*, 1\.0e\+01: 0\."
     )
 
     check_refused(new_run, NoLearningRateError, message, "without_learning")
@@ -667,6 +668,50 @@ def test_published_rate_is_the_confirmed_one(confirmed):
     assert confirmed.sweep.get_float_custom_property("learning_rate") == rate
     assert rate != suggest(evidence.curves).learning_rate
     assert confirmed.sweep.get_string_custom_property("rule") == "descent"
+
+
+def logged(caplog):
+    """Returns the lines that the package has written to TFX's log."""
+    return [record.getMessage() for record in caplog.records if "executor.py" in record.pathname]
+
+
+def test_log_has_a_line_for_each_event(new_run, caplog):
+    """The start, each sweep, each trial, and the rate with its verdict in words."""
+    caplog.set_level("INFO", "absl")
+
+    new_run.do("with_validation", num_sweeps=2, confirmation_steps=5)
+
+    patterns = [
+        r"Learning-rate search: 2 sweep\(s\) of 100 steps from 1e-06 to 10, rule descent\.",
+        r"Sweep, seed 0 \(Sequential of 1 parameters, SGD\): "
+        r"\d+ of 100 steps, stopped because the loss diverged\.",
+        r"Sweep, seed 1 .*",
+        *[r"Trial at [\d.e-]+: validation loss [\d.e+-]+\."] * 3,
+        r"Learning rate [\d.e-]+ \(rule descent, verdict ok\), found in \d+\.\d s\. "
+        + re.escape(Verdict.OK.meaning),
+    ]
+    lines = logged(caplog)
+    assert len(lines) == len(patterns)
+    for pattern, line in zip(patterns, lines, strict=True):
+        assert re.fullmatch(pattern, line)
+
+
+def test_log_of_a_failure_has_its_sweeps(new_run, caplog):
+    """What was done before the error is known, too."""
+    caplog.set_level("INFO", "absl")
+
+    check_refused(new_run, NoLearningRateError, "flat", "without_learning")
+
+    assert [line.split()[0] for line in logged(caplog)] == ["Learning-rate", "Sweep,"]
+
+
+def test_default_rate_is_a_warning_in_the_log(new_run, caplog):
+    """It is seen without being asked for: TFX shows warnings by default."""
+    new_run.do("without_learning", on_failure="default", default_learning_rate=0.003)
+
+    (line,) = logged(caplog)
+    assert line.startswith("No learning rate can be suggested (flat).")
+    assert line.endswith("Using default_learning_rate instead.")
 
 
 def test_nothing_is_confirmed_unless_asked_for(run):

@@ -119,6 +119,17 @@ def test_importing_the_package_loads_no_framework():
     assert not modules & {"tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib"}
 
 
+def test_importing_the_package_is_quick():
+    """In less than half a second of a processor; TFX alone takes several."""
+    code = "import time; import tfx_lr_finder; print(time.process_time())"
+
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert float(process.stdout) < 0.5
+
+
 def test_no_module_of_the_package_imports_the_facade_of_tfx():
     """`tfx.v1` takes seconds to load, in every task of a pipeline."""
     modules = loaded_after(

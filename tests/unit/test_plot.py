@@ -139,6 +139,17 @@ def test_red_line_stands_at_the_rate_on_a_logarithmic_axis():
     assert two_decades == pytest.approx(2 * decade, abs=2)
 
 
+@pytest.mark.parametrize(("rate", "is_left"), [(1.02e-5, False), (1.23e-2, False), (0.987, True)])
+def test_rate_is_written_beside_its_line_and_within_the_axes(rate, is_left):
+    """At the top, where no legend is: right of the line, or left of it if there is no room."""
+    picture = picture_of(valley(), rate=rate)
+
+    red = np.abs(pixels(picture) - RED).max(axis=2) < 0.02
+    label = np.flatnonzero(red[45:80].any(axis=0)) - red_column(picture)
+    assert (label.min() < -30) == is_left
+    assert (label.max() > 30) != is_left
+
+
 def test_raw_loss_lies_behind_the_smoothed_one():
     """A smoothed curve is drawn beside the faint losses: a noisy curve has both colours."""
     noisy = valley().losses + np.where(np.arange(NUM_POINTS) % 2, 0.5, -0.5)

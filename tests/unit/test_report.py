@@ -165,7 +165,7 @@ def test_options_in_the_words_of_a_verdict_are_code():
     text = page_of(VALLEY, suggestion=Suggestion(0.0123, "valley", Verdict.EDGE))
 
     assert "Verdict: edge of range." in Page(text).text
-    assert "Widen <code>min_learning_rate</code> or <code>max_learning_rate</code>." in text
+    assert "raise <code>max_learning_rate</code>, or lower <code>min_learning_rate</code>" in text
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_options_in_the_words_of_a_verdict_are_code():
         (
             [VALLEY],
             {"trials": (Trial(0.01, 0.5), Trial(0.03, 0.4)), "trial_steps": 50},
-            "Read off 1 sweep by the rule valley, then chosen by 2 trainings of 50 steps.",
+            "by the rule valley as 0.00316, then settled by 2 trainings of 50 steps.",
         ),
         (
             [FLAT],
@@ -199,6 +199,11 @@ def test_every_rule_is_listed(page):
 def test_rule_is_listed_with_its_answer(page):
     """`minimum` is a tenth of the rate of the lowest loss: of 0.1."""
     assert page.rows["minimum"] == ["0.01", "ok"]
+
+
+def test_rule_is_listed_with_what_it_answers(page):
+    """A reader need not know the names."""
+    assert "minimum a tenth of the rate at which the smoothed loss is lowest 0.01 ok" in page.text
 
 
 def test_other_rules_can_be_switched_on(page):
@@ -267,7 +272,7 @@ def test_facts_of_the_sweep_are_listed():
             "Batch size": "16",
             "Replicas": "2",
             "Batches a step": "4",
-            "Steps of the training to come": "400",
+            "Training to come": "400 steps",
             "Smoothing": "0",
             "Seed": "7",
             "Duration": "12.3 s",
@@ -286,13 +291,18 @@ def test_facts_of_every_sweep_are_listed():
     assert rows["Steps done"] == ["41 of 41, 41 of 41"]
     assert rows["Ended because"] == ["every step was done"]
     assert rows["Seed"] == ["7, 8"]
-    assert rows["Spread of the sweeps"] == ["0.12 decades"]
+    assert rows["Spread"] == ["0.12 decades"]
 
 
 def test_what_is_not_known_is_not_listed(page):
     """A model without a name, a spread of a single sweep; the budget's absence is said."""
-    assert not {"Model", "Optimizer", "Versions", "Spread of the sweeps"} & set(page.rows)
-    assert page.rows["Steps of the training to come"] == ["not known"]
+    assert not {"Model", "Optimizer", "Versions", "Spread"} & set(page.rows)
+    assert page.rows["Training to come"] == ["not known"]
+
+
+def test_what_is_as_usual_is_not_listed(page):
+    """One replica, and one batch for each step."""
+    assert not {"Replicas", "Batches a step"} & set(page.rows)
 
 
 @pytest.mark.parametrize("place", ["model", "optimizer", "rule", "version"])

@@ -215,7 +215,7 @@ def test_error_carries_what_a_deleted_artifact_would_have_shown(make_curve):
 
     message = str(info.value)
     assert Verdict.DIVERGED_AT_START.meaning in message
-    assert "25 of 100 steps, stopped because diverged" in message
+    assert "25 of 100 steps, stopped because the loss diverged" in message
     assert ", rate and loss 1.0e-06: 1, " in message
     assert message.endswith("4.8e-05: 4.5.")
     assert message.count("e-0") == 8

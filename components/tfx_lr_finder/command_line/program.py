@@ -40,8 +40,8 @@ class Command(click.Command):
         try:
             with _messages(verbose):
                 super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
-            raise
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise  # click itself is silent about a reader that has gone
         except Exception as error:
             if verbose:
                 traceback.print_exc()

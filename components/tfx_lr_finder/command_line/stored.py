@@ -123,7 +123,8 @@ def read_evidence(path: str, rule: str | None = None) -> Evidence:
         OSError: If the file cannot be read.
         ValueError: If it is not the JSON of an evidence.
     """
-    with open(os.path.join(path, EVIDENCE_FILE) if os.path.isdir(path) else path) as file:
+    file_path = os.path.join(path, EVIDENCE_FILE) if os.path.isdir(path) else path
+    with open(file_path, encoding="utf-8", errors="replace") as file:
         evidence = Evidence.from_json(file.read())
     if rule is None:
         return evidence

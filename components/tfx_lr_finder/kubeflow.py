@@ -15,7 +15,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 )
 from tfx.orchestration.pipeline import Pipeline
 
-import kubeflow_limits
+from tfx_lr_finder import kubeflow_limits
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow_entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
@@ -27,6 +27,7 @@ def compile_pipeline(
     image: str,
     output_file: Path,
     *,
+    command: Sequence[str] = COMMAND,
     pipeline_root: str | None = None,
     beam_pipeline_args: Sequence[str] = (),
     enable_cache: bool = True,
@@ -41,6 +42,8 @@ def compile_pipeline(
         components: Its components.
         image: Container image of every task; it has this package in it.
         output_file: The file to write; its folder is made.
+        command: What every task runs, with the arguments of TFX's own command; by default our
+            entrypoint.
         pipeline_root: Folder that this machine and every task see under the same path. Modules
             given by `module_file` are packed into it. By default none: the run's own pipeline
             root, which is told to Kubeflow when the run is submitted, is all that is needed.
@@ -61,7 +64,7 @@ def compile_pipeline(
     kubeflow_limits.check(pipeline)
     defaults = _defaults(components)
     config = KubeflowV2DagRunnerConfig(
-        default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
+        default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
     )
     spec = KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
     # TFX leaves out what follows: the defaults of parameters, which would have to be given for

@@ -6,6 +6,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals.conditional import get_predicates
 from tfx.dsl.placeholder.placeholder import Placeholder
+from tfx.orchestration.data_types import RUNTIME_PARAMETER_PATTERN, RuntimeParameter
 from tfx.orchestration.kubeflow.v2.compiler_utils import placeholder_to_cel
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel_utils import encode_placeholder_with_channels
@@ -17,14 +18,15 @@ def check(pipeline: Pipeline) -> None:
     Raises:
         ValueError: If a component's id has other characters than letters, digits and `-`, a
             `module_file` cannot be packed, a component is a Resolver, has an option that another
-            component puts out, or reads files by span, version or date, or a condition is on
-            anything but custom properties.
+            component puts out or with a RuntimeParameter inside, or reads files by span, version
+            or date, or a condition is on anything but custom properties.
     """
     for component in pipeline.components:
         _check_id(component.id)
         _check_resolver(component)
         _check_module_file(component, pipeline.pipeline_info.pipeline_root)
         _check_options(component)
+        _check_runtime_parameters(component)
         _check_file_pattern(component)
         _check_conditions(component, pipeline)
 
@@ -67,6 +69,21 @@ def _check_options(component: BaseNode) -> None:
             "An option cannot be the output of another component on Kubeflow. "
             f"Received: {dynamic} of {component.id!r}. "
             "Hand over the artifact itself, as an input, and read it in the component."
+        )
+
+
+def _check_runtime_parameters(component: BaseNode) -> None:
+    inside = [
+        name
+        for name, value in component.exec_properties.items()
+        if not isinstance(value, RuntimeParameter)
+        and re.search(RUNTIME_PARAMETER_PATTERN, str(value))
+    ]
+    if inside:
+        raise ValueError(
+            "A RuntimeParameter must be the whole of an option on Kubeflow: inside of one, "
+            "TFX writes down what it is in place of its value. "
+            f"Received: one inside {inside} of {component.id!r}. Give the value itself."
         )
 
 
