@@ -28,7 +28,7 @@ from bokeh.models import (
 )
 from bokeh.models.glyph import Glyph
 
-from tfx_lr_finder.curve import Curve
+from tfx_lr_finder.curve import Array, Curve
 from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.suggestion import Suggestion
 from tfx_lr_finder.view import (
@@ -37,6 +37,7 @@ from tfx_lr_finder.view import (
     color,
     learning_rate_range,
     loss_range,
+    losses_by_name,
     stop_reasons,
     sweep_names,
     unreached_range,
@@ -53,7 +54,7 @@ class Part:
     Attributes:
         label: What it is, in words.
         color: Its colour, as in CSS.
-        line: Style of its line: `solid` or `dashed`.
+        line: Style of its line: `solid`, `dashed` or `dotted`.
         shown: Whether it is on at first.
     """
 
@@ -89,12 +90,16 @@ class InteractivePlot:
 
     def _add_sweeps(self, curves: Sequence[Curve]) -> None:
         batch = Part("batch loss", f"{color(0)}{_FAINT}")
+        validation = Part("validation loss", color(0), "dotted")
         for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
             smoothed = Part(f"smoothed loss{name and ', ' + name}", color(number))
             thin = Line(line_color=f"{color(number)}{_FAINT}", line_width=1.5)
             thick = Line(line_color=smoothed.color, line_width=3)
             self._add(batch, thin, x=curve.learning_rates, y=curve.losses)
             self._add(smoothed, thick, x=curve.learning_rates, y=curve.smoothed_losses)
+            if curve.validation_losses is not None:
+                dotted = Line(line_color=color(number), line_width=3, line_dash="dotted")
+                self._add(validation, dotted, x=curve.learning_rates, y=curve.validation_losses)
         self._add_hover(curves)
 
     def _add_unreached(self, curves: Sequence[Curve]) -> None:
@@ -132,10 +137,9 @@ class InteractivePlot:
             texts = np.full(rates.shape, "-", dtype=object)
             at = np.searchsorted(rates, curve.learning_rates)
             heights[at] = np.clip(curve.smoothed_losses, *loss_range(curves))
-            texts[at] = [
-                f"{smoothed:.4g} (batch {loss:.4g})"
-                for smoothed, loss in zip(curve.smoothed_losses, curve.losses, strict=True)
-            ]
+            losses = losses_by_name(curve)
+            smoothed = losses.pop("smoothed loss")
+            texts[at] = [f"{smoothed[i]:.4g} ({_listed(losses, i)})" for i in range(len(curve))]
             columns[f"sweep_{number}"] = texts.tolist()
             tooltips[name or "smoothed loss"] = f"@sweep_{number}"
         source = ColumnDataSource({"x": rates, "y": heights, **columns})
@@ -162,13 +166,19 @@ def _empty_plot(evidence: Evidence) -> Plot:
         toolbar=Toolbar(logo=None, active_drag=None, active_scroll=None),
     )
     x_axis = LogAxis(axis_label="learning rate (logarithmic)")
-    y_axis = LinearAxis(axis_label="training loss (mean over a batch)")
+    y_axis = LinearAxis(axis_label="loss (mean over the examples)")
     plot.add_layout(x_axis, "below")
     plot.add_layout(y_axis, "left")
     plot.add_layout(Grid(axis=x_axis))
     plot.add_layout(Grid(axis=y_axis, dimension=1))
     plot.add_tools(PanTool(), BoxZoomTool(), WheelZoomTool(), ResetTool())
     return plot
+
+
+def _listed(losses: dict[str, Array], index: int) -> str:
+    return ", ".join(
+        f"{name.removesuffix(' loss')} {line[index]:.4g}" for name, line in losses.items()
+    )
 
 
 def _table(rows: dict[str, str]) -> str:

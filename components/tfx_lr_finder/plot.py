@@ -23,10 +23,10 @@ from tfx_lr_finder.view import (
 def plot(evidence: Evidence) -> bytes:
     """Returns a PNG of the loss over the learning rate on a logarithmic axis.
 
-    It shows the smoothed loss of every sweep with the batches' own losses faint behind it, a red
-    line at the rate that was found, and, shaded, the rates that no sweep reached. It is made
-    without pyplot: no display is needed, and no state is left behind. Its background is white,
-    for documents of any colour.
+    It shows the smoothed loss of every sweep with the batches' own losses faint behind it, the
+    validation loss dotted where there is one, a red line at the rate that was found, and, shaded,
+    the rates that no sweep reached. It is made without pyplot: no display is needed, and no state
+    is left behind. Its background is white, for documents of any colour.
     """
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -57,7 +57,7 @@ def plot(evidence: Evidence) -> bytes:
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
     axes.set_xlabel("learning rate (logarithmic)")
-    axes.set_ylabel("training loss (mean over a batch)")
+    axes.set_ylabel("loss (mean over the examples)")
     axes.set_title(_title(evidence), parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
@@ -73,6 +73,9 @@ def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
         label = f"smoothed loss{name and ', ' + name}"
         axes.plot(rates, curve.losses, color=hue, alpha=0.3, label="" if number else "batch loss")
         axes.plot(rates, curve.smoothed_losses, color=hue, linewidth=2, label=label)
+        if curve.validation_losses is not None:
+            label = "" if number else "validation loss"
+            axes.plot(rates, curve.validation_losses, ":", color=hue, linewidth=2, label=label)
     unreached = unreached_range(curves)
     if unreached is not None:
         label = f"not reached: {stop_reasons(curves)}"

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.curve import (
@@ -159,7 +160,8 @@ def range_tests(
                 seed = remaining.pop(0)
                 record = sweep.run(subject, seed, smoothing, divergence_factor)
                 if not record.losses.size:
-                    raise _no_finite_loss(rates[0])
+                    of_training = not np.isfinite(sweep.loop.losses[0])
+                    raise _no_finite_loss(rates[0], "training" if of_training else "validation")
                 yield Curve(
                     learning_rates=rates[: record.losses.size],
                     **record._asdict(),
@@ -271,7 +273,7 @@ class _Sweep(NamedTuple):
             seed_everything(seed, self.generators)
             own.reset_metrics()
             validation = subject.validation and subject.validation.iterator
-            return self.loop.run(subject.batches, validation, smoothing, divergence_factor)
+            return self.loop.run(subject.batches, smoothing, divergence_factor, validation)
 
 
 @contextlib.contextmanager
@@ -283,7 +285,7 @@ def _traced(subject: _Subject, rates: Array, graph_seed: int, own_seed: int) -> 
     seed = own_seed if form is None else graph_seed
     with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
         with _explained(model, batches, rates.size):
-            loop = build_loop(*subject, learning_rate, rates)
+            loop = build_loop(model, batches, learning_rate, rates, subject.validation)
         generators = global_generators()
         variables = [*training_variables(model), *(generator.state for generator in generators)]
         yield _Sweep(subject, form, given, variables, generators, rates.size, loop)
@@ -343,10 +345,10 @@ def _out_of_batches(num_steps: int) -> ValueError:
     )
 
 
-def _no_finite_loss(learning_rate: float) -> ValueError:
+def _no_finite_loss(learning_rate: float, data: str) -> ValueError:
     return ValueError(
-        "The loss of the first batch must be finite. Received: a NaN or infinite loss at "
-        f"learning_rate={learning_rate:g}, before any update. "
+        "The loss of the first batch must be finite. Received: a NaN or infinite loss of the "
+        f"{data} data at learning_rate={learning_rate:g}, in the first step. "
         "Look for NaN in features and labels, and for a loss function that does not fit them."
     )
 

@@ -48,14 +48,14 @@ class Loop(NamedTuple):
         num_rows: Number of examples in its batch, over all replicas, int32 of the same shape.
     """
 
-    steps: Callable[[Any, Any, tf.Tensor, tf.Tensor], Any]
+    steps: Callable[[Any, tf.Tensor, tf.Tensor, Any], Any]
     done: tf.Variable
     losses: tf.Variable
     validation_losses: tf.Variable
     num_rows: tf.Variable
 
     def run(
-        self, batches: Any, validation: Any, smoothing: float, divergence_factor: float
+        self, batches: Any, smoothing: float, divergence_factor: float, validation: Any = None
     ) -> Record:
         """Runs a sweep; the model's metrics must be reset before.
 
@@ -64,9 +64,9 @@ class Loop(NamedTuple):
 
         Args:
             batches: Iterator over at least as many batches as there are steps.
-            validation: Iterator over validation batches, or None if none was traced.
             smoothing: Weight of the past in the smoothed loss, in [0, 1).
             divergence_factor: Greater than 1; see `range_test`.
+            validation: Iterator over validation batches, or None if none was traced.
         """
         num_steps = self.losses.shape[0]
         size = -(-num_steps // NUM_CHUNKS)
@@ -84,7 +84,7 @@ class Loop(NamedTuple):
             while (ended := end()) is None:
                 first, last = next(chunks)
                 try:
-                    self.steps(batches, validation, tf.constant(first), tf.constant(last))
+                    self.steps(batches, tf.constant(first), tf.constant(last), validation)
                 except tf.errors.OpError:
                     if end() is None:
                         raise
@@ -105,18 +105,18 @@ class TrainStepError(ValueError):
 def build_loop(
     model: Any,
     batches: Any,
-    validation: ValidationBatches | None,
     learning_rate: Any,
     rates: Array,
+    validation: ValidationBatches | None = None,
 ) -> Loop:
     """Traces the loop once; the variables of the model and its optimizer come into being.
 
     Args:
         model: A compiled Keras model.
         batches: Iterator over batches.
-        validation: Batches whose loss is recorded, too, or None.
         learning_rate: The variable that the optimizer reads its rate from.
         rates: The rate of each step, shape `(num_steps,)`.
+        validation: Batches whose loss is recorded, too, or None.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
@@ -129,7 +129,7 @@ def build_loop(
     step_loss = _step_loss(model)
 
     @tf.function(autograph=False)
-    def steps(iterator: Any, validation_iterator: Any, first: Any, end: Any) -> Any:
+    def steps(iterator: Any, first: Any, end: Any, validation_iterator: Any) -> Any:
         def body(step: Any) -> Any:
             done.assign(step)
             learning_rate.assign(tf.gather(learning_rates, step))
@@ -144,8 +144,9 @@ def build_loop(
         return done.assign(*tf.while_loop(lambda step: step < end, body, (first,)))
 
     integer = tf.TensorSpec((), tf.int32)
-    iterator = validation and validation.iterator
-    traced = steps.get_concrete_function(batches, iterator, integer, integer)
+    traced = steps.get_concrete_function(
+        batches, integer, integer, validation and validation.iterator
+    )
     return Loop(traced, done, losses, validation_losses, num_rows)
 
 

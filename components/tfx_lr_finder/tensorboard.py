@@ -16,6 +16,7 @@ from tensorboard.util import tensor_util
 
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.view import losses_by_name
 
 FOLDER = "tensorboard"
 """The folder of the runs in a sweep artifact."""
@@ -67,7 +68,7 @@ def _search(evidence: Evidence, picture: bytes) -> Iterator[tuple[int, Summary]]
 
 
 def _sweep(curve: Curve) -> Iterator[tuple[int, Summary]]:
-    losses = {"batch_loss": curve.losses, "smoothed_loss": curve.smoothed_losses}
+    losses = {name.replace(" ", "_"): line for name, line in losses_by_name(curve).items()}
     for step, rate in enumerate(curve.learning_rates):
         values = {name: losses[name][step] for name in losses}
         yield step, _scalars("sweep_over_step", {**values, "learning_rate": rate})

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfx_lr_finder.training_state import accumulation_steps, settable_learning_rate
-from tfx_lr_finder.validation import check_validation_data
+from tfx_lr_finder.validation import first_batches
 
 
 def validation_loss(
@@ -37,7 +37,7 @@ def validation_loss(
         ValueError: If the validation data are no data set, are empty, or are endless and
             `validation_steps` is not given.
     """
-    check_validation_data(validation_dataset)
+    first_batches(validation_dataset)
     _check_end(validation_dataset, validation_steps)
     with settable_learning_rate(model.optimizer) as variable:
         variable.assign(learning_rate)

@@ -1,7 +1,7 @@
 """The loss of a few fixed validation batches in the course of a training."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -28,22 +28,29 @@ class ValidationBatches(NamedTuple):
     number: int
 
 
-def check_validation_data(dataset: Any) -> None:
-    """Refuses validation data of which no batch can be had.
+def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
+    """Returns the first batches that hold so many examples, but at most 8, and at least one.
 
     Raises:
-        ValueError: If they are no data set, or have no batch.
+        ValueError: If the validation data are no data set, or have no batch.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(
             "The validation data must be a tf.data.Dataset of batches as `model.evaluate` takes "
             f"them. Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
         )
-    if next(iter(dataset.take(1)), None) is None:
+    batches = []
+    for batch in dataset.take(MAX_BATCHES):
+        batches.append(batch)
+        num_rows -= int(first_dimension(batch))
+        if num_rows <= 0:
+            break
+    if not batches:
         raise ValueError(
             "The validation data must yield at least one batch. Received: none. "
             "Check the splits of `eval_args`, the file pattern and `drop_remainder`."
         )
+    return batches
 
 
 def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
@@ -57,12 +64,11 @@ def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
         dataset: Batches as `model.evaluate` takes them, or None.
 
     Raises:
-        ValueError: As `check_validation_data`.
+        ValueError: As `first_batches`.
     """
     if dataset is None or _has_own_train_step(model):
         return None
-    check_validation_data(dataset)
-    batches = [*_first_batches(dataset)]
+    batches = first_batches(dataset, MIN_ROWS)
     parts = map(tf.data.Dataset.from_tensors, batches)
     repeated = functools.reduce(tf.data.Dataset.concatenate, parts).repeat()
     distributed = model.distribute_strategy.experimental_distribute_dataset(repeated)
@@ -114,15 +120,6 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
         return total / num_batches
 
     return mean_loss
-
-
-def _first_batches(dataset: tf.data.Dataset) -> Iterator[Any]:
-    num_rows = 0
-    for batch in dataset.take(MAX_BATCHES):
-        yield batch
-        num_rows += first_dimension(batch)
-        if num_rows >= MIN_ROWS:
-            return
 
 
 def first_dimension(batch: Any) -> tf.Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfx_lr_finder.curve import Curve
+from tfx_lr_finder.curve import Array, Curve
 from tfx_lr_finder.evidence import Evidence
 
 HEADROOM = 0.5
@@ -20,13 +20,20 @@ GREY = "#808080"
 _COLORS = ("#2f86d1", "#16967e", "#9467d6", "#b87a00", "#6f8496", "#c2569b")
 
 
+def losses_by_name(curve: Curve) -> dict[str, Array]:
+    """Returns the losses that a picture shows of a curve, by their names."""
+    losses = {"batch loss": curve.losses, "smoothed loss": curve.smoothed_losses}
+    validation = curve.validation_losses
+    return losses if validation is None else {**losses, "validation loss": validation}
+
+
 def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
     """Returns the least and the greatest loss that a picture of the curves shows."""
-    starts = [np.median(curve.losses[: max(3, len(curve) // 10)]) for curve in curves]
-    lowest = min(min(curve.smoothed_losses.min(), curve.losses.min()) for curve in curves)
-    start = max(starts)
+    lines = [line for curve in curves for line in losses_by_name(curve).values()]
+    start = max(np.median(line[: max(3, line.size // 10)]) for line in lines)
+    lowest = min(line.min() for line in lines)
     fall = (start - lowest) or abs(start) or 1.0
-    highest = min(start + HEADROOM * fall, max(curve.losses.max() for curve in curves))
+    highest = min(start + HEADROOM * fall, max(line.max() for line in lines))
     return float(lowest - 0.05 * fall), float(max(highest, start) + 0.05 * fall)
 
 

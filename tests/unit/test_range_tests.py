@@ -29,7 +29,12 @@ def sweeps(make, seeds, **options):
         "divergence_factor": float("inf"),
         "graph_seed": 0,
     }
-    return list(range_tests(make, seeds, **{**defaults, **options}))
+    return list(range_tests(without_validation(make), seeds, **{**defaults, **options}))
+
+
+def without_validation(make):
+    """Returns a function that makes no validation data beside model and batches."""
+    return lambda seed: (*make(seed), None)
 
 
 def seeded(make):
@@ -413,7 +418,7 @@ def test_error_of_a_later_model_arrives_and_the_first_is_left_as_it_was():
     with pytest.raises(LookupError, match="no such file"):
         curves.extend(
             range_tests(
-                make,
+                without_validation(make),
                 [0, 1],
                 train_steps=None,
                 min_learning_rate=1e-3,

@@ -73,7 +73,7 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
             return super().train_step(batch)
 
     curves = range_tests(
-        lambda _: (linear_model(keras_module, Counting), batches()),
+        lambda _: (linear_model(keras_module, Counting), batches(), None),
         range(num_sweeps),
         train_steps=None,
         min_learning_rate=1e-6,
@@ -99,11 +99,11 @@ def test_sweep_returns_to_python_a_bounded_number_of_times(num_steps):
     loop = build_loop(model, iterator, model.optimizer._learning_rate, rates)
     trips = []
 
-    def steps(iterator, first, end):
+    def steps(iterator, first, end, validation):
         trips.append((int(first), int(end)))
-        return loop.steps(iterator, first, end)
+        return loop.steps(iterator, first, end, validation)
 
-    losses, reason, _ = loop._replace(steps=steps).run(iterator, 0.98, float("inf"))
+    losses, _, reason, _ = loop._replace(steps=steps).run(iterator, 0.98, float("inf"))
 
     assert reason is StopReason.ALL_STEPS
     assert losses.size == num_steps
