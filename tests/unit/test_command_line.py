@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tfx_lr_finder import Suggestion, Verdict, suggest
 from tfx_lr_finder.command_line import main
+from tfx_lr_finder.command_line.program import tensorflow_loaded_quietly
 from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.rules import RULES
@@ -390,3 +391,34 @@ def test_stored_sweeps_need_no_framework(sweep, arguments):
     assert exit_code == "0"
     assert "tfx_lr_finder.command_line" in modules
     assert not set(modules) & {"tensorflow", "keras", "tf_keras", "tfx", "apache_beam"}
+
+
+class TestTensorflowLoadedQuietly:
+    """What native code prints while TensorFlow is loaded."""
+
+    @pytest.mark.parametrize(("level", "shown"), [("3", ""), ("0", "native\n")])
+    def test_native_messages_are_kept_back_at_the_level_of_errors(
+        self, monkeypatch, capfd, level, shown
+    ):
+        """They bypass Python's own stderr."""
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+
+        with tensorflow_loaded_quietly():
+            os.write(2, b"native\n")
+        os.write(2, b"later\n")
+
+        assert capfd.readouterr().err == f"{shown}later\n"
+
+    def test_they_are_shown_with_an_error(self, monkeypatch, capfd):
+        """They may say why TensorFlow cannot be loaded."""
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+        @tensorflow_loaded_quietly()
+        def load():
+            os.write(2, b"native\n")
+            raise ImportError("no such library")
+
+        with pytest.raises(ImportError, match="no such library"):
+            load()
+
+        assert capfd.readouterr().err == "native\n"

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,6 +114,31 @@ def _messages(verbose: bool) -> Iterator[None]:
             yield
         finally:
             logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def tensorflow_loaded_quietly() -> Iterator[None]:
+    """Keeps back what TensorFlow prints while it is loaded, where its level is that of errors.
+
+    From 2.21 on it heeds the level only afterwards. It writes past Python's file objects, hence
+    the file descriptors. What was kept back is shown with an error.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(saved, kept.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def _one_line(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tfx_lr_finder.command_line.program import Command, put_out
+from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
 from tfx_lr_finder.command_line.stored import in_words, read_evidence, to_dict
 from tfx_lr_finder.options import ON_FAILURE, SweepOptions, option_type
 from tfx_lr_finder.rules import RULES
@@ -127,7 +127,8 @@ def sweep_command(
     sys.path.insert(0, os.path.dirname(os.path.abspath(code.get("module_file", "module.py"))))
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
-    from tfx_lr_finder.standalone import run_executor
+    with tensorflow_loaded_quietly():
+        from tfx_lr_finder.standalone import run_executor
 
     parameters = {"train_steps": train_steps, "custom_config": custom_config}
     run_executor(inputs, outputs, {**options, **code, **parameters})
