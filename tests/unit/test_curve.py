@@ -159,11 +159,13 @@ def test_curve_is_frozen(make_curve, name):
         setattr(curve, name, getattr(curve, name))
 
 
-@pytest.mark.parametrize("name", ["learning_rates", "losses"])
+@pytest.mark.parametrize("name", ["learning_rates", "losses", "validation_losses"])
 def test_arrays_of_a_curve_are_read_only(make_curve, name):
     """No point can be changed in place."""
+    curve = make_curve([2.0, 1.0], validation_losses=[2.0, 1.0])
+
     with pytest.raises(ValueError, match="read-only"):
-        getattr(make_curve([2.0, 1.0]), name)[0] = 5.0
+        getattr(curve, name)[0] = 5.0
 
 
 def test_curve_does_not_share_the_arrays_it_was_made_of(make_curve):
@@ -237,6 +239,23 @@ def test_curve_refuses_losses_that_are_not_finite(make_curve, losses):
         make_curve(losses)
 
 
+@pytest.mark.parametrize(
+    "validation_losses",
+    [[1.0], [[1.0, 2.0]], [1.0, float("nan")], [float("inf"), 1.0]],
+    ids=["fewer", "two_dimensions", "nan", "infinite"],
+)
+def test_curve_refuses_validation_losses_that_do_not_fit(make_curve, validation_losses):
+    """There is one for each loss, and it is finite."""
+    with pytest.raises(ValueError, match=r"as many validation losses as losses.* Received: \["):
+        make_curve([2.0, 1.0], validation_losses=validation_losses)
+
+
+def test_steady_losses_are_the_validation_losses_where_there_are_any(make_curve):
+    """Without them they are the losses."""
+    assert make_curve([2.0, 1.0]).steady_losses.tolist() == [2.0, 1.0]
+    assert make_curve([2.0, 1.0], validation_losses=[4, 3]).steady_losses.tolist() == [4.0, 3.0]
+
+
 def test_curve_refuses_more_points_than_steps(make_curve):
     """The message gives the number of points and of steps."""
     with pytest.raises(ValueError, match=r"Received: 3 points, num_steps=2\."):
@@ -264,8 +283,9 @@ def test_curve_refuses_an_unknown_stop_reason(make_curve):
         make_curve([1.0], stop_reason="bored")
 
 
+@pytest.mark.parametrize("validates", [False, True], ids=["training", "validation"])
 @pytest.mark.parametrize("stop_reason", list(StopReason), ids=lambda reason: reason.value)
-def test_curve_survives_json_bit_for_bit(make_curve, stop_reason):
+def test_curve_survives_json_bit_for_bit(make_curve, stop_reason, validates):
     """Every attribute comes back with all its bits, also extreme numbers."""
     losses = [*np.random.default_rng(2).normal(size=40), 1 / 3, 5e-324, -1.7e308, 1e-300]
     curve = make_curve(
@@ -275,6 +295,7 @@ def test_curve_survives_json_bit_for_bit(make_curve, stop_reason):
         num_steps=50,
         batch_size=7,
         seed=-3,
+        validation_losses=losses[::-1] if validates else None,
         is_plain_sgd=True,
         train_steps=123,
     )
@@ -284,6 +305,7 @@ def test_curve_survives_json_bit_for_bit(make_curve, stop_reason):
     assert again == curve
     assert again.losses.tobytes() == curve.losses.tobytes()
     assert again.learning_rates.tobytes() == curve.learning_rates.tobytes()
+    assert again.steady_losses.tobytes() == curve.steady_losses.tobytes()
     assert (again.smoothing, again.stop_reason) == (0.1 + 0.2, stop_reason)
     assert (again.num_steps, again.batch_size, again.seed) == (50, 7, -3)
     assert (again.is_plain_sgd, again.train_steps) == (True, 123)
@@ -301,6 +323,7 @@ def test_json_of_a_curve_is_plain_data_for_other_readers(make_curve):
         "num_steps": 2,
         "batch_size": 32,
         "seed": 4,
+        "validation_losses": None,
         "is_plain_sgd": False,
         "train_steps": None,
         "model": "",
@@ -368,6 +391,7 @@ def test_curves_with_the_same_values_are_equal(make_curve):
         {"num_steps": 3},
         {"batch_size": 33},
         {"seed": 1},
+        {"validation_losses": [2.0, 1.0]},
         {"is_plain_sgd": True},
         {"train_steps": 100},
     ],

@@ -48,6 +48,14 @@ def test_place_moves_with_the_fall():
     assert np.log10(descent(later) / descent(curve())) == pytest.approx(0.5, abs=0.05)
 
 
+def test_validation_losses_are_read_where_there_are_any():
+    """Whatever the losses of the batches say."""
+    later = curve(lambda log_rates: ramp(log_rates - 0.5))
+    both = dataclasses.replace(curve(), validation_losses=later.losses)
+
+    assert descent(both) == descent(later)
+
+
 @pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
 def test_unit_of_the_loss_does_not_matter(factor):
     """A loss in other units gives the same rate."""

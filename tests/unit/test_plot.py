@@ -161,6 +161,16 @@ def test_raw_loss_lies_behind_the_smoothed_one():
     assert count(colours, 0.3 * BLUE + 0.7) > 500
 
 
+def test_validation_loss_is_dotted_and_within_the_axes():
+    """In the sweep's colour; a loss far below the others' makes room for itself."""
+    validated = valley(validation_losses=valley().losses - 20)
+
+    blue = np.abs(pixels(picture_of(validated)) - BLUE).max(axis=2) < 0.02
+
+    columns = blue[300:, 300:900].any(axis=0)
+    assert 0.2 < columns.mean() < 0.95
+
+
 def test_blow_up_does_not_hide_the_valley():
     """A loss of a million at the end leaves the shape of the fall in the picture as it is."""
     losses = np.linspace(2.0, 1.0, NUM_POINTS)

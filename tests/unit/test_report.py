@@ -1,6 +1,7 @@
 """The page of a sweep: valid, self-contained HTML with the verdict, the rules and the facts."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 import subprocess
@@ -216,6 +217,16 @@ def test_other_rules_can_be_switched_on(page):
         "smoothed loss",
         "learning rate 0.0123",
     ]
+
+
+def test_validation_loss_can_be_switched_off():
+    """A box of its own, ticked, with a dotted line; under the mouse its values."""
+    text = page_of(dataclasses.replace(VALLEY, validation_losses=VALLEY.losses + 7))
+    boxes = [dict(attributes) for tag, attributes in Page(text).elements if tag == "input"]
+
+    assert "validation loss" in [box["value"] for box in boxes if "checked" in box]
+    assert "border-top-style: dotted" in text
+    assert f"validation {VALLEY.losses[0] + 7:.4g})" in text
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The events of a search, read with TensorBoard's own reader and asked of its own server."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -120,6 +121,22 @@ def test_losses_are_shown_over_the_learning_rate(events, number):
         steps, found = series(events, f"sweep_{number}", f"sweep_over_learning_rate/{name}")
         assert steps == [-3000, -2500, -2000, -1500, -1000, -500, 0]
         assert found == pytest.approx(values.tolist(), rel=1e-6)
+
+
+def test_validation_losses_are_shown_beside_the_others(tmp_path, picture):
+    """Over the step and over the learning rate; a sweep without them has no such tag."""
+    validated = dataclasses.replace(EVIDENCE.curves[0], validation_losses=np.arange(7.0))
+    search = dataclasses.replace(EVIDENCE, curves=(validated, EVIDENCE.curves[1]))
+    write(tmp_path / ARTIFACT, tensorboard_files(search, picture))
+    reader = EventMultiplexer()
+    reader.AddRunsFromDirectory(str(tmp_path))
+    reader.Reload()
+
+    for group in ("sweep_over_step", "sweep_over_learning_rate"):
+        tag = f"{group}/validation_loss"
+        assert series(reader, "sweep_1", tag)[1] == list(range(7))
+        with pytest.raises(KeyError, match=tag):
+            series(reader, "sweep_2", tag)
 
 
 def test_axis_of_learning_rates_is_explained(events):
