@@ -12,7 +12,7 @@ from tfx_lr_finder.descent import budget_factor
 
 SPACING = 0.5
 """Decades between two candidates."""
-PULL = 0.15
+PULL = 0.5
 """Weight of the squared distance from the suggestion, in decades, beside the log of the loss."""
 
 
@@ -45,23 +45,26 @@ def candidate_rates(learning_rate: float) -> tuple[float, float, float]:
     return learning_rate / 10**SPACING, learning_rate, learning_rate * 10**SPACING
 
 
-def confirmed_rate(trials: Sequence[Trial], trial_steps: int, train_steps: int | None) -> float:
+def confirmed_rate(
+    trials: Sequence[Trial], trial_steps: int, train_steps: int | None, is_plain_sgd: bool
+) -> float:
     """Returns the best rate for the whole training, from short trainings at the candidates.
 
     With `u` the logarithms of the rates and `u0` that of the suggestion, in the middle:
 
-        score(u) = log(loss(u)) + 0.15 * (u - u0) ** 2
+        score(u) = log(loss(u)) + 0.5 * (u - u0) ** 2
 
     Where one of the losses is not above 0, each one's part of the greatest stands for its
     logarithm. The least score wins; if it is the middle one, the vertex of the parabola through
     all three does. The best rate of a short training is higher than that of a long one: the
     result is multiplied by `factor(train_steps) / factor(trial_steps)`, where
-    `factor(T) = (min(T, 400) / 400) ** -0.5` as in the rule `descent`.
+    `factor(T) = (min(T, 400) / 400) ** exponent` as in the rule `descent`.
 
     Args:
         trials: Those of `candidate_rates`, in its order.
         trial_steps: Number of steps of a trial.
         train_steps: Number of steps of the whole training; None (400 or more) if not known.
+        is_plain_sgd: Whether the optimizer is gradient descent without momentum.
 
     Raises:
         ValueError: If no trial ended with a finite loss.
@@ -77,8 +80,8 @@ def confirmed_rate(trials: Sequence[Trial], trial_steps: int, train_steps: int |
     scores = _log(losses) + PULL * (u - u[1]) ** 2
     best = int(np.argmin(scores))
     log_rate = u[best] + (_vertex(scores) * SPACING if best == 1 else 0.0)
-    correction = budget_factor(train_steps) / budget_factor(trial_steps)
-    return float(10**log_rate * correction)
+    whole, short = (budget_factor(steps, is_plain_sgd) for steps in (train_steps, trial_steps))
+    return float(10**log_rate * whole / short)
 
 
 def _log(losses: Array) -> Array:

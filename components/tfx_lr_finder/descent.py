@@ -23,18 +23,21 @@ DONE = 0.75
 """The first landmark: this part of the descent is done."""
 WEIGHT = 0.75
 """Weight of the first landmark; the rest is the weight of the minimum."""
-SHIFT_PLAIN_SGD = 0.08
+SHIFT_PLAIN_SGD = 0.2
 """Decades from the landmark to the rate, for gradient descent without momentum."""
-SHIFT_OTHERS = -0.1
-"""The same for optimizers with running averages of the gradient, beside their lag."""
-LAG_STEPS = 9.0
-"""Such an optimizer shows the effect of a rate about so many steps later."""
+LAG_STEPS = 10.0
+"""An optimizer with running averages of the gradient shows a rate's effect so many steps later.
+
+That is `1 / (1 - 0.9)`, the memory of the usual momentum.
+"""
 EDGE_DISTANCE = 1.15
 """Decades below the edge of stability, where the sweep saw no descent."""
 REFERENCE_STEPS = 400
 """A training of at least so many steps takes the rate as it is."""
 STEPS_EXPONENT = -0.5
 """A shorter one a higher rate: the best goes with the number of steps to this power."""
+STEPS_EXPONENT_PLAIN_SGD = -0.2
+"""The same for gradient descent without momentum, which higher rates make unstable at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,26 +114,27 @@ def descent_rate(curve: Curve) -> float:
 
         u75  = u after the last point before the minimum where less than 75% of `fall` is done
         u*   = 0.75 * u75 + 0.25 * u[minimum] + shift
-        rate = 10 ** u* * (min(train_steps, 400) / 400) ** -0.5
+        rate = 10 ** u* * (min(train_steps, 400) / 400) ** exponent
 
-    The shift is 0.08 for gradient descent without momentum. For every other optimizer it is
-    `-0.1 - 9 / steps_per_decade`: what the curve shows at a rate is the work of the rates of some
-    steps before. Where the loss did not fall, `u*` lies 1.15 decades below the rate from which it
-    rises. The rate is kept within the curve.
+    For gradient descent without momentum the shift is 0.2 and the exponent -0.2. For every other
+    optimizer they are `-10 / steps_per_decade`, since what the curve shows at a rate is the work
+    of the rates of some steps before, and -0.5. Where the loss did not fall, `u*` lies 1.15
+    decades below the rate from which it rises. The rate is kept within the curve.
     """
     course = course_of(curve)
     log_rate = _landmark(course) + _shift(curve) if course.fell else course.edge - EDGE_DISTANCE
-    rate = 10**log_rate * budget_factor(curve.train_steps)
+    rate = 10**log_rate * budget_factor(curve.train_steps, curve.is_plain_sgd)
     return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
 
 
-def budget_factor(train_steps: int | None) -> float:
+def budget_factor(train_steps: int | None, is_plain_sgd: bool) -> float:
     """Returns what the rate of a long training is multiplied by for one of so many steps.
 
-    `(min(train_steps, 400) / 400) ** -0.5`; 1 where their number is not known.
+    `(min(train_steps, 400) / 400) ** exponent`; 1 where their number is not known.
     """
     steps = min(train_steps or REFERENCE_STEPS, REFERENCE_STEPS)
-    return float((steps / REFERENCE_STEPS) ** STEPS_EXPONENT)
+    exponent = STEPS_EXPONENT_PLAIN_SGD if is_plain_sgd else STEPS_EXPONENT
+    return float((steps / REFERENCE_STEPS) ** exponent)
 
 
 def _shift(curve: Curve) -> float:
@@ -138,7 +142,7 @@ def _shift(curve: Curve) -> float:
         return SHIFT_PLAIN_SGD
     log_rates = curve.log_learning_rates
     decades_per_step = (log_rates[-1] - log_rates[0]) / max(log_rates.size - 1, 1)
-    return float(SHIFT_OTHERS - LAG_STEPS * decades_per_step)
+    return float(-LAG_STEPS * decades_per_step)
 
 
 def _landmark(course: Course) -> float:

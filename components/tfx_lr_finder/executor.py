@@ -89,7 +89,9 @@ class Executor(BaseBeamExecutor):
         if options.confirmation_steps and suggestion.rule != DEFAULT:
             trials = run("trials", candidate_rates(suggestion.learning_rate))
             _log_trials(trials)
-            rate = confirmed_rate(trials, options.confirmation_steps, curves[0].train_steps)
+            rate = confirmed_rate(
+                trials, options.confirmation_steps, curves[0].train_steps, curves[0].is_plain_sgd
+            )
             suggestion = dataclasses.replace(suggestion, learning_rate=rate)
         return Evidence(
             suggestion,

@@ -45,8 +45,9 @@ def get_rule(name: str) -> Rule:
 def descent(curve: Curve) -> float:
     """Returns the rate at which most of the descent is done, less a margin for the optimizer.
 
-    See `tfx_lr_finder.descent.descent_rate` for the formula. It reads the raw losses, and takes
-    the length of the training into account where it is known.
+    See `tfx_lr_finder.descent.descent_rate` for the formula. It reads the validation losses or,
+    where there are none, the raw losses, and takes the length of the training into account where
+    it is known. The other rules read the smoothed loss, as they were published.
     """
     return descent_rate(curve)
 

@@ -23,8 +23,8 @@ class LrFinderFnResult(NamedTuple):
     Attributes:
         model: A compiled Keras model.
         dataset: A `tf.data.Dataset` of training batches as `model.fit` takes them.
-        validation_dataset: One of batches as `model.evaluate` takes them; needed to confirm a
-            rate, and for nothing else.
+        validation_dataset: One of batches as `model.evaluate` takes them: the sweep records
+            their loss, for a better rate, and a confirmation needs them. None: neither.
     """
 
     model: Any

@@ -16,9 +16,9 @@ def trials(losses, middle=0.01):
     return [Trial(r, loss) for r, loss in zip(candidate_rates(middle), losses, strict=True)]
 
 
-def confirm(losses, middle=0.01, trial_steps=LONG, train_steps=LONG):
+def confirm(losses, middle=0.01, trial_steps=LONG, train_steps=LONG, is_plain_sgd=False):
     """Returns the confirmed rate."""
-    return confirmed_rate(trials(losses, middle), trial_steps, train_steps)
+    return confirmed_rate(trials(losses, middle), trial_steps, train_steps, is_plain_sgd)
 
 
 def test_candidates_are_half_a_decade_apart():
@@ -79,9 +79,9 @@ def test_vertex_is_kept_within_half_a_spacing():
 
 
 def test_half_a_decade_has_to_be_worth_it():
-    """A loss less by the factor exp(-0.15 / 4) or more: 0.0375 in its logarithm."""
-    assert confirm([math.exp(-0.037), 1.0, 2.0]) > 0.01 / STEP * 1.5
-    assert confirm([math.exp(-0.038), 1.0, 2.0]) == pytest.approx(0.01 / STEP)
+    """A loss less by the factor exp(-0.5 / 4) or more: 0.125 in its logarithm."""
+    assert confirm([math.exp(-0.124), 1.0, 2.0]) > 0.01 / STEP * 1.5
+    assert confirm([math.exp(-0.126), 1.0, 2.0]) == pytest.approx(0.01 / STEP)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -138,6 +138,13 @@ def test_rate_is_corrected_for_the_length_of_the_training(trial_steps, train_ste
     found = confirm([2.0, 1.0, 2.0], trial_steps=trial_steps, train_steps=train_steps)
 
     assert found == pytest.approx(0.01 * factor, rel=1e-12)
+
+
+def test_rate_of_plain_descent_is_corrected_less():
+    """Its best rate goes with the fifth root of the number of steps."""
+    found = confirm([2.0, 1.0, 2.0], trial_steps=80, train_steps=400, is_plain_sgd=True)
+
+    assert found == pytest.approx(0.01 * 5**-0.2, rel=1e-12)
 
 
 @pytest.mark.parametrize("middle", [1e-9, 1e-3, 10.0, 1e4])

@@ -661,7 +661,7 @@ def test_trials_are_the_closed_form(confirmed):
 def test_published_rate_is_the_confirmed_one(confirmed):
     """In every output; rule and verdict are still those of the sweep."""
     evidence = read_evidence(confirmed.sweep)
-    rate = confirmed_rate(evidence.trials, 5, 20)
+    rate = confirmed_rate(evidence.trials, 5, 20, evidence.curves[0].is_plain_sgd)
 
     assert confirmed.learning_rate == evidence.suggestion.learning_rate == rate
     assert confirmed.hyperparameters["values"]["learning_rate"] == rate

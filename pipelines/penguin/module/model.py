@@ -29,8 +29,12 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains the model and exports it."""
     keras.utils.set_random_seed(0)
     model = _model(fn_args)
-    batches = _batches(fn_args, fn_args.train_files).repeat()
-    model.fit(batches, steps_per_epoch=fn_args.train_steps, verbose=0)
+    model.fit(
+        _batches(fn_args, fn_args.train_files).repeat(),
+        steps_per_epoch=fn_args.train_steps,
+        validation_data=_batches(fn_args, fn_args.eval_files),
+        verbose=0,
+    )
     _export(model, fn_args)
 
 

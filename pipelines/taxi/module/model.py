@@ -78,8 +78,12 @@ def run_fn(fn_args: FnArgs) -> None:
     keras.utils.set_random_seed(0)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     model = _model(keras_tuner.HyperParameters.from_config(fn_args.hyperparameters), transform)
-    batches = _batches(fn_args, fn_args.train_files, transform).repeat()
-    model.fit(batches, steps_per_epoch=fn_args.train_steps, verbose=0)
+    model.fit(
+        _batches(fn_args, fn_args.train_files, transform).repeat(),
+        steps_per_epoch=fn_args.train_steps,
+        validation_data=_batches(fn_args, fn_args.eval_files, transform),
+        verbose=0,
+    )
     _export(model, transform, fn_args.serving_model_dir)
 
 

@@ -58,7 +58,7 @@ def confirmed(
 
     The trials are read from the oracle's runs, interpolated, each sweep's from another seed.
     """
-    oracle = measurement.oracle
+    oracle, is_plain_sgd = measurement.oracle, measurement.combination.optimizer == "sgd"
     fifth = BUDGET_PARTS.index(0.2)
     results = []
     for i, rate in enumerate(rates):
@@ -70,7 +70,9 @@ def confirmed(
             Trial(r, float(np.exp(np.interp(np.log10(r), LOG_RATES, log_losses))))
             for r in candidate_rates(rate)
         ]
-        results.append(confirmed_rate(trials, oracle.budgets[fifth], oracle.budgets[budget]))
+        results.append(
+            confirmed_rate(trials, oracle.budgets[fifth], oracle.budgets[budget], is_plain_sgd)
+        )
     return results
 
 
