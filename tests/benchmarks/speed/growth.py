@@ -29,7 +29,7 @@ STEPS = (100, 1000, 10_000)
 STEP_ROUNDS = 7
 NUM_SWEEPS = 4
 WORKERS = (1, 2)
-WORKER_STEPS = 100
+WORKER_STEPS = 80
 WORKER_ROUNDS = 2
 CONTAINER_ROUNDS = 3
 
@@ -128,7 +128,7 @@ def _run_workers(folder: Path, workers: int) -> None:
 def _search(folder: Path) -> Search:
     examples = Examples()
     examples.uri = str(folder / "examples")
-    examples.split_names = '["train"]'
+    examples.split_names = '["train", "eval"]'
     properties = {
         "module_file": str(HERE / "worker_code" / "heavy.py"),
         "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(num_steps=1000)),

@@ -7,7 +7,7 @@ from speed.report import Result, at_least, at_most
 from speed.timing import interleaved, ratio, ratios, spread
 from speed.workloads import TABULAR, WORKLOADS
 
-ROUNDS = 11
+ROUNDS = 9
 
 
 def measure() -> list[Result]:

@@ -29,7 +29,7 @@ from tfx_lr_finder import LearningRateFinder
 
 HERE = Path(__file__).parent
 MODULE_FILE = HERE / "user_code" / "taxi.py"
-CSV_FILE = HERE.parent / "quality" / "data" / "taxi.csv"
+CSV_FILE = HERE.parents[2] / "pipelines" / "taxi" / "data" / "chicago_taxi.csv"
 
 
 Components = dict[str, BaseComponent]
