@@ -16,10 +16,10 @@ IMAGE = f"tfx-lr-finder:{tfx_lr_finder.__version__}"
 
 
 def is_there() -> bool:
-    """Returns whether there is the image, which `make image` builds."""
+    """Returns whether the image, which `make image` builds, is there and can run."""
     engine = subprocess.run([ENGINE], text=True, capture_output=True).stdout.strip()
-    inspect = [engine, "image", "inspect", IMAGE]
-    return bool(engine) and not subprocess.run(inspect, capture_output=True).returncode
+    command = [engine, "run", "--rm", IMAGE, "true"]
+    return bool(engine) and not subprocess.run(command, capture_output=True).returncode
 
 
 def seconds_to_first_step(folder: Path) -> float:
@@ -32,9 +32,9 @@ def seconds_to_first_step(folder: Path) -> float:
         CalledProcessError: If the task fails; see `is_there`.
     """
     engine = subprocess.check_output([ENGINE], text=True).strip()
-    split = folder / "examples" / "Split-train"
-    split.mkdir(parents=True)
-    (split / "unread").touch()
+    for split in ("Split-train", "Split-eval"):
+        (folder / "examples" / split).mkdir(parents=True)
+        (folder / "examples" / split / "unread").touch()
     (folder / "module.py").write_text((HERE / "worker_code" / "telling.py").read_text())
     folder.chmod(0o777)  # the image's user is not ours
     mount = ["--volume", f"{folder}:{MOUNTED}"]

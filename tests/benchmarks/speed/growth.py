@@ -1,7 +1,6 @@
 """Part 5: how time and memory grow with the data, the steps, the sweeps, and in a container."""
 
 import contextlib
-import itertools
 import json
 import os
 import subprocess
@@ -70,8 +69,8 @@ def _data(folder: Path) -> list[Result]:
 def _steps() -> list[Result]:
     """Sweeps of several lengths, all of them traced before.
 
-    What a sweep costs whatever its length would make a step of a long one look cheap: the steps
-    that a longer one has more are compared.
+    What a sweep costs whatever its length makes a step of a long one look cheap: the longest is
+    compared with the line through the other two.
     """
     with contextlib.ExitStack() as stack:
         model = TABULAR.model()
@@ -83,15 +82,13 @@ def _steps() -> list[Result]:
             contenders[str(num_steps)] = warm(lambda curves=curves: next(curves))
         times = interleaved(contenders, STEP_ROUNDS)
     results = [Result.of(f"{n} steps", spread(times[str(n)]), "s") for n in STEPS]
-    a_step: Times = {}
-    for fewer, more in itertools.pairwise(STEPS):
-        pairs = zip(times[str(fewer)], times[str(more)], strict=True)
-        name = f"a step from {fewer} to {more}"
-        a_step[name] = [(long - short) / (more - fewer) for short, long in pairs]
-        results.append(Result.of(name, spread(a_step[name]).scaled(1e3), "ms/step"))
-    early, late = a_step
-    over = ratio(a_step, late, early)
-    return [*results, Result.of(f"{late} / {early}", over, "x", at_most(1.1))]
+    few, some, many = STEPS
+    pairs = zip(times[str(few)], times[str(some)], strict=True)
+    more = (many - few) / (some - few)
+    times["linear"] = [short + more * (long - short) for short, long in pairs]
+    over = ratio(times, str(many), "linear")
+    name = f"{many} steps / what {few} and {some} foretell"
+    return [*results, Result.of(name, over, "x", at_most(1.1))]
 
 
 def _workers(folder: Path) -> list[Result]:
@@ -145,7 +142,7 @@ def _container(folder: Path) -> list[Result]:
     """A task's container, started several times."""
     what = "container start to first step"
     if not container.is_there():
-        return [Result(f"{what}: needs `make image`", None, "s")]
+        return [Result(f"{what}: no image that runs", None, "s")]
     taken = []
     for number in range(CONTAINER_ROUNDS):
         (folder / f"container{number}").mkdir()
