@@ -1,14 +1,21 @@
 """The user's code: what it is given, how it is found, what it has to return."""
 
+import atexit
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tfx.components.trainer.fn_args_utils import FnArgs, get_common_fn_args
 from tfx.components.util import udf_utils
 from tfx.dsl.io import fileio
 from tfx.types.artifact import Artifact
+from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
@@ -75,7 +82,8 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
     path = exec_properties.get(name)
     try:
-        function = udf_utils.get_fn(exec_properties, name)
+        with _unpacked(exec_properties) as properties:
+            function = udf_utils.get_fn(properties, name)
     except AttributeError as error:
         # One from within the user's module is the user's own.
         if error.name != (path or name).rpartition(".")[2]:
@@ -85,6 +93,29 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
             raise _no_function(exec_properties) from error
         function, name = getattr(error.obj, TRAINER_FUNCTION), TRAINER_FUNCTION
     return functools.partial(_call_run_fn, function) if name == TRAINER_FUNCTION else function
+
+
+@contextlib.contextmanager
+def _unpacked(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields the parameters by which TFX finds a packed module on Python's path.
+
+    TFX itself would have pip install the wheel, for seconds, though all that it packs is modules.
+    They stay until the process ends: a traceback shows their lines.
+    """
+    module, wheels = udf_utils.decode_user_module_key(exec_properties.get("module_path", ""))
+    if not wheels:
+        yield exec_properties
+        return
+    folder = tempfile.mkdtemp(prefix="tfx-lr-finder-module-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with zipfile.ZipFile(io_utils.ensure_local(wheels[0])) as wheel:
+        wheel.extractall(folder)
+    path = sys.path
+    sys.path = [*path, folder]
+    try:
+        yield {**exec_properties, "module_path": module}
+    finally:
+        sys.path = path
 
 
 def _call_run_fn(run_fn: Callable[[FnArgs], object], fn_args: FnArgs) -> LrFinderFnResult:

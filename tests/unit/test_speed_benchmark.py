@@ -6,7 +6,7 @@ import pytest
 from speed import report
 from speed.phases import timed
 from speed.report import Result, at_least, at_most
-from speed.timing import Spread, interleaved, ratio, spread
+from speed.timing import Spread, interleaved, ratio, ratios, spread
 
 
 def test_spread_is_the_median_with_its_quartiles():
@@ -19,6 +19,7 @@ def test_ratio_is_taken_round_by_round():
     """A machine that is three times slower in one round does not change it."""
     times = {"ours": [2.0, 6.0, 2.0], "theirs": [1.0, 3.0, 1.0]}
 
+    assert ratios(times, "ours", "theirs") == [2.0, 2.0, 2.0]
     assert ratio(times, "ours", "theirs") == Spread(2.0, 2.0, 2.0)
 
 
@@ -90,8 +91,9 @@ def test_timing_of_phases_is_taken_off_after_an_error():
         (at_least(3), 2.99, "**miss**"),
         (at_most(1.05), float("nan"), "**miss**"),
         (None, 7.0, ""),
+        (at_most(1.05), None, ""),
     ],
-    ids=["at_most", "above", "at_least", "below", "nan", "no_target"],
+    ids=["at_most", "above", "at_least", "below", "nan", "no_target", "not_measured"],
 )
 def test_verdict_compares_the_value_with_its_target(target, value, verdict):
     """The bound itself is still a pass; what is not a number is none."""
@@ -103,16 +105,20 @@ def test_table_shows_value_quartiles_target_and_verdict():
     results = [
         Result.of("sweep / limit", Spread(1.0, 1.12345, 1.2), "x", at_most(1.05)),
         Result("Tuner", 1234.5, "s"),
+        Result("rate", 0.01, ""),
+        Result("container", None, "s"),
     ]
 
     assert report.table(results).splitlines()[2:] == [
         "| sweep / limit | 1.12 x | 1 to 1.2 | at most 1.05 | **miss** |",
         "| Tuner | 1234 s |  |  |  |",
+        "| rate | 0.01 |  |  |  |",
+        "| container | not measured |  |  |  |",
     ]
 
 
 def test_report_has_every_part_that_was_measured(tmp_path):
-    """A part measured later joins the others; one measured again replaces itself."""
+    """One measured later joins the others, one measured again replaces itself; targets lead."""
     report.write_part(tmp_path, 2, [Result("old", 1.0, "s")])
     report.write_part(tmp_path, 2, [Result("new", 2.0, "s", 1.5, 2.5, at_most(3.0))])
     report.write_part(tmp_path, 1, [Result("first", 3.0, "ms/step")])
@@ -122,5 +128,8 @@ def test_report_has_every_part_that_was_measured(tmp_path):
     assert text == (tmp_path / "report.md").read_text()
     assert text.index("## 1. ") < text.index("| first |") < text.index("## 2. ")
     assert "| new | 2 s | 1.5 to 2.5 | at most 3 | pass |" in text
+    assert text.startswith("## Targets\n")
+    assert text.index("| 2. new | 2 s | 1.5 to 2.5 | at most 3 | pass |") < text.index("## 1. ")
+    assert "1. first" not in text
     assert "old" not in text
     assert "TensorFlow 2." in text

@@ -1,16 +1,27 @@
 """What a sweep costs, in counts instead of seconds: traces, operations, round trips, bytes."""
 
+import shutil
 from pathlib import Path
 
+import jinja2
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
+from tfx.proto import trainer_pb2
+from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
 
+from tfx_lr_finder import Evidence, LearningRateSweep, suggest
+from tfx_lr_finder.artifacts import write_sweep
 from tfx_lr_finder.curve import StopReason
+from tfx_lr_finder.search import Search
 from tfx_lr_finder.sweep import range_test, range_tests
 from tfx_lr_finder.sweep_loop import NUM_CHUNKS, build_loop
 
+USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
+CALLS_OF_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 NUM_STEPS = 100
 ROWS = 4
 OPERATIONS_A_STEP = 24
@@ -128,6 +139,29 @@ def test_loop_adds_few_operations_to_a_step(traced):
     assert 0 < added <= OPERATIONS_A_STEP
 
 
+def operations(function):
+    """Returns the kind of every operation in a graph and in the functions that it calls."""
+    graph = function.graph.as_graph_def()
+    bodies = [graph.node, *(body.node_def for body in graph.library.function)]
+    return {node.op for body in bodies for node in body}
+
+
+def test_nothing_in_a_chunk_returns_to_python(traced):
+    """No operation of the loop calls Python; it would show in a model that has one that does."""
+
+    class Calling(keras.Sequential):
+        def train_step(self, batch):
+            tf.py_function(lambda: None, [], [])
+            return super().train_step(batch)
+
+    model, iterator = linear_model(base=Calling), iter(batches().repeat())
+    rates = np.geomspace(1e-6, 1e-3, NUM_STEPS)
+    calling = build_loop(model, iterator, model.optimizer._learning_rate, rates)
+
+    assert not operations(traced[0].steps) & CALLS_OF_PYTHON
+    assert operations(calling.steps) & CALLS_OF_PYTHON
+
+
 def bytes_read():
     """Returns how many bytes this process has read from files so far."""
     (line,) = (s for s in Path("/proc/self/io").read_text().splitlines() if s.startswith("rchar"))
@@ -154,6 +188,78 @@ def test_sweep_reads_a_small_part_of_a_large_data_set(shards):
     range_test(telling(), parsed.batch(ROWS), num_steps=20)
 
     assert 20 * ROWS * 4096 <= bytes_read() - before < 8 * 1024 * 4096 / 10
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """Examples of a split of one file, and of one of forty such files, by their number."""
+    features = tf.train.FloatList(value=[1.0])
+    example = tf.train.Example(
+        features=tf.train.Features(
+            feature={name: tf.train.Feature(float_list=features) for name in ("x", "y")}
+        )
+    ).SerializeToString()
+    artifacts = {}
+    for count in (1, 40):
+        folder = tmp_path_factory.mktemp("examples")
+        split = folder / "Split-train"
+        split.mkdir()
+        first = split / f"data_tfrecord-00000-of-{count:05d}.gz"
+        with tf.io.TFRecordWriter(str(first), tf.io.TFRecordOptions("GZIP")) as writer:
+            for _ in range(1000):
+                writer.write(example)
+        for i in range(1, count):
+            shutil.copyfile(first, split / f"data_tfrecord-{i:05d}-of-{count:05d}.gz")
+        artifacts[count] = standard_artifacts.Examples()
+        artifacts[count].uri = str(folder)
+        artifacts[count].split_names = '["train", "eval"]'
+    return artifacts
+
+
+def test_search_of_the_component_reads_no_more_of_more_files(examples):
+    """Two sweeps over forty files read what they read of one, the user's module included."""
+    properties = {
+        "module_file": str(USER_MODULE),
+        "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(num_steps=100)),
+        "eval_args": proto_utils.proto_to_json(trainer_pb2.EvalArgs()),
+        "num_steps": 20,
+    }
+
+    def read(count):
+        search = Search({"examples": [examples[count]]}, properties, None)
+        before = bytes_read()
+        assert [curve.batch_size for curve in search.sweeps([0, 1])] == [8, 8]
+        return bytes_read() - before
+
+    read(1)  # loads what Python loads once
+
+    assert read(40) == pytest.approx(read(1), rel=0.1)
+
+
+def test_picture_and_page_are_made_once(make_curve, tmp_path, monkeypatch):
+    """The files of a search show one picture: in the page, by itself and in TensorBoard."""
+    made = []
+
+    def counting(owner, name):
+        method = getattr(owner, name)
+
+        def count(*args, **kwargs):
+            made.append(name)
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, count)
+
+    counting(Figure, "savefig")
+    counting(jinja2.Template, "render")
+    curve = make_curve([*np.linspace(2, 1, 80), *np.geomspace(1, 9, 20)])
+    artifact = LearningRateSweep()
+    artifact.uri = str(tmp_path)
+
+    write_sweep(artifact, Evidence(suggest(curve), (curve,)))
+
+    assert sorted(made) == ["render", "savefig"]
+    picture = (tmp_path / "curve.png").read_bytes()
+    assert picture in b"".join(file.read_bytes() for file in tmp_path.rglob("events*"))
 
 
 def numbers(values):

@@ -1,6 +1,7 @@
 """The user's code: the arguments that it is given, how it is found, what it may return."""
 
 import json
+import sys
 import traceback
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import attr
 import pytest
 from tfx.components.trainer.executor import GenericExecutor
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.util import udf_utils
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
@@ -179,6 +181,49 @@ def test_function_is_loaded_from_a_file(module_file):
     path = module_file("def lr_finder_fn(fn_args):\n    return fn_args * 2\n")
 
     assert load({"module_file": path})(21) == 42
+
+
+@pytest.fixture
+def packed(module_file, tmp_path):
+    """Packs a user's module, as TFX does for a pipeline, and returns the parameters."""
+
+    def pack(text):
+        file, root = module_file(text), str(tmp_path / "root")
+        return {"module_path": udf_utils.package_user_module_file("Finder", file, root)[1]}
+
+    return pack
+
+
+def test_packed_module_is_loaded_without_pip(packed, tmp_path, monkeypatch):
+    """No Python is started; a module beside it can be imported, and Python's path is as before."""
+    (tmp_path / "module_beside.py").write_text("FACTOR = 2\n")
+    properties = packed(
+        "import module_beside\n\n\n"
+        "def lr_finder_fn(fn_args):\n    return fn_args * module_beside.FACTOR\n"
+    )
+    path = list(sys.path)
+    monkeypatch.setattr(sys, "executable", "/no/python")
+
+    assert load(properties)(21) == 42
+    assert sys.path == path
+
+
+def test_packed_module_of_the_same_name_replaces_the_one_before(packed):
+    """A notebook's second run has the code as it was edited."""
+    before = load(packed("def lr_finder_fn(fn_args):\n    return 'before'\n"))(None)
+    after = load(packed("def lr_finder_fn(fn_args):\n    return 'after'\n"))(None)
+
+    assert (before, after) == ("before", "after")
+
+
+def test_traceback_shows_the_line_of_a_packed_module(packed):
+    """Its file is there until the process ends."""
+    function = load(packed("def lr_finder_fn(fn_args):\n    raise LookupError('mine')\n"))
+
+    with pytest.raises(LookupError, match="mine") as raised:
+        call(function, None)
+
+    assert traceback.extract_tb(raised.value.__traceback__)[-1].line == "raise LookupError('mine')"
 
 
 def test_function_is_loaded_by_its_dotted_path():

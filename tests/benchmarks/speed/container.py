@@ -12,6 +12,14 @@ HERE = Path(__file__).parent
 ENGINE = HERE.parents[2] / "container" / "engine.sh"
 NUM_STEPS = 20
 MOUNTED = "/exchange"
+IMAGE = f"tfx-lr-finder:{tfx_lr_finder.__version__}"
+
+
+def is_there() -> bool:
+    """Returns whether the image, which `make image` builds, is there and can run."""
+    engine = subprocess.run([ENGINE], text=True, capture_output=True).stdout.strip()
+    command = [engine, "run", "--rm", IMAGE, "true"]
+    return bool(engine) and not subprocess.run(command, capture_output=True).returncode
 
 
 def seconds_to_first_step(folder: Path) -> float:
@@ -21,22 +29,19 @@ def seconds_to_first_step(folder: Path) -> float:
         folder: An empty folder, in which the container's user may write.
 
     Raises:
-        FileNotFoundError: If there is no image; `make image` builds it.
+        CalledProcessError: If the task fails; see `is_there`.
     """
     engine = subprocess.check_output([ENGINE], text=True).strip()
-    image = f"tfx-lr-finder:{tfx_lr_finder.__version__}"
-    if subprocess.run([engine, "image", "inspect", image], capture_output=True).returncode:
-        raise FileNotFoundError(f"The image {image} must be there. Run `make image`.")
-    split = folder / "examples" / "Split-train"
-    split.mkdir(parents=True)
-    (split / "unread").touch()
+    for split in ("Split-train", "Split-eval"):
+        (folder / "examples" / split).mkdir(parents=True)
+        (folder / "examples" / split / "unread").touch()
     (folder / "module.py").write_text((HERE / "worker_code" / "telling.py").read_text())
     folder.chmod(0o777)  # the image's user is not ours
     mount = ["--volume", f"{folder}:{MOUNTED}"]
     task = ["python", "-m", "tfx_lr_finder.kfp_main", "--executor_input"]
     started = time.time()
     subprocess.run(
-        [engine, "run", "--rm", *mount, image, *task, json.dumps(_executor_input())],
+        [engine, "run", "--rm", *mount, IMAGE, *task, json.dumps(_executor_input())],
         check=True,
         capture_output=True,
     )

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from speed.workloads import Workload
 from tfx_lr_finder.sweep import range_tests
+from tfx_lr_finder.sweep_loop import build_loop
+from tfx_lr_finder.training_state import settable_learning_rate
 
 LEAST, GREATEST = 1e-6, 1e-3
 """The rates of every contender: low enough that nothing diverges, all do the same steps."""
@@ -42,21 +44,26 @@ def limit(workload: Workload) -> Work:
 
 
 def sweep(workload: Workload) -> Work:
-    """Returns ours: from the second sweep on, which is traced already."""
-    curves = sweeps(workload)
-    return warm(lambda: next(curves))
+    """Returns ours: the steps of a sweep, with the stop test and the progress bar between chunks.
+
+    What a sweep does once, whatever its length, is for part 2.
+    """
+    model, dataset = workload.model(), _steps(workload)
+    with settable_learning_rate(model.optimizer) as learning_rate:
+        loop = build_loop(model, iter(dataset), learning_rate, _rates(workload))
+    return warm(lambda: loop.run(iter(dataset), SMOOTHING, STOP_FACTOR))
 
 
-def sweeps(workload: Workload, num_steps: int | None = None) -> Iterator[Any]:
-    """Returns our sweeps of one model, one after the other, of so many steps if given."""
-    model, dataset = workload.model(), workload.dataset()
+def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iterator[Any]:
+    """Returns whole sweeps of so many steps, one after the other, each of the model it is given."""
+    dataset = workload.dataset()
     return range_tests(
-        lambda _: (model, dataset),
+        lambda _: (model(), dataset),
         range(1000),
         train_steps=None,
         min_learning_rate=LEAST,
         max_learning_rate=GREATEST,
-        num_steps=num_steps or workload.num_steps,
+        num_steps=num_steps,
         smoothing=SMOOTHING,
         divergence_factor=STOP_FACTOR,
         graph_seed=0,

@@ -58,7 +58,7 @@ class Result:
 
     Attributes:
         name: What was measured.
-        value: The median.
+        value: The median, or None where it could not be measured.
         unit: Its unit; `x` for a ratio.
         low: The lower quartile, or None where it was measured once.
         high: The upper quartile, or None.
@@ -66,7 +66,7 @@ class Result:
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     low: float | None = None
     high: float | None = None
@@ -79,8 +79,8 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """`pass` or `miss`, or nothing where there is no target."""
-        if self.target is None:
+        """`pass` or `miss`, or nothing where there is no target or no value."""
+        if self.target is None or self.value is None:
             return ""
         return "pass" if self.target.is_met(self.value) else "**miss**"
 
@@ -97,9 +97,24 @@ def write_part(folder: Path, part: int, results: Sequence[Result]) -> None:
 
 
 def write_report(folder: Path) -> str:
-    """Writes `report.md` with every part that was measured, and returns it."""
-    parts = [part for part in PARTS if _file(folder, part).exists()]
-    text = "\n".join(_section(part, json.loads(_file(folder, part).read_text())) for part in parts)
+    """Writes `report.md` and returns it: the targets first, then every part that was measured."""
+    contents = {
+        part: json.loads(_file(folder, part).read_text())
+        for part in PARTS
+        if _file(folder, part).exists()
+    }
+    results = {part: _results(content) for part, content in contents.items()}
+    targets = [
+        dataclasses.replace(result, name=f"{part}. {result.name}")
+        for part in results
+        for result in results[part]
+        if result.target is not None
+    ]
+    sections = [f"## Targets\n\n{table(targets)}\n"]
+    for part, content in contents.items():
+        where = ", ".join(f"{name} {value}" for name, value in content["environment"].items())
+        sections.append(f"## {part}. {PARTS[part]}\n\n{where}\n\n{table(results[part])}\n")
+    text = "\n".join(sections)
     (folder / "report.md").write_text(text)
     return text
 
@@ -112,18 +127,18 @@ def table(results: Sequence[Result]) -> str:
         if result.low is not None and result.high is not None:
             between = f"{_number(result.low)} to {_number(result.high)}"
         target = "" if result.target is None else str(result.target)
-        value = f"{_number(result.value)} {result.unit}"
+        value = "not measured"
+        if result.value is not None:
+            value = f"{_number(result.value)} {result.unit}".rstrip()
         lines.append(f"| {result.name} | {value} | {between} | {target} | {result.verdict} |")
     return "\n".join(lines)
 
 
-def _section(part: int, content: dict[str, Any]) -> str:
-    results = [
+def _results(content: dict[str, Any]) -> list[Result]:
+    return [
         Result(**{**fields, "target": Target(**fields["target"]) if fields["target"] else None})
         for fields in content["results"]
     ]
-    where = ", ".join(f"{name} {value}" for name, value in content["environment"].items())
-    return f"## {part}. {PARTS[part]}\n\n{where}\n\n{table(results)}\n"
 
 
 def _file(folder: Path, part: int) -> Path:

@@ -29,7 +29,7 @@ from tfx_lr_finder import LearningRateFinder
 
 HERE = Path(__file__).parent
 MODULE_FILE = HERE / "user_code" / "taxi.py"
-CSV_FILE = HERE.parent / "quality" / "data" / "taxi.csv"
+CSV_FILE = HERE.parents[2] / "pipelines" / "taxi" / "data" / "chicago_taxi.csv"
 
 
 Components = dict[str, BaseComponent]
@@ -71,22 +71,22 @@ def trainer(name: str, source: Node, seed: int = 0, is_evaluated: bool = False) 
 
 
 class TaxiPipeline:
-    """The pipeline in a folder, run up to Transform.
+    """The pipeline in a folder.
 
     Args:
-        folder: The folder, which must be empty.
+        folder: The folder: empty, or one where the pipeline ran before.
         train_steps: Length of a training.
     """
 
     def __init__(self, folder: Path, train_steps: int) -> None:
         self._folder, self._train_steps = folder, train_steps
         self._metadata = sqlite_metadata_connection_config(str(folder / "metadata.db"))
-        (folder / "data").mkdir(parents=True)
-        (folder / "data" / CSV_FILE.name).symlink_to(CSV_FILE)
-        self.run()
+        if not (folder / "data").exists():
+            (folder / "data").mkdir(parents=True)
+            (folder / "data" / CSV_FILE.name).symlink_to(CSV_FILE)
 
     def run(self, *nodes: Node) -> Seconds:
-        """Runs nodes after Transform; what was run before comes from the cache.
+        """Runs the pipeline with nodes after Transform; what was run before comes from the cache.
 
         Returns:
             The seconds of each node, by its name.

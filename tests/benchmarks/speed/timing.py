@@ -35,13 +35,18 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(*(float(quantile) for quantile in np.quantile(values, (0.25, 0.5, 0.75))))
 
 
-def ratio(times: Times, contender: str, reference: str) -> Spread:
+def ratios(times: Times, contender: str, reference: str) -> list[float]:
     """Returns how many times longer a contender takes, round by round.
 
     Both were timed in the same round: what else the machine did at that moment weighs on both.
     """
     pairs = zip(times[contender], times[reference], strict=True)
-    return spread([ours / theirs for ours, theirs in pairs])
+    return [ours / theirs for ours, theirs in pairs]
+
+
+def ratio(times: Times, contender: str, reference: str) -> Spread:
+    """Returns median and quartiles of `ratios`."""
+    return spread(ratios(times, contender, reference))
 
 
 def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> Times:

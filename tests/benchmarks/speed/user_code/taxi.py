@@ -9,22 +9,17 @@ from pathlib import Path
 
 import keras
 import keras_tuner
+import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.tuner.component import TunerFnResult
 from tfx_bsl.public.tfxio import TensorFlowDatasetOptions
 
 from tfx_lr_finder import LrFinderFnResult
 
-LABEL = "tip_above_a_fifth"
-FEATURES = (
-    "fare",
-    "trip_miles",
-    "trip_seconds",
-    "trip_start_hour",
-    "trip_start_day",
-    "trip_start_month",
-    "paid_by_card",
-)
+LABEL = "is_big_tip"
+NUMBERS = ("fare", "trip_miles", "trip_start_hour", "trip_start_day", "trip_start_month")
+CARD = "paid_by_card"
+FEATURES = (*NUMBERS, CARD)
 BATCH_SIZE = 32
 LEAST, GREATEST = 1e-5, 1e-1
 NUM_TRIALS = 10
@@ -33,8 +28,12 @@ LOSS_FILE = "evaluation_loss.json"
 
 
 def preprocessing_fn(inputs):
-    """Scales every number to mean 0 and variance 1."""
-    return {LABEL: inputs[LABEL], **{name: tft.scale_to_z_score(inputs[name]) for name in FEATURES}}
+    """Scales every number to mean 0 and variance 1; labels the trips."""
+    is_big = inputs["tips"] > 0.2 * inputs["fare"]
+    numbers = {name: tf.cast(inputs[name], tf.float32) for name in NUMBERS}
+    numbers[CARD] = tf.cast(inputs["payment_type"] == "Credit Card", tf.float32)
+    scaled = {name: tft.scale_to_z_score(numbers[name]) for name in FEATURES}
+    return {LABEL: tf.cast(is_big, tf.int64), **scaled}
 
 
 def lr_finder_fn(fn_args):

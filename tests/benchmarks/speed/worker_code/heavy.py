@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfx_lr_finder import LrFinderFnResult
 
 WIDTH = 2048
-BATCH_SIZE = 256
+BATCH_SIZE = 1024
 
 
 def lr_finder_fn(fn_args):
