@@ -1,6 +1,6 @@
 """The loop of a sweep as a TensorFlow graph: batch, rate, training step, loss."""
 
-import itertools
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +13,10 @@ from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.training_state import accumulation_steps
 
 NUM_CHUNKS = 20
-"""How often a sweep returns to Python: often enough for a progress bar and for a signal."""
+"""How often a sweep returns to Python at least, for a progress bar and not to train on in vain."""
+
+SECONDS_A_CHUNK = 1.0
+"""How long it stays away at most, unless a step takes longer: a signal waits so long."""
 
 
 class Loop(NamedTuple):
@@ -51,8 +54,7 @@ class Loop(NamedTuple):
             The losses of the curve, why it ended, and the size of its largest batch.
         """
         num_steps = self.losses.shape[0]
-        size = -(-num_steps // NUM_CHUNKS)
-        chunks = itertools.pairwise([*range(0, num_steps, size), num_steps])
+        first, size = 0, 1
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
@@ -62,13 +64,15 @@ class Loop(NamedTuple):
         # `disable=None`: shown only where there is a terminal.
         with tqdm(total=num_steps, desc="Learning-rate sweep", unit="step", disable=None) as bar:
             while (ended := end()) is None:
-                first, last = next(chunks)
+                last, started = min(first + size, num_steps), time.monotonic()
                 try:
                     self.steps(batches, tf.constant(first), tf.constant(last))
                 except tf.errors.OpError:
                     if end() is None:
                         raise
                 bar.update(last - first)
+                in_time = int(SECONDS_A_CHUNK * size / (time.monotonic() - started))
+                first, size = last, max(1, min(in_time, -(-num_steps // NUM_CHUNKS)))
         length, stop_reason = ended
         num_rows = self.num_rows.numpy()[:length].max(initial=0)
         return self.losses.numpy()[:length], stop_reason, int(num_rows)
