@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tfx_lr_finder.kubeflow_invocation import Json, with_local_paths
 from tfx_lr_finder.options import SweepOptions, option_type
 from tfx_lr_finder.standalone import run_executor
 from tfx_lr_finder.user_module import FUNCTION, TRAINER_FUNCTION
+from tfx_lr_finder.working_folder import working_folder
 
 METRICS = ("learning_rate", "verdict", "spread")
 """The facts of a sweep that the page of a run shows; `spread` is one of several sweeps only."""
@@ -52,7 +52,7 @@ def run(executor_input: Json) -> None:
     local = with_local_paths(executor_input)
     paths = _paths(local["inputs"])
     output_paths = _paths(local["outputs"])
-    with tempfile.TemporaryDirectory(prefix="tfx-lr-finder-") as folder:
+    with working_folder() as folder:
         sweep = run_executor(
             paths,
             {

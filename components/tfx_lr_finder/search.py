@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from tfx_lr_finder.sweep import range_tests
 from tfx_lr_finder.training_state import seed_everything
 from tfx_lr_finder.trial import validation_loss
 from tfx_lr_finder.user_module import LrFinderFnResult
+from tfx_lr_finder.working_folder import working_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Search:
     def _user_code(self) -> Iterator[tuple[Any, Any]]:
         """Loads the user's code; yields a function from a seed to what it makes, and FnArgs."""
         function = user_module.load(self.exec_properties)
-        with tempfile.TemporaryDirectory(prefix="tfx-lr-finder-") as working_dir:
+        with working_folder() as working_dir:
             fn_args = user_module.make_fn_args(
                 self.inputs, self.exec_properties, self.hyperparameters, working_dir
             )

@@ -1,6 +1,6 @@
 """The loop of a sweep as a TensorFlow graph: batch, rate, training step, losses."""
 
-import itertools
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +14,10 @@ from tfx_lr_finder.training_state import accumulation_steps
 from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
 
 NUM_CHUNKS = 20
-"""How often a sweep returns to Python: often enough for a progress bar and for a signal."""
+"""How often a sweep returns to Python at least, for a progress bar and not to train on in vain."""
+
+SECONDS_A_CHUNK = 1.0
+"""How long it stays away at most, unless a step takes longer: a signal waits so long."""
 
 
 class Record(NamedTuple):
@@ -69,8 +72,7 @@ class Loop(NamedTuple):
             validation: Iterator over validation batches, or None if none was traced.
         """
         num_steps = self.losses.shape[0]
-        size = -(-num_steps // NUM_CHUNKS)
-        chunks = itertools.pairwise([*range(0, num_steps, size), num_steps])
+        first, size = 0, 1
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
@@ -82,13 +84,15 @@ class Loop(NamedTuple):
         # `disable=None`: shown only where there is a terminal.
         with tqdm(total=num_steps, desc="Learning-rate sweep", unit="step", disable=None) as bar:
             while (ended := end()) is None:
-                first, last = next(chunks)
+                last, started = min(first + size, num_steps), time.monotonic()
                 try:
                     self.steps(batches, tf.constant(first), tf.constant(last), validation)
                 except tf.errors.OpError:
                     if end() is None:
                         raise
                 bar.update(last - first)
+                in_time = int(SECONDS_A_CHUNK * size / (time.monotonic() - started))
+                first, size = last, max(1, min(in_time, -(-num_steps // NUM_CHUNKS)))
         length, stop_reason = ended
         return Record(
             self.losses.numpy()[:length],

@@ -11,12 +11,19 @@ class TerminatedError(RuntimeError):
     """The process was asked to end."""
 
 
+class _Asked(BaseException):
+    """Leaves whatever is going on. Not an Exception: `except Exception` there does not hold it."""
+
+
 @contextlib.contextmanager
 def sigterm_raises() -> Iterator[None]:
     """Makes SIGTERM an error: temporary files are removed, and the execution is marked as failed.
 
     A signal is noticed between two chunks of a sweep. Where the program has a handler of its own,
     and in any thread but the main one, nothing is changed.
+
+    Raises:
+        TerminatedError: If the signal came.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -25,9 +32,11 @@ def sigterm_raises() -> Iterator[None]:
     signal.signal(signal.SIGTERM, _raise)
     try:
         yield
+    except _Asked:
+        raise TerminatedError("The execution was asked to end by SIGTERM. Run it again.") from None
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _raise(*_: Any) -> None:
-    raise TerminatedError("The execution was asked to end by SIGTERM. Run it again.")
+    raise _Asked("SIGTERM")  # with a text: Beam makes another error of one without

@@ -1,4 +1,4 @@
-"""What SIGTERM and SIGKILL leave of an execution, and of the one after it."""
+"""What SIGTERM and SIGKILL leave of an execution in a real pipeline, and of the one after it."""
 
 import re
 import signal
@@ -9,148 +9,168 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from ml_metadata.proto.metadata_store_pb2 import Execution
+from tfx.orchestration.metadata import Metadata, sqlite_metadata_connection_config
+from tfx.orchestration.portable.mlmd import execution_lib
 
-from tfx_lr_finder import Evidence
+from tfx_lr_finder.artifacts import read_evidence
 
 MISTAKES = Path(__file__).parents[1] / "data" / "mistakes"
-SWEEP_FILES = ["curve.png", "report.html", "sweep.json", "tensorboard"]
+NUM_STEPS = 100
+KILLS = 20
 
-PROGRAM = """
-import sys
-from pathlib import Path
-from tfx.types import standard_artifacts
-from tfx_lr_finder import LearningRateFinder, LearningRateSweep
-from tfx.types.channel import Channel
-from tfx_lr_finder.executor import Executor
-
-examples, folder, num_steps, temporary = sys.argv[1:]
-artifact = standard_artifacts.Examples()
-artifact.uri, artifact.split_names = examples, '["train","eval"]'
-kinds = {
-    "best_hyperparameters": standard_artifacts.HyperParameters,
-    "learning_rate": standard_artifacts.Float,
-    "sweep": LearningRateSweep,
+SWEEPS = {
+    "one sweep": ["1"],
+    "two sweeps": ["2"],
+    "threads": ["2", "--direct_running_mode=multi_threading", "--direct_num_workers=2"],
+    "processes": ["2", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
 }
-outputs = {}
-for name, kind in kinds.items():
-    output = kind()
-    output.uri = str(Path(folder, name, "value" if name == "learning_rate" else ""))
-    outputs[name] = [output]
-finder = LearningRateFinder(
-    examples=Channel(type=standard_artifacts.Examples),
-    lr_finder_fn="mistakes.right",
-    num_steps=int(num_steps),
-)
-properties = {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
-properties.update(train_args="{}", eval_args="{}")
-def execute():
-    Executor().Do({"examples": [artifact]}, outputs, properties)
-"""
-EXECUTE = (
-    PROGRAM
-    + """
-print("started", flush=True)
-execute()
-"""
-)
-KILLED = (
-    PROGRAM
-    + """
-import os, random, signal, time
+
+KILLED = f"""
+import os, random, signal, sys, time
+import pipeline
+
+examples, folder = sys.argv[1:]
 
 def forked():
     # Nothing of TensorFlow has run yet: its libraries are loaded, and no thread is started.
     if (child := os.fork()) == 0:
-        execute()
-        os._exit(0)
+        try:
+            pipeline.run(examples, folder, {NUM_STEPS})
+            os._exit(0)
+        finally:
+            os._exit(1)
     return child
 
-def finished():
+def finish():
     started = time.monotonic()
     assert os.waitpid(forked(), 0)[1] == 0
     return time.monotonic() - started
 
-duration = finished()
-undisturbed = Path(folder, "sweep", "sweep.json").read_text()
-moments = random.Random(0)
-killed = 0
-for _ in range(20):
+duration = finish()
+moments, killed = random.Random(0), 0
+for _ in range({KILLS}):
     child = forked()
     time.sleep(moments.uniform(0, duration))
     os.kill(child, signal.SIGKILL)
     killed += os.waitpid(child, 0)[1] == signal.SIGKILL
-finished()
-Path(folder, "undisturbed.json").write_text(undisturbed)
-print("killed", killed, flush=True)
+finish()
+print("killed", killed)
 """
-)
 
 
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory):
-    """64 examples of y = 2 x in each split."""
-    folder = tmp_path_factory.mktemp("examples")
-    for split in ("train", "eval"):
-        (folder / f"Split-{split}").mkdir()
-        file = str(folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
-        with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-            for i in range(64):
-                values = {"x": (-1.0) ** i, "y": 2 * (-1.0) ** i}
-                feature = {
-                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                    for name, value in values.items()
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                writer.write(example.SerializeToString())
-    return folder
+class Runs:
+    """Programs that run the pipeline of the finder in one folder, and what they left."""
+
+    def __init__(self, folder):
+        """Writes the examples: 64 of y = 2 x in each split."""
+        self.folder = folder
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        for split in ("train", "eval"):
+            (folder / "examples" / f"Split-{split}").mkdir(parents=True)
+            file = folder / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+            with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
+                for i in range(64):
+                    feature = {
+                        name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                        for name, value in {"x": (-1.0) ** i, "y": 2 * (-1.0) ** i}.items()
+                    }
+                    example = tf.train.Example(features=tf.train.Features(feature=feature))
+                    writer.write(example.SerializeToString())
+
+    def start(self, *program):
+        """Starts a program in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", *program],
+            env={
+                "PYTHONPATH": str(MISTAKES),
+                "TMPDIR": str(self.temporary),
+                "PATH": "/usr/bin:/bin",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def working_folders(self):
+        """The temporary folders of the package."""
+        return list(self.temporary.glob("tfx-lr-finder*"))
+
+    @property
+    def files(self):
+        """Every file that the finder left in the pipeline's root."""
+        root = self.folder / "root" / "LearningRateFinder"
+        return [path for path in root.rglob("*") if path.is_file()]
+
+    def executions(self):
+        """Returns state and output artifacts of each execution of the finder."""
+        connection = sqlite_metadata_connection_config(str(self.folder / "metadata.db"))
+        with Metadata(connection) as handle:
+            node = handle.store.get_context_by_type_and_name("node", "finder.LearningRateFinder")
+            executions = handle.store.get_executions_by_context(node.id)
+            return [
+                (
+                    Execution.State.Name(execution.last_known_state),
+                    execution_lib.get_output_artifacts(handle, execution.id),
+                )
+                for execution in sorted(executions, key=lambda execution: execution.id)
+            ]
 
 
-def start(program, examples, folder, num_steps=100):
-    """Starts a program in a process of its own."""
-    temporary = folder / "temporary"
-    temporary.mkdir(parents=True, exist_ok=True)
-    arguments = [str(examples), str(folder / "outputs"), str(num_steps), str(temporary)]
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program, *arguments],
-        env={"PYTHONPATH": str(MISTAKES), "TMPDIR": str(temporary), "PATH": "/usr/bin:/bin"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def files_of(artifacts):
+    """Returns the files of artifacts, as paths below each."""
+    folders = {key: Path(artifact.uri) for key, (artifact,) in artifacts.items()}
+    return {
+        key: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        for key, folder in folders.items()
+    }
 
 
-def test_sigterm_ends_an_execution_within_seconds_and_leaves_nothing(examples, tmp_path):
-    """In the middle of a sweep that would go on for minutes."""
-    process = start(EXECUTE, examples, tmp_path, num_steps=1_000_000)
-    assert process.stdout.readline() == "started\n"
-    while not list((tmp_path / "temporary").glob("tfx-lr-finder-*")):
+@pytest.fixture
+def runs(tmp_path):
+    """A folder in which nothing has run."""
+    return Runs(tmp_path)
+
+
+@pytest.mark.parametrize("sweeps", SWEEPS.values(), ids=SWEEPS)
+def test_sigterm_ends_an_execution_within_seconds_and_leaves_nothing(runs, sweeps):
+    """In the middle of sweeps that would go on for minutes, wherever Beam runs them."""
+    program = [str(MISTAKES / "pipeline.py"), runs.folder / "examples", runs.folder, "1000000"]
+    process = runs.start(*program, *sweeps)
+    while not runs.working_folders:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    time.sleep(4)
+    time.sleep(3)
     process.send_signal(signal.SIGTERM)
     asked = time.monotonic()
 
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)  # until its last child has ended too
 
-    assert time.monotonic() - asked < 20
-    assert re.search(r"TerminatedError: .* asked to end by SIGTERM\. Run it again\.", errors)
+    # A few seconds, were the machine not shared; Kubernetes kills after 30.
+    assert time.monotonic() - asked < 25
+    assert re.search(r"TerminatedError: .* asked to end by SIGTERM\. Run it again\.\n$", errors)
     assert process.returncode == 1
-    assert list((tmp_path / "temporary").glob("tfx-lr-finder-*")) == []
-    assert [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()] == []
+    assert runs.executions() == [("FAILED", {})]
+    assert runs.files == []
+    assert runs.working_folders == []
 
 
-def test_execution_after_kills_is_undisturbed(examples, tmp_path):
-    """Killed at twenty random moments; then the same folder again: undisturbed."""
-    process = start(KILLED, examples, tmp_path)
-    output, errors = process.communicate(timeout=300)
+def test_execution_after_kills_is_undisturbed(runs):
+    """Killed at twenty random moments, the pipeline then finds what it found before."""
+    process = runs.start("-c", KILLED, runs.folder / "examples", runs.folder)
+    output, errors = process.communicate(timeout=400)
 
     assert process.returncode == 0, errors
-    assert int(output.split()[1]) >= 15  # some have ended before their moment
-    outputs = tmp_path / "outputs"
-    undisturbed = Evidence.from_json((outputs / "undisturbed.json").read_text())
-    found = Evidence.from_json((outputs / "sweep" / "sweep.json").read_text())
-    assert found.curves == undisturbed.curves
-    assert found.suggestion == undisturbed.suggestion
-    assert sorted(p.name for p in (outputs / "sweep").iterdir()) == SWEEP_FILES
-    assert [p.name for p in (outputs / "best_hyperparameters").iterdir()] == [
-        "best_hyperparameters.txt"
-    ]
+    assert int(output.split()[-1]) >= KILLS - 5  # some have ended before their moment
+    executions = runs.executions()
+    (state, undisturbed), (last_state, last) = executions[0], executions[-1]
+    assert state == last_state == "COMPLETE"
+    (before,), (found,) = undisturbed["sweep"], last["sweep"]
+    assert read_evidence(found).curves == read_evidence(before).curves
+    assert read_evidence(found).suggestion == read_evidence(before).suggestion
+    assert files_of(last) == files_of(undisturbed)
+    # Nothing that was begun is published.
+    assert all(state == "COMPLETE" or not outputs for state, outputs in executions)
+    assert runs.working_folders == []

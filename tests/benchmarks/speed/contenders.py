@@ -58,7 +58,7 @@ def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iter
     """Returns whole sweeps of so many steps, one after the other, each of the model it is given."""
     dataset = workload.dataset()
     return range_tests(
-        lambda _: (model(), dataset),
+        lambda _: (model(), dataset, None),
         range(1000),
         train_steps=None,
         min_learning_rate=LEAST,
