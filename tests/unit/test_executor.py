@@ -707,6 +707,8 @@ def test_log_of_a_failure_has_its_sweeps(new_run, caplog):
 
 def test_default_rate_is_a_warning_in_the_log(new_run, caplog):
     """It is seen without being asked for: TFX shows warnings by default."""
+    caplog.set_level("WARNING", "absl")
+
     new_run.do("without_learning", on_failure="default", default_learning_rate=0.003)
 
     (line,) = logged(caplog)

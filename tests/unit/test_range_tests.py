@@ -463,7 +463,7 @@ def make(seed):
         model = keras.Sequential([keras.Input((1,)), weight])
         model.compile(keras.optimizers.SGD(0.5), "mse")
     models.append(model)
-    return model, tf.data.Dataset.from_tensors((tf.ones((6, 1)), tf.zeros((6, 1))))
+    return model, tf.data.Dataset.from_tensors((tf.ones((6, 1)), tf.zeros((6, 1)))), None
 
 models = []
 curves = range_tests(

@@ -12,8 +12,10 @@ from quality.results import Results
 
 
 def draw(file: pathlib.Path, results: Results) -> None:
-    """Writes a PNG of the rules on one half, the best at the top."""
-    scores = sorted(results.scores.items(), key=lambda item: -item[1].mean_regret)
+    """Writes a PNG of the rules on one half, the best at the top; candidates are left out."""
+    shown = {contender.name for contender in results.contenders if not contender.is_candidate}
+    scores = [(name, score) for name, score in results.scores.items() if name in shown]
+    scores.sort(key=lambda item: -item[1].mean_regret)
     means = np.array([score.mean_regret for _, score in scores])
     intervals = np.array([score.mean_interval for _, score in scores])
     figure, axes = plt.subplots(figsize=(9, 0.26 * len(scores) + 1.2), layout="constrained")

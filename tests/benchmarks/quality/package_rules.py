@@ -65,7 +65,7 @@ def confirmed(
         if rate is None:
             results.append(None)
             continue
-        log_losses = np.log(np.minimum(oracle.losses[i % len(oracle.losses)][:, fifth], 1e30))
+        log_losses = np.log(np.clip(oracle.losses[i % len(oracle.losses)][:, fifth], 1e-30, 1e30))
         trials = [
             Trial(r, float(np.exp(np.interp(np.log10(r), LOG_RATES, log_losses))))
             for r in candidate_rates(rate)

@@ -25,11 +25,13 @@ class Contender:
         name: Its name in the tables.
         cost: What it costs beyond the training itself; T is the trainer's budget.
         rates: From a measurement and the index of the budget to a rate of each seed.
+        is_candidate: Whether it was only a candidate for the package's default.
     """
 
     name: str
     cost: str
     rates: Callable[[Measurement, int], Array]
+    is_candidate: bool = False
 
 
 PUBLISHED_SHIFTS = {
@@ -144,7 +146,7 @@ def _contender(candidate: Candidate, origin: str) -> Contender:
     sweeps = f"{candidate.num_sweeps} x " if candidate.num_sweeps > 1 else ""
     cost = SOURCES[candidate.source].cost
     name = f"{candidate.form}, {sweeps}{candidate.source}, {origin}"
-    return Contender(name, f"{sweeps}({cost})" if sweeps else cost, candidate)
+    return Contender(name, f"{sweeps}({cost})" if sweeps else cost, candidate, is_candidate=True)
 
 
 def _confirmed(source: str) -> Contender:
@@ -153,6 +155,7 @@ def _confirmed(source: str) -> Contender:
         f"descent75, {source}, published, T known + 3 x 20% of T",
         f"{SOURCES[source].cost} + 0.6 T",
         lambda measurement, budget: search.confirmed(measurement, candidate(measurement, budget)),
+        is_candidate=True,
     )
 
 

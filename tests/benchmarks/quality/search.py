@@ -83,4 +83,4 @@ def _confirmed(seed: Array, log_rate: float) -> float:
 
 def _short(seed: Array, log_rates: Array) -> Array:
     """Returns the log losses of one seed after a fifth of the budget."""
-    return np.interp(log_rates, LOG_RATES, np.log(np.minimum(seed[:, FIFTH], 1e30)))
+    return np.interp(log_rates, LOG_RATES, np.log(np.clip(seed[:, FIFTH], 1e-30, 1e30)))
