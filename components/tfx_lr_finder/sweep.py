@@ -1,6 +1,7 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
 import contextlib
+import gc
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -169,6 +170,8 @@ def range_tests(
                     **_optimizer_facts(model.optimizer),
                 )
                 if remaining:
+                    del model, batches
+                    gc.collect()  # a Keras model is full of cycles: one a sweep would pile up
                     model, batches = _made(make, remaining[0], num_steps)
 
 
