@@ -1,6 +1,7 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
 import contextlib
+import gc
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -174,6 +175,8 @@ def range_tests(
                     **_optimizer_facts(subject.model.optimizer),
                 )
                 if remaining:
+                    del subject
+                    gc.collect()  # a Keras model is full of cycles: one a sweep would pile up
                     subject = _made(make, remaining[0], num_steps)
 
 

@@ -1,9 +1,11 @@
 """Several sweeps in one graph: each is what it would be alone."""
 
+import gc
 import json
 import random
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -217,6 +219,25 @@ def test_graph_is_traced_once_for_all_sweeps(keras_module):
     sweeps(seeded(counting(keras_module, several)), range(3))
 
     assert len(several) == len(single) > 0
+
+
+def test_models_are_let_go_one_after_another(keras_module):
+    """Beside the first, whose graph serves all, no model is held when the next one is made."""
+    models, alive = [], []
+
+    def make(seed):
+        alive.append(sum(model() is not None for model in models))
+        model = regression(keras_module)
+        models.append(weakref.ref(model))
+        return model, batches()
+
+    gc.disable()  # it would come at a moment of its own, or not in time
+    try:
+        sweeps(make, range(5))
+    finally:
+        gc.enable()
+
+    assert alive == [0, 1, 1, 1, 1]
 
 
 def test_model_of_another_form_gets_a_graph_of_its_own(keras_module):

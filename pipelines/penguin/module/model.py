@@ -22,7 +22,11 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 def lr_finder_fn(fn_args: FnArgs) -> LrFinderFnResult:
     """Returns what LearningRateFinder is to try: the Trainer's own model and data."""
-    return LrFinderFnResult(model=_model(fn_args), dataset=_batches(fn_args, fn_args.train_files))
+    return LrFinderFnResult(
+        model=_model(fn_args),
+        dataset=_batches(fn_args, fn_args.train_files),
+        validation_dataset=_batches(fn_args, fn_args.eval_files),
+    )
 
 
 def run_fn(fn_args: FnArgs) -> None:

@@ -1,0 +1,106 @@
+"""The peak memory of whole executions, each in a process of its own."""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+WIDTH = 1000
+EXAMPLES_A_FILE = 5000
+USER_CODE = f'''
+import keras
+import tensorflow as tf
+
+FEATURES = {{"x": tf.io.FixedLenFeature([{WIDTH}], tf.float32)}}
+
+
+def run_fn(fn_args):
+    """Trains a model of a million weights, its data shuffled as TFX's own examples do it."""
+    files = tf.data.Dataset.list_files(fn_args.train_files, seed=0)
+    dataset = files.interleave(lambda file: tf.data.TFRecordDataset(file, "GZIP"))
+    dataset = dataset.shuffle(1000, seed=0).batch(32)
+    dataset = dataset.map(lambda text: tf.io.parse_example(text, FEATURES)["x"])
+    model = keras.Sequential(
+        [keras.Input(({WIDTH},)), keras.layers.Dense({WIDTH}), keras.layers.Dense(1)]
+    )
+    model.compile("adam", "mse")
+    model.fit(dataset.map(lambda x: (x, x[:, :1])).prefetch(tf.data.AUTOTUNE))
+'''
+PROGRAM = """
+import json, resource, sys
+from tfx_lr_finder.standalone import run_executor
+
+examples, outputs, parameters = sys.argv[1:]
+names = {"best_hyperparameters": "", "learning_rate": "/value", "sweep": ""}
+written = {name: f"{outputs}/{name}{file}" for name, file in names.items()}
+run_executor({"examples": examples}, written, json.loads(parameters))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.fixture(scope="module")
+def peak(tmp_path_factory):
+    """A function that runs the component and returns the peak of its process in MiB."""
+    folder = tmp_path_factory.mktemp("memory")
+    (folder / "model.py").write_text(USER_CODE)
+    first = folder / "data.gz"
+    generator = np.random.default_rng(0)
+    with tf.io.TFRecordWriter(str(first), "GZIP") as writer:
+        for row in generator.normal(size=(EXAMPLES_A_FILE, WIDTH)):
+            x = tf.train.Feature(float_list=tf.train.FloatList(value=row))
+            example = tf.train.Example(features=tf.train.Features(feature={"x": x}))
+            writer.write(example.SerializeToString())
+
+    @functools.cache
+    def run(num_files=1, **parameters):
+        split = folder / f"examples-{num_files}" / "Split-train"
+        split.mkdir(parents=True, exist_ok=True)
+        (split.parent / "Split-eval").mkdir(exist_ok=True)
+        for i in range(num_files):
+            shutil.copyfile(first, split / f"data-{i:05d}-of-{num_files:05d}.gz")
+        given = {
+            "module_file": str(folder / "model.py"),
+            "num_steps": 100,
+            "min_learning_rate": 1e-8,
+            "max_learning_rate": 1e-6,
+            "divergence_factor": 1e9,
+            "on_failure": "default",
+            "default_learning_rate": 1e-3,
+            **parameters,
+        }
+        outputs = folder / f"outputs-{len(list(folder.glob('outputs-*')))}"
+        completed = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(split.parent), str(outputs), json.dumps(given)],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert completed.returncode == 0, completed.stderr
+        curves = json.loads((outputs / "sweep" / "sweep.json").read_text())["curves"]
+        assert [len(curve["losses"]) for curve in curves] == [given["num_steps"]] * len(curves)
+        assert len(curves) == given.get("num_sweeps", 1)
+        return int(completed.stdout.split()[-1]) / 1024
+
+    return run
+
+
+def test_peak_does_not_grow_with_the_data(peak):
+    """20 MB of examples or 200 MB: those that the sweep takes are held, and no others."""
+    assert peak(num_files=10) < 1.1 * peak()
+
+
+def test_peak_does_not_grow_with_the_number_of_sweeps(peak):
+    """Of twenty sweeps, each of a new model of 12 MB with its slots, one is held at a time."""
+    assert peak(num_sweeps=20) < 1.1 * peak(num_sweeps=2)
+
+
+def test_peak_does_not_grow_with_the_number_of_steps(peak):
+    """10,000 steps take no more than 100 beside their curve, its plot and its page."""
+    assert peak(num_steps=10_000) < 1.1 * peak()
