@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from tfx_lr_finder.curve import Array, StopReason
 from tfx_lr_finder.stopping import end_of_sweep
-from tfx_lr_finder.training_state import accumulation_steps
+from tfx_lr_finder.training_state import accumulation_steps, loss_metrics
 from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
 
 NUM_CHUNKS = 20
@@ -205,7 +205,8 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
         # Keras reports the mean over all batches since its metrics were last reset. They are
         # reset after the step, not before: some come into being in the first one.
         with tf.control_dependencies([loss]):
-            model.reset_metrics()
+            for metric in loss_metrics(model):
+                metric.reset_state()
         return loss
 
     return batch_loss

@@ -38,6 +38,21 @@ def holds_more_than_variables(model: Any) -> bool:
     return any(hasattr(layer, "adapt") for layer in model._flatten_layers())
 
 
+def has_own_train_step(model: Any) -> bool:
+    """Returns whether a model's training step is not Keras's: its loss may be anything."""
+    return type(model).train_step.__module__.partition(".")[0] not in ("keras", "tf_keras")
+
+
+def loss_metrics(model: Any) -> list[Any]:
+    """Returns the metrics that a training step may read its loss from.
+
+    Beside a small model, the others would take time to reset after each step.
+    """
+    if has_own_train_step(model):
+        return list(model.metrics)
+    return [metric for metric in model.metrics if metric.name == "loss"]
+
+
 def inner_optimizer(optimizer: Any) -> Any:
     """Returns the optimizer under a LossScaleOptimizer, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfx_lr_finder.training_state import has_own_train_step, loss_metrics
+
 MIN_ROWS = 256
 """So many examples give a steady loss."""
 MAX_BATCHES = 8
@@ -66,7 +68,7 @@ def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
     Raises:
         ValueError: As `first_batches`.
     """
-    if dataset is None or _has_own_train_step(model):
+    if dataset is None or has_own_train_step(model):
         return None
     batches = first_batches(dataset, MIN_ROWS)
     parts = map(tf.data.Dataset.from_tensors, batches)
@@ -116,7 +118,8 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
         with tf.control_dependencies([total]):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-            model.reset_metrics()
+            for metric in loss_metrics(model):
+                metric.reset_state()
         return total / num_batches
 
     return mean_loss
@@ -129,7 +132,3 @@ def first_dimension(batch: Any) -> tf.Tensor:
         return tf.cast(first.nrows(), tf.int32)
     shape = first.dense_shape if isinstance(first, tf.SparseTensor) else tf.shape(first)
     return tf.cast(shape[0], tf.int32)
-
-
-def _has_own_train_step(model: Any) -> bool:
-    return type(model).train_step.__module__.partition(".")[0] not in ("keras", "tf_keras")
