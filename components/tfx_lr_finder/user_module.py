@@ -6,7 +6,6 @@ import functools
 import os
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
+from tfx_lr_finder.working_folder import make_folder
 
 FUNCTION = "lr_finder_fn"
 TRAINER_FUNCTION = "run_fn"
@@ -106,7 +106,7 @@ def _unpacked(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if not wheels:
         yield exec_properties
         return
-    folder = tempfile.mkdtemp(prefix="tfx-lr-finder-module-")
+    folder = make_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with zipfile.ZipFile(io_utils.ensure_local(wheels[0])) as wheel:
         wheel.extractall(folder)

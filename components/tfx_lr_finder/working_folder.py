@@ -1,4 +1,4 @@
-"""The folder that the user's code may write to: a temporary one."""
+"""Temporary folders that no process leaves for good, not even one that is killed."""
 
 import contextlib
 import os
@@ -14,9 +14,18 @@ PREFIX = "tfx-lr-finder"
 
 @contextlib.contextmanager
 def working_folder() -> Iterator[str]:
-    """Yields a temporary folder, which is gone at the end, whatever happens.
+    """Yields a new temporary folder, which is gone at the end, whatever happens."""
+    folder = make_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
-    A process that is killed cannot remove its own: the next one on the same machine does it.
+
+def make_folder() -> str:
+    """Returns a new temporary folder, which is the caller's to remove.
+
+    A process that is killed cannot remove its own: the next one on the same machine does it here.
     """
     # The machine is named because containers may share a folder, but not their processes.
     prefix = f"{PREFIX}-{platform.node()}-"
@@ -24,8 +33,7 @@ def working_folder() -> Iterator[str]:
         made_by = re.fullmatch(rf"{re.escape(prefix)}(\d+)-\w+", folder.name)
         if made_by and not _is_alive(int(made_by[1])):
             shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as name:
-        yield name
+    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
 
 
 def _is_alive(process_id: int) -> bool:
