@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-_ARRAYS = ("learning_rates", "losses", "validation_losses")
-
 
 class StopReason(str, enum.Enum):
     """Why a sweep ended."""
@@ -142,11 +140,10 @@ class Curve:
 
     def __post_init__(self) -> None:
         """Checks the attributes and makes the arrays read-only."""
-        for name in _ARRAYS:
-            if getattr(self, name) is not None:
-                array = np.array(getattr(self, name), dtype=np.float64)
-                array.setflags(write=False)
-                object.__setattr__(self, name, array)
+        for name in self._arrays:
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
         object.__setattr__(self, "stop_reason", StopReason(self.stop_reason))
         rates, losses = self.learning_rates, self.losses
         if rates.ndim != 1 or rates.shape != losses.shape or not rates.size:
@@ -185,6 +182,11 @@ class Curve:
             )
 
     @property
+    def _arrays(self) -> tuple[str, ...]:
+        names = ("learning_rates", "losses")
+        return names if self.validation_losses is None else (*names, "validation_losses")
+
+    @property
     def smoothed_losses(self) -> Array:
         """Bias-corrected exponential moving average of `losses`, shape `(n,)`."""
         return exponential_moving_average(self.losses, self.smoothing)
@@ -216,7 +218,7 @@ class Curve:
     def to_dict(self) -> dict[str, Any]:
         """Returns the curve as what JSON can hold."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {name: fields[name].tolist() for name in _ARRAYS if fields[name] is not None}
+        arrays = {name: fields[name].tolist() for name in self._arrays}
         return {**fields, **arrays, "stop_reason": self.stop_reason.value}
 
     def to_json(self) -> str:

@@ -355,12 +355,24 @@ def test_text_that_is_no_curve_is_refused(text):
         ("losses", [float("nan"), 1.0], "losses must be finite"),
         ("losses", ["high", "low"], "could not convert string to float"),
         ("learning_rates", [2.0, 1.0], "strictly increasing"),
+        ("learning_rates", None, "as many learning rates as losses"),
+        ("losses", None, "as many learning rates as losses"),
         ("stop_reason", "bored", "'bored' is not a valid StopReason"),
         ("num_steps", 1, "more points than steps"),
         ("smoothing", 2, "`smoothing` must be in"),
         ("smoothing", "much", "not supported between"),
     ],
-    ids=["nan", "words", "falling_rates", "stop_reason", "num_steps", "smoothing", "type"],
+    ids=[
+        "nan",
+        "words",
+        "falling_rates",
+        "no_rates",
+        "no_losses",
+        "stop_reason",
+        "num_steps",
+        "smoothing",
+        "type",
+    ],
 )
 def test_json_of_a_wrong_curve_is_refused_with_the_reason(make_curve, name, value, reason):
     """What a curve refuses, its JSON refuses too, with the same reason in the message."""
