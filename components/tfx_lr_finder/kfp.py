@@ -32,7 +32,7 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
     - The user's code, in one of four ways: `module_file`, an artifact; `module`, its text;
       `lr_finder_fn` or `run_fn`, the dotted path of the function in the image.
     - `train_steps`: number of steps of the training to come, whose best rate is higher if they
-      are few; `custom_config`: dict for the user's code.
+      are few; 0 (default) if not known. `custom_config`: dict for the user's code.
     - The options of the TFX component, with its defaults: `num_steps` and so on.
 
     Outputs:
@@ -87,7 +87,7 @@ def _signature(input_artifacts: Sequence[str]) -> inspect.Signature:
             _parameter("module", str, ""),
             _parameter("lr_finder_fn", str, ""),
             _parameter("run_fn", str, ""),
-            _parameter("train_steps", int, None),
+            _parameter("train_steps", int, 0),  # kfp.local can make no integer of None
             _parameter("custom_config", dict, None),
             *(
                 _parameter(field.name, option_type(field.name), field.default)

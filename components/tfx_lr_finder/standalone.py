@@ -91,7 +91,7 @@ def _exec_properties(parameters: Mapping[str, Any]) -> dict[str, Any]:
     train_steps = parameters.get("train_steps")
     return {
         **{name: parameters[name] for name in names if parameters.get(name) is not None},
-        "train_args": json.dumps({} if train_steps is None else {"num_steps": train_steps}),
+        "train_args": json.dumps({"num_steps": train_steps} if train_steps else {}),
         "eval_args": "{}",
         "custom_config": json_utils.dumps(parameters.get("custom_config")),
     }
