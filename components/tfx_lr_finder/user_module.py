@@ -1,12 +1,9 @@
 """The user's code: what it is given, how it is found, what it has to return."""
 
-import atexit
 import contextlib
 import functools
 import os
-import shutil
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,7 +15,6 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
-from tfx_lr_finder.working_folder import make_folder
 
 FUNCTION = "lr_finder_fn"
 TRAINER_FUNCTION = "run_fn"
@@ -82,7 +78,7 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
     path = exec_properties.get(name)
     try:
-        with _unpacked(exec_properties) as properties:
+        with _on_path(exec_properties) as properties:
             function = udf_utils.get_fn(properties, name)
     except AttributeError as error:
         # One from within the user's module is the user's own.
@@ -96,24 +92,17 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
 
 
 @contextlib.contextmanager
-def _unpacked(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _on_path(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the parameters by which TFX finds a packed module on Python's path.
 
-    TFX itself would have pip install the wheel, for seconds, though all that it packs is modules.
-    They stay until the process ends: a traceback shows their lines.
+    TFX itself would have pip install the wheel, for seconds, though Python imports from it as it
+    is: all that TFX packs is modules.
     """
     module, wheels = udf_utils.decode_user_module_key(exec_properties.get("module_path", ""))
-    if not wheels:
-        yield exec_properties
-        return
-    folder = make_folder()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with zipfile.ZipFile(io_utils.ensure_local(wheels[0])) as wheel:
-        wheel.extractall(folder)
     path = sys.path
-    sys.path = [*path, folder]
+    sys.path = [*path, *map(io_utils.ensure_local, wheels)]
     try:
-        yield {**exec_properties, "module_path": module}
+        yield {**exec_properties, "module_path": module} if wheels else exec_properties
     finally:
         sys.path = path
 

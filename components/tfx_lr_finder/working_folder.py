@@ -1,4 +1,4 @@
-"""Temporary folders that no process leaves for good, not even one that is killed."""
+"""The folder that the user's code may write to: a temporary one."""
 
 import contextlib
 import os
@@ -14,18 +14,9 @@ PREFIX = "tfx-lr-finder"
 
 @contextlib.contextmanager
 def working_folder() -> Iterator[str]:
-    """Yields a new temporary folder, which is gone at the end, whatever happens."""
-    folder = make_folder()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    """Yields a temporary folder, which is gone at the end, whatever happens.
 
-
-def make_folder() -> str:
-    """Returns a new temporary folder, which is the caller's to remove.
-
-    A process that is killed cannot remove its own: the next one on the same machine does it here.
+    A process that is killed cannot remove its own: the next one on the same machine does it.
     """
     # The machine is named because containers may share a folder, but not their processes.
     prefix = f"{PREFIX}-{platform.node()}-"
@@ -33,7 +24,8 @@ def make_folder() -> str:
         made_by = re.fullmatch(rf"{re.escape(prefix)}(\d+)-\w+", folder.name)
         if made_by and not _is_alive(int(made_by[1])):
             shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as name:
+        yield name
 
 
 def _is_alive(process_id: int) -> bool:

@@ -150,7 +150,9 @@ MISTAKES_BY_NAME = {
         "def run_fn(fn_args:\n",
     ),
     "import error": Mistake(
-        ImportError, r"Could not import .*import_error@", "import no_such_module\n"
+        ImportError,
+        r"Could not import requested module path 'import_error'",
+        "import no_such_module\n",
     ),
     "error at import": Mistake(ZeroDivisionError, "division by zero", "1 / 0\n"),
     "no function": Mistake(
@@ -264,9 +266,8 @@ MISTAKES_BY_NAME = {
     ),
     "validation data NaN": Mistake(
         ValueError,
-        "must end with a finite validation loss.*Look for NaN",
+        "must be finite.*infinite loss of the validation data.*Look for NaN",
         "validation_is_nan",
-        arguments={"confirmation_steps": 5},
     ),
     # The examples.
     "no examples": Mistake(

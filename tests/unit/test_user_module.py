@@ -217,7 +217,7 @@ def test_packed_module_of_the_same_name_replaces_the_one_before(packed):
 
 
 def test_traceback_shows_the_line_of_a_packed_module(packed):
-    """Its file is there until the process ends."""
+    """Read from the wheel."""
     function = load(packed("def lr_finder_fn(fn_args):\n    raise LookupError('mine')\n"))
 
     with pytest.raises(LookupError, match="mine") as raised:
