@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfx.types.artifact import Artifact
-from tfx.utils import json_utils
 
 from tfx_lr_finder import user_module
 from tfx_lr_finder.confirmation import Trial
@@ -44,13 +44,16 @@ class Search:
 
     def to_json(self) -> str:
         """Returns the search as JSON."""
-        fields = dataclasses.fields(self)
-        return json_utils.dumps({f.name: getattr(self, f.name) for f in fields})  # type: ignore[no-any-return]
+        # Not TFX's own, which imports whatever class a value says it is.
+        inputs = {name: [a.to_json_dict() for a in given] for name, given in self.inputs.items()}
+        return json.dumps([inputs, self.exec_properties, self.hyperparameters])
 
     @classmethod
     def from_json(cls, text: str) -> "Search":
         """Returns the search that `to_json` wrote."""
-        return cls(**json_utils.loads(text))
+        inputs, exec_properties, hyperparameters = json.loads(text)
+        artifacts = {n: [Artifact.from_json_dict(a) for a in given] for n, given in inputs.items()}
+        return cls(artifacts, exec_properties, hyperparameters)
 
     def sweeps(self, seeds: Sequence[int]) -> Iterator[Curve]:
         """Yields the curve of one sweep a seed, each on a model and data made for the seed.

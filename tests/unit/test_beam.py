@@ -216,6 +216,25 @@ def test_search_travels_as_text(search):
     assert read.options == search.options
 
 
+@pytest.mark.parametrize("kind", ["jsonable", "class", "proto"])
+def test_data_that_name_a_class_are_nothing_but_data(search, tmp_path, kind):
+    """TFX's own JSON would import what hyperparameters or properties of artifacts name."""
+    (tmp_path / "imported_by_data.py").write_text("raise LookupError('run')")
+    named = {"__tfx_object_type__": kind, "__module__": "imported_by_data", "__class__": "Any"}
+    config = {"space": [], "values": {"units": 3, "note": named}}
+    examples = Examples()
+    examples.set_json_value_custom_property("note", named)
+    given = Search({"examples": [examples]}, search.exec_properties, config)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        read = Search.from_json(given.to_json())
+
+    assert read.hyperparameters == config
+    (examples,) = read.inputs["examples"]
+    assert examples.get_json_value_custom_property("note") == named
+
+
 def test_search_without_hyperparameters_travels_too(search):
     """None is none."""
     bare = Search(search.inputs, search.exec_properties, None)
