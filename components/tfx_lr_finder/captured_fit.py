@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfx_lr_finder.fit_data import replaced, training_batches, validation_batches
+from tfx_lr_finder.fit_data import training_batches, validation_batches
+from tfx_lr_finder.replacement import replaced
 
 
 class FirstFit(NamedTuple):

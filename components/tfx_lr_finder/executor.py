@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
+from tfx_lr_finder.cluster import is_chief
 from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
@@ -49,7 +51,8 @@ class Executor(BaseBeamExecutor):
         """Sweeps the learning rate, suggests one, and writes it with its evidence.
 
         Several sweeps, and the trainings that confirm the rate, are elements of a Beam pipeline
-        made with the `beam_pipeline_args`.
+        made with the `beam_pipeline_args`. Of several workers of a cluster, which train together,
+        the chief alone writes.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and
@@ -71,9 +74,11 @@ class Executor(BaseBeamExecutor):
         sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
         with sigterm_raises():
-            evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
-            write_sweep(sweep, evidence)
-            _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
+            # Workers of one cluster may have the same outputs.
+            evidence = self._find(search, os.path.join(sweep.uri, f"unfinished-{uuid.uuid4().hex}"))
+            if is_chief():
+                write_sweep(sweep, evidence)
+                _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
         _log_rate(evidence)
 
     def _find(self, search: Search, folder: str) -> Evidence:

@@ -11,6 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.replacement import replaced
+
 
 class _Taken(BaseException):
     """Leaves Keras once there is a data set."""
@@ -158,17 +160,3 @@ def _in_passes(keras: Any, data: Any, dataset: tf.data.Dataset) -> tf.data.Datas
         return dataset
     passes = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec((), tf.int32))
     return passes.flat_map(lambda _: dataset)
-
-
-@contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Gives an object an attribute, over one that it inherits, and takes it back at the end."""
-    own = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)

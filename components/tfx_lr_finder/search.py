@@ -14,7 +14,7 @@ from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.hyperparameters import Config
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.sweep import range_tests
-from tfx_lr_finder.training_state import seed_everything
+from tfx_lr_finder.training_state import seeded
 from tfx_lr_finder.trial import validation_loss
 from tfx_lr_finder.user_module import LrFinderFnResult
 from tfx_lr_finder.working_folder import working_folder
@@ -107,8 +107,8 @@ class Search:
             )
 
             def made(seed: int) -> LrFinderFnResult:
-                seed_everything(seed)
-                result = user_module.call(function, fn_args)
+                with seeded(seed):
+                    result = user_module.call(function, fn_args)
                 if self.options.confirmation_steps and result.validation_dataset is None:
                     raise ValueError(
                         "Validation data are needed to confirm a rate. "

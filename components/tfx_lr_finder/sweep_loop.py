@@ -49,6 +49,7 @@ class Loop(NamedTuple):
         losses: The loss of each step, float64 of shape `(num_steps,)`.
         validation_losses: The validation loss after it, of the same shape.
         num_rows: Number of examples in its batch, over all replicas, int32 of the same shape.
+        longest_chunk: Number of steps after which to return to Python at the latest.
     """
 
     steps: Callable[[Any, tf.Tensor, tf.Tensor, Any], Any]
@@ -56,6 +57,7 @@ class Loop(NamedTuple):
     losses: tf.Variable
     validation_losses: tf.Variable
     num_rows: tf.Variable
+    longest_chunk: int
 
     def run(
         self, batches: Any, smoothing: float, divergence_factor: float, validation: Any = None
@@ -92,7 +94,7 @@ class Loop(NamedTuple):
                         raise
                 bar.update(last - first)
                 in_time = int(SECONDS_A_CHUNK * size / (time.monotonic() - started))
-                first, size = last, max(1, min(in_time, -(-num_steps // NUM_CHUNKS)))
+                first, size = last, max(1, min(in_time, self.longest_chunk))
         length, stop_reason = ended
         return Record(
             self.losses.numpy()[:length],
@@ -151,7 +153,14 @@ def build_loop(
     traced = steps.get_concrete_function(
         batches, integer, integer, validation and validation.iterator
     )
-    return Loop(traced, done, losses, validation_losses, num_rows)
+    # Several workers have to stop at the same step, and their clocks differ.
+    longest_chunk = 1 if _has_cluster(model) else -(-rates.size // NUM_CHUNKS)
+    return Loop(traced, done, losses, validation_losses, num_rows, longest_chunk)
+
+
+def _has_cluster(model: Any) -> bool:
+    resolver = model.distribute_strategy.cluster_resolver
+    return resolver is not None and bool(resolver.cluster_spec())
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:

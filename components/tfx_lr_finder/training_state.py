@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context as eager_context
 from tensorflow.python.framework.config import is_op_determinism_enabled
+from tensorflow.python.ops import stateful_random_ops
+
+from tfx_lr_finder.replacement import replaced
 
 _KERAS_GENERATOR = "global_seed_generator"
 
@@ -106,9 +109,7 @@ def seed_everything(seed: int, generators: Iterable[Any] = ()) -> None:
         seed: The seed.
         generators: What `global_generators` gave earlier: user code may have replaced some since.
     """
-    random.seed(seed)
-    np.random.seed(seed)
-    tf.random.set_seed(seed)
+    _seed_sources(seed)
     if _keras_state() is not None and _keras_generator() is None:
         _set_keras_generator(sys.modules["keras"].random.SeedGenerator(seed))
     for generator in [*global_generators(), *generators]:
@@ -116,6 +117,32 @@ def seed_everything(seed: int, generators: Iterable[Any] = ()) -> None:
             generator.reset_from_seed(seed)
         else:
             generator.state.assign([seed, 0])  # as Keras makes it
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds the same without an operation of TensorFlow, if there has been none yet.
+
+    For user code that makes a MultiWorkerMirroredStrategy, which has to come before the first:
+    a generator is seeded when it comes into being. That of Keras 3 is made anew in any case, and
+    draws its seed from Python's random numbers.
+    """
+    _seed_sources(seed)
+    if _keras_state() is not None:
+        _set_keras_generator(None)
+    if (own := stateful_random_ops.global_generator) is not None:
+        own.reset_from_seed(seed)
+    generator = tf.random.Generator
+    made = classmethod(lambda cls, alg=None: cls.from_seed(seed, alg))
+    with replaced(generator, "from_non_deterministic_state", made):
+        yield
+
+
+def _seed_sources(seed: int) -> None:
+    """Seeds what is no variable: neither it nor its seed is an operation of TensorFlow."""
+    random.seed(seed)
+    np.random.seed(seed)
+    tf.random.set_seed(seed)
     if (tf_keras_seeds := _tf_keras_seeds()) is not None:
         tf_keras_seeds.seed(seed)
 

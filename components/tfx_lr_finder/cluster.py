@@ -1,0 +1,18 @@
+"""The workers that train together, as TF_CONFIG says it."""
+
+import tensorflow as tf
+
+_CHIEFS = {"chief", "master"}
+"""Names of the chief's task; `master` is the older one."""
+
+
+def is_chief() -> bool:
+    """Returns whether this process is alone, or the one of its cluster that writes.
+
+    That is the chief, or the first worker where there is none.
+    """
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    jobs = resolver.cluster_spec().jobs
+    if not jobs or resolver.task_type in _CHIEFS:
+        return True
+    return _CHIEFS.isdisjoint(jobs) and (resolver.task_type, resolver.task_id) == ("worker", 0)
