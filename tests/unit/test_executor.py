@@ -9,6 +9,8 @@ from pathlib import Path
 
 import keras_tuner
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import tensorflow as tf
 from tfx.proto import trainer_pb2
@@ -424,6 +426,35 @@ def test_missing_function_is_refused(new_run):
         r"must be .*`run_fn\(fn_args\)` or .*Received: 'linear\.no_such_fn', where there is none",
         "no_such_fn",
     )
+
+
+@pytest.fixture
+def parquet_run(tmp_path):
+    """An execution on the same examples as Parquet, as TFX's ParquetExampleGen names them."""
+    x = np.float32([1, -1] * 64)
+    (tmp_path / "Split-train").mkdir()
+    table = pyarrow.table({"x": x, "y": SLOPES["train"] * x})
+    pyarrow.parquet.write_table(table, tmp_path / "Split-train" / "data_parquet-00000-of-00001")
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(tmp_path)
+    artifact.split_names = '["train"]'
+    artifact.set_string_custom_property("file_format", "parquet")
+    artifact.set_string_custom_property("payload_format", "FORMAT_PARQUET")
+    return Run(artifact, tmp_path / "outputs")
+
+
+def test_parquet_is_what_the_users_code_reads(parquet_run, run):
+    """The files reach the user's code whatever their format."""
+    parquet_run.do("reads_parquet", eval_args=trainer_pb2.EvalArgs(splits=["train"]))
+
+    assert parquet_run.curve == run.curve
+
+
+def test_parquet_is_not_read_by_tfx(parquet_run):
+    """TFX has no data set of Parquet files: its own error arrives."""
+    splits = trainer_pb2.EvalArgs(splits=["train"])
+
+    check_refused(parquet_run, NotImplementedError, "^$", "leaves_parquet_to_tfx", eval_args=splits)
 
 
 @pytest.mark.parametrize(

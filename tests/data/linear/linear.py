@@ -8,7 +8,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pyarrow.parquet
 import tensorflow as tf
+from tfx_bsl.tfxio import dataset_options
 
 from tfx_lr_finder import LrFinderFnResult
 
@@ -30,6 +32,20 @@ def random_start(fn_args):
 def with_validation(fn_args):
     """Has the evaluation examples to be judged by."""
     return lr_finder_fn(fn_args)._replace(validation_dataset=_batches(fn_args, fn_args.eval_files))
+
+
+def reads_parquet(fn_args):
+    """Reads Parquet files with Arrow."""
+    table = pyarrow.parquet.read_table(tf.io.gfile.glob(fn_args.train_files)[0])
+    columns = tuple(table[name].to_numpy().reshape(-1, 1) for name in ("x", "y"))
+    return LrFinderFnResult(_model(), tf.data.Dataset.from_tensor_slices(columns).batch(BATCH_SIZE))
+
+
+def leaves_parquet_to_tfx(fn_args):
+    """Reads Parquet files as it would TFRecords."""
+    options = dataset_options.TensorFlowDatasetOptions(batch_size=BATCH_SIZE)
+    dataset = fn_args.data_accessor.tf_dataset_factory(fn_args.train_files, options, None)
+    return LrFinderFnResult(_model(), dataset)
 
 
 def of_random_scale(fn_args):
