@@ -142,7 +142,7 @@ class LearningRateFinder(BaseBeamComponent):
                 show how far a single one can be trusted. They are alike, and the spread is 0, if
                 the user's code sets seeds of its own.
             confirmation_steps: If not 0, the model is trained so many steps at the rate, and at
-                half a decade below and above it, and the validation loss decides; default 0. A
+                0.75 decades below and above it, and the validation loss decides; default 0. A
                 fifth of `train_args.num_steps` is worth its time, a tenth is not.
             seed: Seed of initial weights, data order and dropout; default 0.
             learning_rate_name: Name of the rate in the hyperparameters; default

@@ -10,9 +10,9 @@ import numpy as np
 from tfx_lr_finder.curve import Array
 from tfx_lr_finder.descent import budget_factor
 
-SPACING = 0.5
+SPACING = 0.75
 """Decades between two candidates."""
-PULL = 0.5
+PULL = 0.15
 """Weight of the squared distance from the suggestion, in decades, beside the log of the loss."""
 
 
@@ -41,7 +41,7 @@ class Trial:
 
 
 def candidate_rates(learning_rate: float) -> tuple[float, float, float]:
-    """Returns the suggested rate between two others, half a decade lower and higher."""
+    """Returns the suggested rate between two others, 0.75 decades lower and higher."""
     return learning_rate / 10**SPACING, learning_rate, learning_rate * 10**SPACING
 
 
@@ -52,7 +52,7 @@ def confirmed_rate(
 
     With `u` the logarithms of the rates and `u0` that of the suggestion, in the middle:
 
-        score(u) = log(loss(u)) + 0.5 * (u - u0) ** 2
+        score(u) = log(loss(u)) + 0.15 * (u - u0) ** 2
 
     Where one of the losses is not above 0, each one's part of the greatest stands for its
     logarithm. The least score wins; if it is the middle one, the vertex of the parabola through

@@ -1,32 +1,15 @@
-"""The plot of the report, to hover over and to zoom: described with Bokeh, drawn by its script."""
+"""The plot of the report, to hover over and to zoom, drawn by Bokeh's script.
+
+It is described in Bokeh's JSON itself: to import its Python models takes half a second.
+"""
 
 import dataclasses
-from collections.abc import Sequence
+import importlib.metadata
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.core.types import ID
-from bokeh.embed import json_item
-from bokeh.models import (
-    BoxZoomTool,
-    ColumnDataSource,
-    CrosshairTool,
-    Grid,
-    HoverTool,
-    Line,
-    LinearAxis,
-    LogAxis,
-    LogScale,
-    PanTool,
-    Plot,
-    Range1d,
-    ResetTool,
-    Toolbar,
-    VSpan,
-    VStrip,
-    WheelZoomTool,
-)
-from bokeh.models.glyph import Glyph
 
 from tfx_lr_finder.curve import Array, Curve
 from tfx_lr_finder.evidence import Evidence
@@ -45,6 +28,9 @@ from tfx_lr_finder.view import (
 
 _FAINT = "99"
 """Behind a colour: 60% of it."""
+
+_Model = dict[str, Any]
+"""An object of Bokeh's, as its script reads it: what is not said has Bokeh's default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,61 +62,83 @@ class InteractivePlot:
 
     def __init__(self, evidence: Evidence) -> None:
         self.parts: list[Part] = []
-        self._plot = _empty_plot(evidence)
+        self._identities = itertools.count()
+        self._renderers: list[_Model] = []
         self._add_sweeps(evidence.curves)
         self._add_unreached(evidence.curves)
         self._add_rates(evidence)
+        self._plot = self._framed(evidence)
 
-    def to_dict(self, target: str) -> Any:
+    def to_dict(self, target: str) -> dict[str, Any]:
         """Returns what `Bokeh.embed.embed_item` draws into the page's element `target`.
 
-        The same evidence gives the same, down to the identities of the plot's objects.
+        Its order counts: an object comes before references to it.
         """
-        return _renumbered(json_item(self._plot, ID(target)), {})
+        version = importlib.metadata.version("bokeh")
+        return {
+            "target_id": target,
+            "root_id": self._plot["id"],
+            "doc": {"version": version, "title": "", "roots": [self._plot]},
+        }
+
+    def _model(self, kind: str, /, **attributes: Any) -> _Model:
+        identity = f"p{next(self._identities)}"
+        return {"type": "object", "name": kind, "id": identity, "attributes": attributes}
 
     def _add_sweeps(self, curves: Sequence[Curve]) -> None:
         batch = Part("batch loss", f"{color(0)}{_FAINT}")
         validation = Part("validation loss", color(0), "dotted")
         for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
             smoothed = Part(f"smoothed loss{name and ', ' + name}", color(number))
-            thin = Line(line_color=f"{color(number)}{_FAINT}", line_width=1.5)
-            thick = Line(line_color=smoothed.color, line_width=3)
+            thin = self._model("Line", line_color=f"{color(number)}{_FAINT}", line_width=1.5)
+            thick = self._model("Line", line_color=smoothed.color, line_width=3)
             self._add(batch, thin, x=curve.learning_rates, y=curve.losses)
             self._add(smoothed, thick, x=curve.learning_rates, y=curve.smoothed_losses)
             if curve.validation_losses is not None:
-                dotted = Line(line_color=color(number), line_width=3, line_dash="dotted")
+                dotted = self._model(
+                    "Line", line_color=color(number), line_width=3, line_dash="dotted"
+                )
                 self._add(validation, dotted, x=curve.learning_rates, y=curve.validation_losses)
-        self._add_hover(curves)
 
     def _add_unreached(self, curves: Sequence[Curve]) -> None:
         unreached = unreached_range(curves)
         if unreached is not None:
             part = Part(f"not reached: {stop_reasons(curves)}", GREY)
-            strip = VStrip(fill_color=GREY, fill_alpha=0.2, line_color=None)
+            strip = self._model("VStrip", fill_color=GREY, fill_alpha=0.2, line_color=None)
             self._add(part, strip, x0=unreached[:1], x1=unreached[1:])
 
     def _add_rates(self, evidence: Evidence) -> None:
         found = evidence.suggestion.learning_rate
         self._add(
-            Part(f"learning rate {found:.3g}", RED), VSpan(line_color=RED, line_width=3), x=[found]
+            Part(f"learning rate {found:.3g}", RED),
+            self._model("VSpan", line_color=RED, line_width=3),
+            x=[found],
         )
         for number, (rule, answer) in enumerate(evidence.answers.items(), 1):
             if isinstance(answer, Suggestion) and answer.learning_rate != found:
                 rate = answer.learning_rate
                 part = Part(f"{rule} {rate:.3g}", color(number), "dashed", shown=False)
-                span = VSpan(line_color=part.color, line_dash=part.line, line_width=2)
+                span = self._model(
+                    "VSpan", line_color=part.color, line_dash=part.line, line_width=2
+                )
                 self._add(part, span, x=[rate])
 
-    def _add(self, part: Part, glyph: Glyph, **columns: Any) -> None:
+    def _add(self, part: Part, glyph: _Model, **columns: Iterable[float]) -> None:
         if part not in self.parts:
             self.parts.append(part)
-        source = ColumnDataSource({name: np.asarray(column) for name, column in columns.items()})
-        self._plot.add_glyph(source, glyph, name=part.label, visible=part.shown)
+        numbers = {name: [float(f"{x:.8g}") for x in column] for name, column in columns.items()}
+        self._draw(glyph, numbers, name=part.label, visible=part.shown)
 
-    def _add_hover(self, curves: Sequence[Curve]) -> None:
+    def _draw(self, glyph: _Model, columns: dict[str, list[Any]], **attributes: Any) -> _Model:
+        source = self._model("ColumnDataSource", data=columns)
+        renderer = self._model("GlyphRenderer", data_source=source, glyph=glyph, **attributes)
+        self._renderers.append(renderer)
+        return renderer
+
+    def _hover(self, curves: Sequence[Curve]) -> list[_Model]:
         """Shows the values of all sweeps at a rate, beside the mouse, and a line through it."""
         rates = np.unique(np.concatenate([curve.learning_rates for curve in curves]))
-        heights = np.full(rates.shape, np.nan)
+        heights = np.empty_like(rates)
         columns = {"rate": [f"{rate:.3g}" for rate in rates]}
         tooltips = {"learning rate": "@rate"}
         for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
@@ -142,37 +150,52 @@ class InteractivePlot:
             texts[at] = [f"{smoothed[i]:.4g} ({_listed(losses, i)})" for i in range(len(curve))]
             columns[f"sweep_{number}"] = texts.tolist()
             tooltips[name or "smoothed loss"] = f"@sweep_{number}"
-        source = ColumnDataSource({"x": rates, "y": heights, **columns})
-        target = self._plot.add_glyph(source, Line(line_alpha=0))
-        self._plot.add_tools(
-            HoverTool(renderers=[target], mode="vline", tooltips=_table(tooltips)),
-            CrosshairTool(dimensions="height", line_color=GREY),
+        line = self._model("Line", line_alpha=0)
+        target = self._draw(line, {"x": rates.tolist(), "y": heights.tolist(), **columns})
+        return [
+            self._model(
+                "HoverTool",
+                renderers=[_reference(target)],
+                mode="vline",
+                tooltips=_table(tooltips),
+            ),
+            self._model("CrosshairTool", dimensions="height", line_color=GREY),
+        ]
+
+    def _framed(self, evidence: Evidence) -> _Model:
+        """Returns the plot: what is drawn, with axes, grid and tools."""
+        left, right = learning_rate_range(evidence)
+        bottom, top = loss_range(evidence.curves)
+        x_axis = self._model("LogAxis", axis_label="learning rate (logarithmic)")
+        y_axis = self._model("LinearAxis", axis_label="loss (mean over the examples)")
+        names = ("PanTool", "BoxZoomTool", "WheelZoomTool", "ResetTool")
+        tools = [*map(self._model, names), *self._hover(evidence.curves)]
+        return self._model(
+            "Plot",
+            x_scale=self._model("LogScale"),
+            x_range=self._model("Range1d", start=left, end=right),
+            y_range=self._model("Range1d", start=bottom, end=top),
+            sizing_mode="stretch_both",
+            title=None,
+            border_fill_color=None,
+            outline_line_color=None,
+            below=[x_axis],
+            left=[y_axis],
+            center=[
+                self._model("Grid", axis=_reference(x_axis)),
+                self._model("Grid", axis=_reference(y_axis), dimension=1),
+            ],
+            renderers=self._renderers,
+            toolbar_location="above",
+            # No gesture is active at first: on a phone, a finger on the plot scrolls the page.
+            toolbar=self._model(
+                "Toolbar", tools=tools, logo=None, active_drag=None, active_scroll=None
+            ),
         )
 
 
-def _empty_plot(evidence: Evidence) -> Plot:
-    left, right = learning_rate_range(evidence)
-    bottom, top = loss_range(evidence.curves)
-    plot = Plot(
-        x_scale=LogScale(),
-        x_range=Range1d(start=left, end=right),
-        y_range=Range1d(start=bottom, end=top),
-        sizing_mode="stretch_both",
-        title=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        toolbar_location="above",
-        # No gesture is active at first: on a phone, a finger on the plot scrolls the page.
-        toolbar=Toolbar(logo=None, active_drag=None, active_scroll=None),
-    )
-    x_axis = LogAxis(axis_label="learning rate (logarithmic)")
-    y_axis = LinearAxis(axis_label="loss (mean over the examples)")
-    plot.add_layout(x_axis, "below")
-    plot.add_layout(y_axis, "left")
-    plot.add_layout(Grid(axis=x_axis))
-    plot.add_layout(Grid(axis=y_axis, dimension=1))
-    plot.add_tools(PanTool(), BoxZoomTool(), WheelZoomTool(), ResetTool())
-    return plot
+def _reference(model: _Model) -> dict[str, str]:
+    return {"id": model["id"]}
 
 
 def _listed(losses: dict[str, Array], index: int) -> str:
@@ -185,17 +208,3 @@ def _table(rows: dict[str, str]) -> str:
     """Returns a table in HTML, for text of one's own: nothing is escaped."""
     cells = (f"<tr><th align=left>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return f"<table>{''.join(cells)}</table>"
-
-
-def _renumbered(part: Any, identities: dict[str, str]) -> Any:
-    """Returns a plot's description with new identities: Bokeh counts all objects of a process."""
-    if isinstance(part, (list, tuple)):
-        return [_renumbered(element, identities) for element in part]
-    if isinstance(part, dict):
-        return {
-            key: identities.setdefault(value, f"p{len(identities)}")
-            if key in ("id", "root_id")
-            else _renumbered(value, identities)
-            for key, value in part.items()
-        }
-    return part

@@ -2,16 +2,19 @@
 
 import base64
 import functools
+import importlib.metadata
 import importlib.resources
 import inspect
 import re
 import zlib
 from math import isfinite
+from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
 
 from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.interactive_plot import InteractivePlot
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.suggestion import Suggestion
 from tfx_lr_finder.verdict import Verdict
@@ -30,9 +33,6 @@ def report(evidence: Evidence, picture: bytes) -> str:
         evidence: What the page is about.
         picture: The PNG that `plot` drew of it.
     """
-    # Half a second, spent where a report is written only.
-    from tfx_lr_finder.interactive_plot import InteractivePlot
-
     suggestion, plot = evidence.suggestion, InteractivePlot(evidence)
     return _template().render(
         rate=_rate(suggestion.learning_rate),
@@ -64,7 +64,8 @@ def _template() -> jinja2.Template:
 @functools.cache
 def _packed_script() -> str:
     """Returns Bokeh's script, without its widgets and tables, as base64 of zlib's format."""
-    script = importlib.resources.files("bokeh") / "server" / "static" / "js" / "bokeh.min.js"
+    path = "bokeh/server/static/js/bokeh.min.js"
+    script = Path(str(importlib.metadata.distribution("bokeh").locate_file(path)))
     return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
 
 

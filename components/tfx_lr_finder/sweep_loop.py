@@ -9,6 +9,7 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from tfx_lr_finder.curve import Array, StopReason
+from tfx_lr_finder.single_trace import single_trace
 from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.training_state import accumulation_steps, loss_metrics
 from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
@@ -147,7 +148,8 @@ def build_loop(
                 validation_losses.scatter_update(tf.IndexedSlices(loss, step))
             return step + 1
 
-        return done.assign(*tf.while_loop(lambda step: step < end, body, (first,)))
+        with single_trace(model):
+            return done.assign(*tf.while_loop(lambda step: step < end, body, (first,)))
 
     integer = tf.TensorSpec((), tf.int32)
     traced = steps.get_concrete_function(

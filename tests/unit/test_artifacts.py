@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -223,3 +225,29 @@ def test_file_is_replaced_where_it_exists(tmp_path):
     write_file(str(tmp_path / "c.txt"), b"second")
 
     assert (tmp_path / "c.txt").read_bytes() == b"second"
+
+
+def test_nothing_is_unpickled_to_read_an_artifact(sweep, folder):
+    """A pickle runs what it names: in a process that refuses to, an artifact is read as ever."""
+    code = (
+        "import pickle, sys\n"
+        "from tfx_lr_finder.artifacts import LearningRateSweep, read_evidence\n"
+        "from tfx_lr_finder.hyperparameters import parse_config\n"
+        "def refuse(event, arguments):\n"
+        "    if event == 'pickle.find_class':\n"
+        "        raise PermissionError(f'{arguments} is unpickled')\n"
+        "sys.addaudithook(refuse)\n"
+        "try:\n"
+        "    pickle.loads(pickle.dumps(print))\n"
+        "except PermissionError:\n"
+        "    artifact = LearningRateSweep()\n"
+        "    artifact.uri = sys.argv[1]\n"
+        "    parse_config('{\"space\": [], \"values\": {}}', 'upstream')\n"
+        "    print(read_evidence(artifact).to_json())\n"
+    )
+
+    read = subprocess.run(
+        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
+    )
+
+    assert read.stdout.strip() == EVIDENCE.to_json()

@@ -133,6 +133,27 @@ def test_fit_called_on_the_class_is_the_same(keras_module):
     assert first_fit(lambda: keras_module.Model.fit(model, X, Y)).model is model
 
 
+def test_class_weights_count_in_the_sweep(keras_module):
+    """Of one weight on labels 0 and 1 the loss is (w² + 3 (w - 1)²) / 2, its slope 4 w - 3."""
+
+    def fit():
+        layer = keras_module.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+        model = keras_module.Sequential([keras_module.Input((1,)), layer])
+        model.compile("sgd", "mse")
+        x, y = np.ones((2, 1), np.float32), np.array([[0], [1]])
+        model.fit(x, y, class_weight={0: 1.0, 1: 3.0})
+
+    captured = first_fit(fit)
+
+    curve = range_test(captured.model, captured.dataset, max_learning_rate=0.1, num_steps=50)
+
+    weight, losses = 0.0, []
+    for rate in curve.learning_rates:
+        losses.append((weight**2 + 3 * (weight - 1) ** 2) / 2)
+        weight -= rate * (4 * weight - 3)
+    np.testing.assert_allclose(curve.losses, losses, rtol=1e-5)
+
+
 def rows(dataset):
     """Returns the first feature of each row, in order."""
     return [value for batch in as_lists(dataset) for (value,) in batch[0]]

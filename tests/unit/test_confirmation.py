@@ -7,7 +7,7 @@ import pytest
 
 from tfx_lr_finder.confirmation import PULL, Trial, candidate_rates, confirmed_rate
 
-STEP = math.sqrt(10)  # half a decade
+STEP = 10**0.75
 LONG = 400  # so many steps and more need no correction
 
 
@@ -21,8 +21,8 @@ def confirm(losses, middle=0.01, trial_steps=LONG, train_steps=LONG, is_plain_sg
     return confirmed_rate(trials(losses, middle), trial_steps, train_steps, is_plain_sgd)
 
 
-def test_candidates_are_half_a_decade_apart():
-    """A factor of sqrt(10) to both sides."""
+def test_candidates_are_three_quarters_of_a_decade_apart():
+    """A factor of 5.6 to both sides."""
     assert candidate_rates(0.02) == pytest.approx((0.02 / STEP, 0.02, 0.02 * STEP), rel=1e-15)
 
 
@@ -60,10 +60,10 @@ def test_middle_beside_one_that_diverged_is_the_suggestion(losses):
     assert confirm(losses) == pytest.approx(0.01, rel=1e-12)
 
 
-@pytest.mark.parametrize("vertex", [-0.2, -0.1, 0.0, 0.1, 0.2])
+@pytest.mark.parametrize("vertex", [-0.3, -0.1, 0.0, 0.1, 0.3])
 def test_vertex_of_a_parabola_is_found(vertex):
     """Scores a (u - v)**2 + c have their minimum at v decades from the suggestion."""
-    decades = np.array([-0.5, 0.0, 0.5])
+    decades = np.array([-0.75, 0.0, 0.75])
     scores = 1.0 * (decades - vertex) ** 2 + 0.3
     losses = np.exp(scores - PULL * decades**2)
 
@@ -71,17 +71,17 @@ def test_vertex_of_a_parabola_is_found(vertex):
 
 
 def test_vertex_is_kept_within_half_a_spacing():
-    """A quarter of a decade, where the middle and its neighbour are all but equal."""
-    decades = np.array([-0.5, 0.0, 0.5])
+    """Three eighths of a decade, where the middle and its neighbour are all but equal."""
+    decades = np.array([-0.75, 0.0, 0.75])
     losses = np.exp([5.0, 1.0, 1.0 + 1e-9] - PULL * decades**2)
 
-    assert confirm(losses) == pytest.approx(0.01 * 10**0.25, rel=1e-6)
+    assert confirm(losses) == pytest.approx(0.01 * 10**0.375, rel=1e-6)
 
 
-def test_half_a_decade_has_to_be_worth_it():
-    """A loss less by the factor exp(-0.5 / 4) or more: 0.125 in its logarithm."""
-    assert confirm([math.exp(-0.124), 1.0, 2.0]) > 0.01 / STEP * 1.5
-    assert confirm([math.exp(-0.126), 1.0, 2.0]) == pytest.approx(0.01 / STEP)
+def test_another_candidate_has_to_be_worth_it():
+    """A loss less by the factor exp(-0.15 * 0.75**2) or more: 0.084 in its logarithm."""
+    assert confirm([math.exp(-0.084), 1.0, 2.0]) > 0.01 / STEP * 1.5
+    assert confirm([math.exp(-0.085), 1.0, 2.0]) == pytest.approx(0.01 / STEP)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -157,7 +157,7 @@ def test_rate_may_be_of_any_size(middle):
 
 def test_trials_that_all_diverged_are_refused():
     """The message has the rates and the losses."""
-    message = r"must end with a finite validation loss\. Received: \[\(0\.00316.*inf.*Look for NaN"
+    message = r"must end with a finite validation loss\. Received: \[\(0\.00177.*inf.*Look for NaN"
 
     with pytest.raises(ValueError, match=message):
         confirm([math.inf] * 3)

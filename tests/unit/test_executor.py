@@ -9,6 +9,8 @@ from pathlib import Path
 
 import keras_tuner
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import tensorflow as tf
 from tfx.proto import trainer_pb2
@@ -424,6 +426,89 @@ def test_missing_function_is_refused(new_run):
         r"must be .*`run_fn\(fn_args\)` or .*Received: 'linear\.no_such_fn', where there is none",
         "no_such_fn",
     )
+
+
+def write_training_examples(folder, compression, num_files, splits=("train",)):
+    """Writes the 128 training examples, dealt out to splits and files; returns their artifact."""
+    files = [
+        f"{folder}/Split-{split}/data_tfrecord-{i:05}-of-{num_files:05}"
+        + (".gz" if compression == "GZIP" else "")
+        for split in splits
+        for i in range(num_files)
+    ]
+    for number, file in enumerate(files):
+        tf.io.gfile.makedirs(file.rpartition("/")[0])
+        with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression)) as writer:
+            for i in range(number, 128, len(files)):
+                writer.write(example(x=(-1.0) ** i, y=SLOPES["train"] * (-1.0) ** i))
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder)
+    artifact.split_names = json.dumps(splits)
+    return artifact
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    ("num_files", "splits"),
+    [(12, ["train"]), (2, ["train", "more", "most"])],
+    ids=["files", "splits"],
+)
+def test_examples_of_any_layout_give_the_same_curve(tmp_path, run, compression, num_files, splits):
+    """Compressed or not, in many files, in several splits: they are the same examples."""
+    examples = write_training_examples(tmp_path, compression, num_files, splits)
+
+    other = Run(examples, tmp_path / "outputs").do(
+        "reads_with_tfx",
+        train_args=trainer_pb2.TrainArgs(splits=splits),
+        eval_args=trainer_pb2.EvalArgs(splits=splits),
+    )
+
+    assert other.curve == run.curve
+
+
+def test_remote_file_system_is_read_and_written(tmp_path, run):
+    """Every file goes through TFX's file systems: here one in memory, under a scheme of its own."""
+    remote = f"ram://{tmp_path.name}"
+    other = Run(write_training_examples(f"{remote}/examples", "GZIP", 1), tmp_path / "outputs")
+    for key, (artifact,) in other.outputs.items():
+        artifact.uri = f"{remote}/{key}/1" + ("/value" if key == "learning_rate" else "")
+
+    other.do("reads_with_tfx", eval_args=trainer_pb2.EvalArgs(splits=["train"]))
+
+    assert other.files == {}
+    assert other.curve == run.curve
+    for name in run.files:
+        assert tf.io.gfile.exists(f"{remote}/{name}")
+    assert tf.io.gfile.GFile(f"{remote}/learning_rate/1/value").read() == str(run.learning_rate)
+
+
+@pytest.fixture
+def parquet_run(tmp_path):
+    """An execution on the same examples as Parquet, as TFX's ParquetExampleGen names them."""
+    x = np.float32([1, -1] * 64)
+    (tmp_path / "Split-train").mkdir()
+    table = pyarrow.table({"x": x, "y": SLOPES["train"] * x})
+    pyarrow.parquet.write_table(table, tmp_path / "Split-train" / "data_parquet-00000-of-00001")
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(tmp_path)
+    artifact.split_names = '["train"]'
+    artifact.set_string_custom_property("file_format", "parquet")
+    artifact.set_string_custom_property("payload_format", "FORMAT_PARQUET")
+    return Run(artifact, tmp_path / "outputs")
+
+
+def test_parquet_is_what_the_users_code_reads(parquet_run, run):
+    """The files reach the user's code whatever their format."""
+    parquet_run.do("reads_parquet", eval_args=trainer_pb2.EvalArgs(splits=["train"]))
+
+    assert parquet_run.curve == run.curve
+
+
+def test_parquet_is_not_read_by_tfx(parquet_run):
+    """TFX has no data set of Parquet files: its own error arrives."""
+    splits = trainer_pb2.EvalArgs(splits=["train"])
+
+    check_refused(parquet_run, NotImplementedError, "^$", "reads_with_tfx", eval_args=splits)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,10 @@ def tuned_rate(kind):
         hyperparameters.Fixed("learning_rate", 1e-3)
     if kind == "value only":
         hyperparameters.values["learning_rate"] = 1e-3
+    if kind == "integer":
+        hyperparameters.Int("learning_rate", 1, 10, default=1)
+    if kind == "integer value only":
+        hyperparameters.values["learning_rate"] = 1
     return json.loads(json.dumps(hyperparameters.get_config()))
 
 
@@ -69,7 +73,10 @@ def test_new_entry_has_the_range_of_the_sweep():
     assert (entry.default, entry.sampling, entry.step) == (RATE, "log", None)
 
 
-@pytest.mark.parametrize("kind", ["float", "choice", "fixed", "value only", "absent"])
+KINDS = ["float", "choice", "fixed", "value only", "integer", "integer value only", "absent"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_module_reads_the_rate_whatever_upstream_called_it(kind):
     """`get`, `values` and the declaration in the user's module all give the published rate."""
     hyperparameters = keras_tuner.HyperParameters.from_config(replaced(tuned_rate(kind)))
@@ -130,6 +137,22 @@ def test_rate_of_another_name_is_replaced():
 
     assert values == {**upstream["values"], "optimizer_rate": RATE}
     assert values["learning_rate"] == 1e-3
+
+
+def test_rate_in_a_conditional_scope_is_replaced_there():
+    """A name with its scope is a name like any other; the entry keeps its conditions."""
+    hyperparameters = keras_tuner.HyperParameters()
+    hyperparameters.Choice("optimizer", ["adam", "sgd"], default="sgd")
+    with hyperparameters.conditional_scope("optimizer", ["sgd"]):
+        hyperparameters.Float("optimizer/sgd/learning_rate", 1e-3, 1.0, default=0.1)
+    upstream = json.loads(json.dumps(hyperparameters.get_config()))
+
+    config = replaced(upstream, "optimizer/sgd/learning_rate")
+
+    assert config["space"] == upstream["space"]
+    read = keras_tuner.HyperParameters.from_config(config)
+    with read.conditional_scope("optimizer", ["sgd"]):
+        assert read.Float("optimizer/sgd/learning_rate", 1e-3, 1.0) == RATE
 
 
 def test_unknown_keys_are_kept():

@@ -56,6 +56,12 @@ def bfloat16(keras):
     return linear(keras, dtype="mixed_bfloat16")
 
 
+def one_row(keras):
+    """A data set of a single example."""
+    model, dataset = linear(keras)
+    return model, dataset.unbatch().take(1).batch(8)
+
+
 def steps_per_execution(keras):
     """Several batches for one call of the training function."""
     return linear(keras, steps_per_execution=5)
@@ -94,6 +100,7 @@ BROUGHT = [
     sparse_features,
     ragged_features,
     bfloat16,
+    one_row,
     steps_per_execution,
     weight_decay,
     moving_average,
@@ -117,7 +124,7 @@ def test_first_losses_are_those_of_training(keras_module, brought):
     )
 
     assert len(curve) == NUM_STEPS
-    assert curve.batch_size == 8
+    assert curve.batch_size == (1 if brought is one_row else 8)
     if hasattr(model.optimizer, "weight_decay"):
         model.optimizer.weight_decay = None
     model.optimizer.learning_rate = 1e-12

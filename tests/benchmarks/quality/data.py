@@ -88,8 +88,39 @@ def _digits() -> Data:
     return _images(digits.images, digits.target, 16.0)
 
 
+def _noisy_digits() -> Data:
+    # A fifth of the labels says nothing: what over-fits shows in the validation loss alone.
+    digits, random = sklearn.datasets.load_digits(), np.random.default_rng(6)
+    is_wrong = random.random(digits.target.size) < 0.2
+    wrong = random.integers(0, 10, digits.target.size)
+    return _images(digits.images, np.where(is_wrong, wrong, digits.target), 16.0)
+
+
 def _digits_pixels() -> Data:
-    pixels = (sklearn.datasets.load_digits().data / 16).astype(np.float32)
+    return _pixels(sklearn.datasets.load_digits().data / 16)
+
+
+def _photos(num_examples: int = 1500, size: int = 8) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Returns grey pieces of two photographs, and which of them each is from."""
+    photos = [photo.mean(axis=2) for photo in sklearn.datasets.load_sample_images().images]
+    random = np.random.default_rng(7)
+    labels = random.integers(0, len(photos), num_examples)
+    least = np.min([photo.shape for photo in photos], axis=0)
+    corners = random.integers(0, least - size, (num_examples, 2))
+    pieces = [
+        photos[label][y : y + size, x : x + size]
+        for label, (y, x) in zip(labels, corners, strict=True)
+    ]
+    return np.stack(pieces), labels
+
+
+def _photo_pixels() -> Data:
+    pieces, _ = _photos()
+    return _pixels(pieces.reshape(len(pieces), -1) / 255)
+
+
+def _pixels(pixels: NDArray[Any]) -> Data:
+    pixels = pixels.astype(np.float32)
     train, validation = _split(len(pixels))
     return Data((pixels[train],) * 2, (pixels[validation],) * 2, pixels.shape[1], False)
 
@@ -140,6 +171,52 @@ def _moons() -> Data:
     return _classes(*sklearn.datasets.make_moons(1000, noise=0.25, random_state=0))
 
 
+def _swiss() -> Data:
+    return _values(*sklearn.datasets.make_swiss_roll(1500, noise=0.5, random_state=0))
+
+
+def _rings() -> Data:
+    return _classes(
+        *sklearn.datasets.make_gaussian_quantiles(
+            n_samples=1500, n_features=4, n_classes=3, random_state=0
+        )
+    )
+
+
+def _blobs() -> Data:
+    return _classes(
+        *sklearn.datasets.make_classification(
+            1500, 20, n_informative=6, n_classes=4, flip_y=0.1, random_state=0
+        )
+    )
+
+
+def _imbalanced() -> Data:
+    return _classes(
+        *sklearn.datasets.make_classification(
+            2000, 12, n_informative=5, weights=[0.93], class_sep=0.7, random_state=0
+        )
+    )
+
+
+def _correlated(num_examples: int = 1500, width: int = 20) -> Data:
+    """Returns features of which some directions vary a tenth as much as others, and three sums."""
+    random = np.random.default_rng(9)
+    directions = np.linalg.qr(random.normal(size=(width, width)))[0]
+    x = (random.normal(size=(num_examples, width)) * np.logspace(0, -1, width)) @ directions
+    y = x @ random.normal(size=(width, 3))
+    return _values(x, y + random.normal(0, 0.3, y.shape) * y.std())
+
+
+def _adding(length: int = 12, num_examples: int = 2000) -> Data:
+    """Returns series of numbers of which two are marked; the value is their sum."""
+    random = np.random.default_rng(8)
+    numbers = random.uniform(0, 1, (num_examples, length))
+    marked = random.random((num_examples, length)).argsort(axis=1) < 2
+    x = np.stack([numbers, marked], axis=2)
+    return _values(x, (numbers * marked).sum(axis=1) + random.normal(0, 0.1, num_examples))
+
+
 def _series(length: int = 24, num_examples: int = 1500) -> Data:
     """Returns pieces of waves of different lengths in noise, and the value that follows."""
     random = np.random.default_rng(4)
@@ -174,7 +251,10 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "cancer": _bundled(sklearn.datasets.load_breast_cancer, _classes),
     "diabetes": _bundled(sklearn.datasets.load_diabetes, _values),
     "digits": _digits,
+    "noisy_digits": _noisy_digits,
     "digits_pixels": _digits_pixels,
+    "photos": lambda: _images(*_photos(), 255.0),
+    "photo_pixels": _photo_pixels,
     "mnist": _mnist,
     "penguins": _penguins,
     "body_mass": _body_mass,
@@ -182,6 +262,12 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "fare": _fare,
     "friedman": _friedman,
     "moons": _moons,
+    "swiss": _swiss,
+    "rings": _rings,
+    "blobs": _blobs,
+    "imbalanced": _imbalanced,
+    "correlated": _correlated,
+    "adding": _adding,
     "series": _series,
     "distinct": _distinct,
     "majority": _tokens(text.majority),

@@ -50,6 +50,20 @@ def _mlp_dropout(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.Dropout(0.5)(x))
 
 
+def _mlp_layer_norm(x: Any, num_outputs: int) -> Any:
+    x = layers.Flatten()(x)
+    for _ in range(2):
+        x = layers.ReLU()(layers.LayerNormalization()(layers.Dense(32)(x)))
+    return layers.Dense(num_outputs)(x)
+
+
+def _deep_tanh(x: Any, num_outputs: int) -> Any:
+    x = layers.Flatten()(x)
+    for _ in range(4):
+        x = layers.Dense(24, activation="tanh")(x)
+    return layers.Dense(num_outputs)(x)
+
+
 def _residual_mlp(x: Any, num_outputs: int) -> Any:
     x = layers.Dense(32)(layers.Flatten()(x))
     for _ in range(2):
@@ -120,6 +134,8 @@ MODELS: dict[str, Body] = {
     "mlp": _mlp,
     "mlp_batch_norm": _mlp_batch_norm,
     "mlp_dropout": _mlp_dropout,
+    "mlp_layer_norm": _mlp_layer_norm,
+    "deep_tanh": _deep_tanh,
     "residual_mlp": _residual_mlp,
     "cnn": _cnn,
     "cnn_batch_norm": _cnn_batch_norm,

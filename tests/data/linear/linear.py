@@ -8,7 +8,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pyarrow.parquet
 import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.tfxio import dataset_options
 
 from tfx_lr_finder import LrFinderFnResult
 
@@ -30,6 +34,26 @@ def random_start(fn_args):
 def with_validation(fn_args):
     """Has the evaluation examples to be judged by."""
     return lr_finder_fn(fn_args)._replace(validation_dataset=_batches(fn_args, fn_args.eval_files))
+
+
+def reads_parquet(fn_args):
+    """Reads Parquet files with Arrow."""
+    table = pyarrow.parquet.read_table(tf.io.gfile.glob(fn_args.train_files)[0])
+    columns = tuple(table[name].to_numpy().reshape(-1, 1) for name in ("x", "y"))
+    return LrFinderFnResult(_model(), tf.data.Dataset.from_tensor_slices(columns).batch(BATCH_SIZE))
+
+
+def reads_with_tfx(fn_args):
+    """Reads the training examples as TFX's own examples do."""
+    options = dataset_options.TensorFlowDatasetOptions(
+        batch_size=BATCH_SIZE, num_epochs=1, shuffle=False, label_key="y"
+    )
+    feature = 'name: "{}" type: FLOAT presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }}'
+    schema = text_format.Parse(
+        " ".join(f"feature {{ {feature.format(name)} }}" for name in FEATURES), schema_pb2.Schema()
+    )
+    dataset = fn_args.data_accessor.tf_dataset_factory(fn_args.train_files, options, schema)
+    return LrFinderFnResult(_model(), dataset.map(lambda features, y: (features["x"], y)))
 
 
 def of_random_scale(fn_args):

@@ -1,0 +1,42 @@
+"""Variables that come into being in a training step, without a second trace of it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tfx_lr_finder.training_state import has_own_train_step
+
+
+@contextlib.contextmanager
+def single_trace(model: Any) -> Iterator[None]:
+    """Lets `tf.function` trace a training step once, where it would do so twice.
+
+    It traces anew where variables came into being in the first trace. Here those of the optimizer
+    come into being before the step, and those of the metrics outside of the graph. A model of
+    which not all layers are built, or with a `train_step` of its own, may be another one in the
+    second trace, and has both.
+
+    To be entered in the function that is traced.
+
+    Args:
+        model: A compiled Keras model.
+    """
+    if has_own_train_step(model) or not all(layer.built for layer in model._flatten_layers()):
+        yield
+        return
+    with tf.variable_creator_scope(_outside):
+        # Keras 3 only: the optimizers of tf_keras do it by themselves, whenever they are asked.
+        if not getattr(model.optimizer, "built", True):
+            with model.distribute_strategy.scope():
+                model.optimizer.build(model.trainable_variables)
+        yield
+
+
+def _outside(next_creator: Callable[..., Any], **options: Any) -> Any:
+    """Makes a variable, unless its initial value is of the graph."""
+    if any(map(tf.is_symbolic_tensor, tf.nest.flatten(options["initial_value"]))):
+        return next_creator(**options)
+    with tf.init_scope():
+        return next_creator(**{**options, "experimental_enable_variable_lifting": False})
