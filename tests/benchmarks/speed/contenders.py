@@ -15,9 +15,10 @@ from speed.workloads import Workload
 from tfx_lr_finder.sweep import range_tests
 from tfx_lr_finder.sweep_loop import build_loop
 from tfx_lr_finder.training_state import settable_learning_rate
+from tfx_lr_finder.validation import validation_batches
 
-LEAST, GREATEST = 1e-6, 1e-3
-"""The rates of every contender: low enough that nothing diverges, all do the same steps."""
+LEAST, GREATEST = 1e-7, 1e-6
+"""The rates of every contender: so low that nothing is learned, and nobody stops before the end."""
 SMOOTHING = 0.98
 STOP_FACTOR = 4.0
 
@@ -25,33 +26,61 @@ Work = Callable[[], object]
 """Trains for the workload's number of steps; whatever is done once lies behind it."""
 
 
-def limit(workload: Workload) -> Work:
+def limit(workload: Workload, is_validated: bool = False) -> Work:
     """Returns the bare training loop in one graph: no rate is set, no loss recorded."""
     model, dataset = workload.model(), _steps(workload)
+    validation = validation_batches(model, workload.dataset()) if is_validated else None
 
     @tf.function(autograph=False)
-    def train(iterator: Any) -> tf.Tensor:
-        def body(step: Any, _: Any) -> tuple[Any, Any]:
-            return step + 1, model.train_step(iterator.get_next())["loss"]
+    def train(iterator: Any, others: Any) -> tf.Tensor:
+        def body(step: Any, total: Any) -> tuple[Any, Any]:
+            loss = model.train_step(iterator.get_next())["loss"]
+            with tf.control_dependencies([loss]):
+                return step + 1, total + (forward(others) if validation else loss)
+
+        def forward(others: Any) -> tf.Tensor:
+            def one(number: Any, total: Any) -> tuple[Any, Any]:
+                x, y = others.get_next()
+                return number + 1, total + model.compute_loss(x, y, model(x, training=True))
+
+            zero = (tf.constant(0), tf.constant(0.0))
+            return tf.while_loop(lambda number, _: number < validation.number, one, zero)[1]
 
         first = (tf.constant(0), tf.constant(0.0))
         return tf.while_loop(lambda step, _: step < workload.num_steps, body, first)[1]
 
     def work() -> None:
-        train(iter(dataset)).numpy()
+        train(iter(dataset), validation and validation.iterator).numpy()
 
     return warm(work)
 
 
-def sweep(workload: Workload) -> Work:
+def validated_limit(workload: Workload) -> Work:
+    """Returns the bare training loop with the bare forward passes of as much validation data."""
+    return limit(workload, is_validated=True)
+
+
+def sweep(workload: Workload, is_validated: bool = False) -> Work:
     """Returns ours: the steps of a sweep, with the stop test and the progress bar between chunks.
 
     What a sweep does once, whatever its length, is for part 2.
     """
     model, dataset = workload.model(), _steps(workload)
+    validation = validation_batches(model, workload.dataset()) if is_validated else None
     with settable_learning_rate(model.optimizer) as learning_rate:
-        loop = build_loop(model, iter(dataset), learning_rate, _rates(workload))
-    return warm(lambda: loop.run(iter(dataset), SMOOTHING, STOP_FACTOR))
+        loop = build_loop(model, iter(dataset), learning_rate, _rates(workload), validation)
+    iterator = validation and validation.iterator
+
+    def work() -> None:
+        record = loop.run(iter(dataset), SMOOTHING, STOP_FACTOR, iterator)
+        _check_length(record.losses, workload)
+
+    return warm(work)
+
+
+def validated_sweep(workload: Workload) -> Work:
+    """Returns ours with validation data, whose loss is recorded after each step."""
+    return sweep(workload, is_validated=True)
 
 
 def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iterator[Any]:
@@ -95,6 +124,7 @@ def python_loop(workload: Workload) -> Work:
                 break
             best = min(best, loss)
             losses.append(smoothed)
+        _check_length(losses, workload)
 
     return warm(work)
 
@@ -115,6 +145,7 @@ def train_on_batch(workload: Workload) -> Work:
                 break
             best = min(best, loss)
             losses.append(smoothed)
+        _check_length(losses, workload)
 
     return warm(work)
 
@@ -140,15 +171,28 @@ class RateCallback(keras.callbacks.Callback):  # type: ignore[misc]
 def callback(workload: Workload) -> Work:
     """Returns a callback under `fit`."""
     model, dataset, rates = workload.model(), _steps(workload), _rates(workload)
-    return warm(lambda: model.fit(dataset, verbose=0, callbacks=[RateCallback(rates)]))
 
+    def work() -> None:
+        noting = RateCallback(rates)
+        model.fit(dataset, verbose=0, callbacks=[noting])
+        _check_length(noting.losses, workload)
+
+    return warm(work)
+
+
+PEERS: dict[str, Callable[[Workload], Work]] = {
+    "Python loop": python_loop,
+    "train_on_batch": train_on_batch,
+    "callback under fit": callback,
+}
+"""What others do, by its name in the table."""
 
 CONTENDERS: dict[str, Callable[[Workload], Work]] = {
     "limit": limit,
     "sweep": sweep,
-    "Python loop": python_loop,
-    "train_on_batch": train_on_batch,
-    "callback under fit": callback,
+    **PEERS,
+    "limit, validated": validated_limit,
+    "sweep, validated": validated_sweep,
 }
 """Every contender by its name in the table."""
 
@@ -157,6 +201,14 @@ def warm(work: Work) -> Work:
     """Returns the same, after it was done once."""
     work()
     return work
+
+
+def _check_length(losses: Any, workload: Workload) -> None:
+    """Refuses to compare the times of different numbers of steps."""
+    if len(losses) != workload.num_steps:
+        raise RuntimeError(
+            f"Every contender must do {workload.num_steps} steps. One did {len(losses)}."
+        )
 
 
 def _steps(workload: Workload) -> tf.data.Dataset:

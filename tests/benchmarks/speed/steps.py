@@ -2,12 +2,12 @@
 
 import statistics
 
-from speed.contenders import CONTENDERS
+from speed.contenders import CONTENDERS, PEERS
 from speed.report import Result, at_least, at_most
 from speed.timing import interleaved, ratio, ratios, spread
 from speed.workloads import TABULAR, WORKLOADS
 
-ROUNDS = 9
+ROUNDS = 7
 
 
 def measure() -> list[Result]:
@@ -23,12 +23,13 @@ def measure() -> list[Result]:
         to_limit.append(over)
         line = f"{workload.name}: sweep / limit"
         results.append(Result.of(line, spread(over), "x", at_most(1.15)))
+        validated = ratio(times, "sweep, validated", "limit, validated")
+        line = f"{workload.name}: sweep / limit, validated"
+        results.append(Result.of(line, validated, "x", at_most(1.15)))
         target = at_least(3.0 if workload is TABULAR else 1.0)
-        for peer in CONTENDERS:
-            if peer not in ("limit", "sweep"):
-                faster = ratio(times, peer, "sweep")
-                line = f"{workload.name}: {peer} / sweep"
-                results.append(Result.of(line, faster, "x", target))
+        for peer in PEERS:
+            faster = ratio(times, peer, "sweep")
+            results.append(Result.of(f"{workload.name}: {peer} / sweep", faster, "x", target))
     # Round by round, the model in the middle.
     medians = spread([statistics.median(a_round) for a_round in zip(*to_limit, strict=True)])
     line = "sweep / limit, median of the five models"

@@ -46,7 +46,11 @@ class Workload:
         return model
 
     def dataset(self) -> tf.data.Dataset:
-        """Returns the batches: one pass over the examples."""
+        """Returns the batches: one pass over the examples.
+
+        TensorFlow does not tune the pipeline while it runs. Its end would wait for the thread that
+        does, now and then, by up to the time that it took.
+        """
         generator = np.random.default_rng(0)
         size = (NUM_EXAMPLES, *self.shape)
         if self.vocabulary:
@@ -54,7 +58,10 @@ class Workload:
         else:
             x = generator.normal(size=size).astype(np.float32)
         y = generator.integers(self.num_classes, size=NUM_EXAMPLES)
-        return tf.data.Dataset.from_tensor_slices((x, y)).batch(self.batch_size)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(self.batch_size)
+        return dataset.with_options(options)
 
 
 def _tabular(x: Any) -> Any:
