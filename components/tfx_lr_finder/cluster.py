@@ -16,3 +16,11 @@ def is_chief() -> bool:
     if not jobs or resolver.task_type in _CHIEFS:
         return True
     return _CHIEFS.isdisjoint(jobs) and (resolver.task_type, resolver.task_id) == ("worker", 0)
+
+
+def task() -> str:
+    """Returns the name of this process's task in its cluster; `chief-0` where it is alone."""
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    if not resolver.cluster_spec().jobs:
+        return "chief-0"
+    return f"{resolver.task_type}-{resolver.task_id}"

@@ -9,7 +9,6 @@ import importlib.metadata
 import json
 import os
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
-from tfx_lr_finder.cluster import is_chief
+from tfx_lr_finder.cluster import is_chief, task
 from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
@@ -75,7 +74,7 @@ class Executor(BaseBeamExecutor):
 
         with sigterm_raises():
             # Workers of one cluster may have the same outputs.
-            evidence = self._find(search, os.path.join(sweep.uri, f"unfinished-{uuid.uuid4().hex}"))
+            evidence = self._find(search, os.path.join(sweep.uri, f"unfinished-{task()}"))
             if is_chief():
                 write_sweep(sweep, evidence)
                 _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)

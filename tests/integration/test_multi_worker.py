@@ -54,13 +54,13 @@ class Workers:
     """Processes that execute the component on the same examples: 64 of y = 2 x, x is 1 or -1."""
 
     def __init__(self, folder):
-        """Writes the examples."""
+        """Writes the examples: a file for each of two workers, as TensorFlow wants it."""
         self.folder = folder
-        for split in ("train", "eval"):
-            (folder / "examples" / f"Split-{split}").mkdir(parents=True)
-            file = folder / "examples" / f"Split-{split}" / "data-00000-of-00001.gz"
+        for path in [f"Split-{split}/data-{i}.gz" for split in ("train", "eval") for i in range(2)]:
+            file = folder / "examples" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
             with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
-                for i in range(64):
+                for i in range(32):
                     values = {"x": (-1.0) ** i, "y": SLOPE * (-1.0) ** i}
                     feature = {
                         name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))

@@ -49,7 +49,7 @@ def finish():
 
 duration = finish()
 moments, killed = random.Random(0), 0
-for _ in range({KILLS}):
+while killed < {KILLS}:  # on a busy machine, some have ended before their moment
     child = forked()
     time.sleep(moments.uniform(0, duration))
     os.kill(child, signal.SIGKILL)
@@ -163,7 +163,7 @@ def test_execution_after_kills_is_undisturbed(runs):
     output, errors = process.communicate(timeout=400)
 
     assert process.returncode == 0, errors
-    assert int(output.split()[-1]) >= KILLS - 5  # some have ended before their moment
+    assert int(output.split()[-1]) == KILLS
     executions = runs.executions()
     (state, undisturbed), (last_state, last) = executions[0], executions[-1]
     assert state == last_state == "COMPLETE"
