@@ -21,7 +21,7 @@ from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
-from tfx_lr_finder.cluster import is_chief, task
+from tfx_lr_finder.cluster import check_alone
 from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
@@ -50,8 +50,7 @@ class Executor(BaseBeamExecutor):
         """Sweeps the learning rate, suggests one, and writes it with its evidence.
 
         Several sweeps, and the trainings that confirm the rate, are elements of a Beam pipeline
-        made with the `beam_pipeline_args`. Of several workers of a cluster, which train together,
-        the chief alone writes.
+        made with the `beam_pipeline_args`.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and
@@ -67,17 +66,16 @@ class Executor(BaseBeamExecutor):
             ValueError: If an option, the user's module or its data cannot be used.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        check_alone()
         upstream = _read_hyperparameters(input_dict)
         search = Search(input_dict, exec_properties, upstream)
         options = search.options
         sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
         with sigterm_raises():
-            # Workers of one cluster may have the same outputs.
-            evidence = self._find(search, os.path.join(sweep.uri, f"unfinished-{task()}"))
-            if is_chief():
-                write_sweep(sweep, evidence)
-                _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
+            evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
+            write_sweep(sweep, evidence)
+            _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
         _log_rate(evidence)
 
     def _find(self, search: Search, folder: str) -> Evidence:

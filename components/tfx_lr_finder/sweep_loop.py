@@ -50,7 +50,6 @@ class Loop(NamedTuple):
         losses: The loss of each step, float64 of shape `(num_steps,)`.
         validation_losses: The validation loss after it, of the same shape.
         num_rows: Number of examples in its batch, over all replicas, int32 of the same shape.
-        longest_chunk: Number of steps after which to return to Python at the latest.
     """
 
     steps: Callable[[Any, tf.Tensor, tf.Tensor, Any], Any]
@@ -58,7 +57,6 @@ class Loop(NamedTuple):
     losses: tf.Variable
     validation_losses: tf.Variable
     num_rows: tf.Variable
-    longest_chunk: int
 
     def run(
         self, batches: Any, smoothing: float, divergence_factor: float, validation: Any = None
@@ -95,7 +93,7 @@ class Loop(NamedTuple):
                         raise
                 bar.update(last - first)
                 in_time = int(SECONDS_A_CHUNK * size / (time.monotonic() - started))
-                first, size = last, max(1, min(in_time, self.longest_chunk))
+                first, size = last, max(1, min(in_time, -(-num_steps // NUM_CHUNKS)))
         length, stop_reason = ended
         return Record(
             self.losses.numpy()[:length],
@@ -155,14 +153,7 @@ def build_loop(
     traced = steps.get_concrete_function(
         batches, integer, integer, validation and validation.iterator
     )
-    # Several workers have to stop at the same step, and their clocks differ.
-    longest_chunk = 1 if _has_cluster(model) else -(-rates.size // NUM_CHUNKS)
-    return Loop(traced, done, losses, validation_losses, num_rows, longest_chunk)
-
-
-def _has_cluster(model: Any) -> bool:
-    resolver = model.distribute_strategy.cluster_resolver
-    return resolver is not None and bool(resolver.cluster_spec())
+    return Loop(traced, done, losses, validation_losses, num_rows)
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:

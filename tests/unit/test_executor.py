@@ -418,6 +418,16 @@ def test_upstream_hyperparameters_of_another_form_are_refused(new_run, tmp_path,
     check_refused(new_run, ValueError, message)
 
 
+@pytest.mark.parametrize("others", [{"worker": ["a:1", "b:1"]}, {"chief": ["a:1"], "ps": ["b:1"]}])
+def test_one_of_several_workers_is_refused(new_run, monkeypatch, others):
+    """All of them would wait for each other, or write the same files."""
+    config = {"cluster": others, "task": {"type": next(iter(others)), "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+
+    message = r"sought by one process\. Received: a TF_CONFIG with 2 of them\. Unset it"
+    check_refused(new_run, ValueError, message)
+
+
 def test_missing_function_is_refused(new_run):
     """The message says what may be given, and what was."""
     check_refused(
@@ -702,7 +712,7 @@ def test_outputs_of_several_sweeps_are_those_of_one(three_sweeps, run):
     files = [[name for name in r.files if "/tensorboard/" not in name] for r in (three_sweeps, run)]
 
     assert files[0] == files[1]
-    assert not list(three_sweeps.folder.glob("sweep/1/unfinished*"))
+    assert not (three_sweeps.folder / "sweep/1/unfinished").exists()
 
 
 def test_rates_that_are_far_apart_are_noisy(new_run):
