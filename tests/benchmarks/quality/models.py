@@ -36,13 +36,19 @@ def _mlp(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.Dense(16, activation="relu")(x))
 
 
-def _mlp_batch_norm(x: Any, num_outputs: int) -> Any:
-    x = layers.Flatten()(x)
-    for _ in range(2):
-        # 0.9 instead of Keras's 0.99: the statistics must follow within a short budget.
-        x = layers.BatchNormalization(momentum=0.9)(layers.Dense(32)(x))
-        x = layers.ReLU()(x)
-    return layers.Dense(num_outputs)(x)
+def _normalized_mlp(normalization: Callable[[], Any]) -> Body:
+    def body(x: Any, num_outputs: int) -> Any:
+        x = layers.Flatten()(x)
+        for _ in range(2):
+            x = layers.ReLU()(normalization()(layers.Dense(32)(x)))
+        return layers.Dense(num_outputs)(x)
+
+    return body
+
+
+def _batch_normalization() -> Any:
+    # 0.9 instead of Keras's 0.99: the statistics must follow within a short budget.
+    return layers.BatchNormalization(momentum=0.9)
 
 
 def _mlp_dropout(x: Any, num_outputs: int) -> Any:
@@ -50,18 +56,14 @@ def _mlp_dropout(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.Dropout(0.5)(x))
 
 
-def _mlp_layer_norm(x: Any, num_outputs: int) -> Any:
-    x = layers.Flatten()(x)
-    for _ in range(2):
-        x = layers.ReLU()(layers.LayerNormalization()(layers.Dense(32)(x)))
-    return layers.Dense(num_outputs)(x)
+def _tanh(*widths: int) -> Body:
+    def body(x: Any, num_outputs: int) -> Any:
+        x = layers.Flatten()(x)
+        for units in widths:
+            x = layers.Dense(units, activation="tanh")(x)
+        return layers.Dense(num_outputs)(x)
 
-
-def _deep_tanh(x: Any, num_outputs: int) -> Any:
-    x = layers.Flatten()(x)
-    for _ in range(4):
-        x = layers.Dense(24, activation="tanh")(x)
-    return layers.Dense(num_outputs)(x)
+    return body
 
 
 def _residual_mlp(x: Any, num_outputs: int) -> Any:
@@ -81,18 +83,12 @@ def _cnn(x: Any, num_outputs: int) -> Any:
 def _cnn_batch_norm(x: Any, num_outputs: int) -> Any:
     for filters in (6, 12):
         x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.ReLU()(_batch_normalization()(x))
     return layers.Dense(num_outputs)(layers.Flatten()(x))
 
 
 def _autoencoder(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.Dense(12, activation="relu")(x))
-
-
-def _deep_autoencoder(x: Any, num_outputs: int) -> Any:
-    for units in (32, 8, 32):
-        x = layers.Dense(units, activation="tanh")(x)
-    return layers.Dense(num_outputs)(x)
 
 
 def _embedded(x: Any) -> Any:
@@ -132,15 +128,15 @@ MODELS: dict[str, Body] = {
     "logistic": _linear,
     "linear_regression": _linear,
     "mlp": _mlp,
-    "mlp_batch_norm": _mlp_batch_norm,
+    "mlp_batch_norm": _normalized_mlp(_batch_normalization),
     "mlp_dropout": _mlp_dropout,
-    "mlp_layer_norm": _mlp_layer_norm,
-    "deep_tanh": _deep_tanh,
+    "mlp_layer_norm": _normalized_mlp(layers.LayerNormalization),
+    "deep_tanh": _tanh(24, 24, 24, 24),
     "residual_mlp": _residual_mlp,
     "cnn": _cnn,
     "cnn_batch_norm": _cnn_batch_norm,
     "autoencoder": _autoencoder,
-    "deep_autoencoder": _deep_autoencoder,
+    "deep_autoencoder": _tanh(32, 8, 32),
     "bag_of_embeddings": _bag_of_embeddings,
     "sequence_cnn": _sequence_cnn,
     "simple_rnn": _recurrent(layers.SimpleRNN),
