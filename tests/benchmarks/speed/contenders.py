@@ -4,6 +4,7 @@ The peers are written anew from what their authors' code does, for Keras 3. All 
 model on the same batches, with the same optimizer and metrics.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,10 @@ Work = Callable[[], object]
 
 
 def limit(workload: Workload, is_validated: bool = False) -> Work:
-    """Returns the bare training loop in one graph: no rate is set, no loss recorded."""
+    """Returns the bare training loop in one graph: no rate is set, no loss recorded.
+
+    With validation data, the bare forward passes of as many of them as a sweep reads are added.
+    """
     model, dataset = workload.model(), _steps(workload)
     validation = validation_batches(model, workload.dataset()) if is_validated else None
 
@@ -55,11 +59,6 @@ def limit(workload: Workload, is_validated: bool = False) -> Work:
     return warm(work)
 
 
-def validated_limit(workload: Workload) -> Work:
-    """Returns the bare training loop with the bare forward passes of as much validation data."""
-    return limit(workload, is_validated=True)
-
-
 def sweep(workload: Workload, is_validated: bool = False) -> Work:
     """Returns ours: the steps of a sweep, with the stop test and the progress bar between chunks.
 
@@ -76,11 +75,6 @@ def sweep(workload: Workload, is_validated: bool = False) -> Work:
         _check_length(record.losses, workload)
 
     return warm(work)
-
-
-def validated_sweep(workload: Workload) -> Work:
-    """Returns ours with validation data, whose loss is recorded after each step."""
-    return sweep(workload, is_validated=True)
 
 
 def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iterator[Any]:
@@ -191,8 +185,8 @@ CONTENDERS: dict[str, Callable[[Workload], Work]] = {
     "limit": limit,
     "sweep": sweep,
     **PEERS,
-    "limit, validated": validated_limit,
-    "sweep, validated": validated_sweep,
+    "limit, validated": functools.partial(limit, is_validated=True),
+    "sweep, validated": functools.partial(sweep, is_validated=True),
 }
 """Every contender by its name in the table."""
 
