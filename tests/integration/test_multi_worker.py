@@ -4,7 +4,6 @@ Each execution is a process of its own, as each of the Trainer's is: TensorFlow 
 MultiWorkerMirroredStrategy only before its first operation.
 """
 
-import contextlib
 import json
 import os
 import socket
@@ -50,49 +49,23 @@ run_executor({"examples": examples}, written, json.loads(parameters))
 """
 
 
-class Workers:
-    """Processes that execute the component on the same examples: 64 of y = 2 x, x is 1 or -1."""
-
-    def __init__(self, folder):
-        """Writes the examples: a file for each of two workers, as TensorFlow wants it."""
-        self.folder = folder
-        for path in [f"Split-{split}/data-{i}.gz" for split in ("train", "eval") for i in range(2)]:
-            file = folder / "examples" / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
-                for i in range(32):
-                    values = {"x": (-1.0) ** i, "y": SLOPE * (-1.0) ** i}
-                    feature = {
-                        name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                        for name, value in values.items()
-                    }
-                    example = tf.train.Example(features=tf.train.Features(feature=feature))
-                    writer.write(example.SerializeToString())
-
-    def start(self, keras, name, tf_config=None, **parameters):
-        """Starts a worker that writes to a folder of its own."""
-        module = self.folder / "model.py"
-        module.write_text(USER_CODE.format(keras=keras))
-        given = {"module_file": str(module), "num_steps": NUM_STEPS, **parameters}
-        arguments = [self.folder / "examples", self.folder / name, json.dumps(given)]
-        cluster = {"TF_CONFIG": json.dumps(tf_config)} if tf_config else {}
-        return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **cluster},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def evidence(self, name):
-        """Returns what a worker wrote about its search."""
-        return json.loads((self.folder / name / "sweep" / "sweep.json").read_text())
-
-
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    """Workers in one folder."""
-    return Workers(tmp_path_factory.mktemp("workers"))
+def examples(tmp_path_factory):
+    """A folder with 64 examples of y = 2 x, x is 1 or -1, in each split."""
+    folder = tmp_path_factory.mktemp("examples")
+    for split in ("train", "eval"):
+        (folder / f"Split-{split}").mkdir()
+        file = folder / f"Split-{split}" / "data-0.gz"
+        with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
+            for i in range(64):
+                values = {"x": (-1.0) ** i, "y": SLOPE * (-1.0) ** i}
+                feature = {
+                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                    for name, value in values.items()
+                }
+                example = tf.train.Example(features=tf.train.Features(feature=feature))
+                writer.write(example.SerializeToString())
+    return folder
 
 
 def check_losses(curve):
@@ -104,30 +77,39 @@ def check_losses(curve):
     assert losses[:exact] == pytest.approx(expected[:exact], rel=1e-3)
 
 
-def cluster(num_workers):
-    """Returns the TF_CONFIG of each of some workers on this machine."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(num_workers)]
-        for each in sockets:
-            each.bind(("localhost", 0))
-        addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
-    return [
-        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}}
-        for i in range(num_workers)
-    ]
+def cluster_of_one():
+    """Returns the TF_CONFIG of a cluster that is one worker on this machine."""
+    with socket.socket() as unused:
+        unused.bind(("localhost", 0))
+        address = f"localhost:{unused.getsockname()[1]}"
+    return json.dumps({"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}})
 
 
-@pytest.mark.parametrize("tf_config", [None, *cluster(1)], ids=["alone", "cluster"])
+@pytest.mark.parametrize("has_cluster", [False, True], ids=["alone", "cluster"])
 @pytest.mark.parametrize("keras", ["keras", "tf_keras"])
-def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, tf_config):
+def test_strategy_for_several_workers_may_be_made_in_run_fn(examples, tmp_path, keras, has_cluster):
     """One worker, without a cluster and with one of its own; two sweeps and three trials."""
-    name = f"{keras}-{'cluster' if tf_config else 'alone'}"
-    process = workers.start(keras, name, tf_config, num_sweeps=2, confirmation_steps=3)
+    module, outputs = tmp_path / "model.py", tmp_path / "outputs"
+    module.write_text(USER_CODE.format(keras=keras))
+    parameters = {"num_steps": NUM_STEPS, "num_sweeps": 2, "confirmation_steps": 3}
+    given = json.dumps({"module_file": str(module), **parameters})
 
-    output, _ = process.communicate(timeout=300)
+    worker = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, examples, outputs, given],
+        env={
+            **os.environ,
+            "CUDA_VISIBLE_DEVICES": "-1",
+            **({"TF_CONFIG": cluster_of_one()} if has_cluster else {}),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
-    assert process.returncode == 0, output
-    evidence = workers.evidence(name)
+    assert worker.returncode == 0, worker.stdout
+    evidence = json.loads((outputs / "sweep" / "sweep.json").read_text())
     assert (len(evidence["curves"]), len(evidence["trials"])) == (2, 3)
     for curve in evidence["curves"]:
         check_losses(curve)

@@ -54,15 +54,26 @@ def importable_user_module():
 def examples(tmp_path_factory):
     """128 training examples of y = 2 x and 16 evaluation examples of y = 3 x, x is 1 or -1."""
     folder = tmp_path_factory.mktemp("examples")
-    for split, count in (("train", 128), ("eval", 16)):
-        (folder / f"Split-{split}").mkdir()
-        file = str(folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
-        with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-            for i in range(count):
-                writer.write(example(x=(-1.0) ** i, y=SLOPES[split] * (-1.0) ** i))
+    files = {"train": 128, "eval": 16}
+    for split, count in files.items():
+        write_file(f"{folder}/Split-{split}/data_tfrecord-00000-of-00001.gz", split, range(count))
+    return examples_in(folder, [*files])
+
+
+def write_file(path, split, numbers):
+    """Writes the examples of these numbers, compressed if the file is named so."""
+    compression = "GZIP" if path.endswith(".gz") else ""
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression)) as writer:
+        for i in numbers:
+            writer.write(example(x=(-1.0) ** i, y=SLOPES[split] * (-1.0) ** i))
+
+
+def examples_in(folder, splits):
+    """Returns the artifact of examples in a folder."""
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder)
-    artifact.split_names = '["train","eval"]'
+    artifact.split_names = json.dumps(splits)
     return artifact
 
 
@@ -438,34 +449,27 @@ def test_missing_function_is_refused(new_run):
     )
 
 
-def write_training_examples(folder, compression, num_files, splits=("train",)):
+def training_examples(folder, suffix, num_files, splits=("train",)):
     """Writes the 128 training examples, dealt out to splits and files; returns their artifact."""
     files = [
-        f"{folder}/Split-{split}/data_tfrecord-{i:05}-of-{num_files:05}"
-        + (".gz" if compression == "GZIP" else "")
+        f"{folder}/Split-{split}/data_tfrecord-{i:05}-of-{num_files:05}{suffix}"
         for split in splits
         for i in range(num_files)
     ]
     for number, file in enumerate(files):
-        tf.io.gfile.makedirs(file.rpartition("/")[0])
-        with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression)) as writer:
-            for i in range(number, 128, len(files)):
-                writer.write(example(x=(-1.0) ** i, y=SLOPES["train"] * (-1.0) ** i))
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(folder)
-    artifact.split_names = json.dumps(splits)
-    return artifact
+        write_file(file, "train", range(number, 128, len(files)))
+    return examples_in(folder, splits)
 
 
-@pytest.mark.parametrize("compression", ["", "GZIP"], ids=["plain", "gzip"])
+@pytest.mark.parametrize("suffix", ["", ".gz"], ids=["plain", "gzip"])
 @pytest.mark.parametrize(
     ("num_files", "splits"),
     [(12, ["train"]), (2, ["train", "more", "most"])],
     ids=["files", "splits"],
 )
-def test_examples_of_any_layout_give_the_same_curve(tmp_path, run, compression, num_files, splits):
+def test_examples_of_any_layout_give_the_same_curve(tmp_path, run, suffix, num_files, splits):
     """Compressed or not, in many files, in several splits: they are the same examples."""
-    examples = write_training_examples(tmp_path, compression, num_files, splits)
+    examples = training_examples(tmp_path, suffix, num_files, splits)
 
     other = Run(examples, tmp_path / "outputs").do(
         "reads_with_tfx",
@@ -479,7 +483,7 @@ def test_examples_of_any_layout_give_the_same_curve(tmp_path, run, compression, 
 def test_remote_file_system_is_read_and_written(tmp_path, run):
     """Every file goes through TFX's file systems: here one in memory, under a scheme of its own."""
     remote = f"ram://{tmp_path.name}"
-    other = Run(write_training_examples(f"{remote}/examples", "GZIP", 1), tmp_path / "outputs")
+    other = Run(training_examples(f"{remote}/examples", ".gz", 1), tmp_path / "outputs")
     for key, (artifact,) in other.outputs.items():
         artifact.uri = f"{remote}/{key}/1" + ("/value" if key == "learning_rate" else "")
 
@@ -499,9 +503,7 @@ def parquet_run(tmp_path):
     (tmp_path / "Split-train").mkdir()
     table = pyarrow.table({"x": x, "y": SLOPES["train"] * x})
     pyarrow.parquet.write_table(table, tmp_path / "Split-train" / "data_parquet-00000-of-00001")
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(tmp_path)
-    artifact.split_names = '["train"]'
+    artifact = examples_in(tmp_path, ["train"])
     artifact.set_string_custom_property("file_format", "parquet")
     artifact.set_string_custom_property("payload_format", "FORMAT_PARQUET")
     return Run(artifact, tmp_path / "outputs")
