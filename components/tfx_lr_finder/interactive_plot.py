@@ -126,6 +126,7 @@ class InteractivePlot:
     def _add(self, part: Part, glyph: _Model, **columns: Iterable[float]) -> None:
         if part not in self.parts:
             self.parts.append(part)
+        # Rounded, for the size of the page: no plot shows a ninth digit.
         numbers = {name: [float(f"{x:.8g}") for x in column] for name, column in columns.items()}
         self._draw(glyph, numbers, name=part.label, visible=part.shown)
 

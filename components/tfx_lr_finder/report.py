@@ -64,6 +64,7 @@ def _template() -> jinja2.Template:
 @functools.cache
 def _packed_script() -> str:
     """Returns Bokeh's script, without its widgets and tables, as base64 of zlib's format."""
+    # Not through importlib.resources, which imports Bokeh.
     path = "bokeh/server/static/js/bokeh.min.js"
     script = Path(str(importlib.metadata.distribution("bokeh").locate_file(path)))
     return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
