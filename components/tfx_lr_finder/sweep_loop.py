@@ -14,11 +14,14 @@ from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.training_state import accumulation_steps, loss_metrics
 from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
 
-NUM_CHUNKS = 20
-"""How often a sweep returns to Python at least, for a progress bar and not to train on in vain."""
+SECONDS_A_CHUNK = 0.2
+"""How long the graph runs before Python looks at its notes, unless a step takes longer.
 
-SECONDS_A_CHUNK = 1.0
-"""How long it stays away at most, unless a step takes longer: a signal waits so long."""
+Long beside a return to Python, which takes about two milliseconds; short for whoever waits: for a
+signal, for the progress bar, or for the end of a sweep that has diverged.
+"""
+GROWTH = 10
+"""How many times as long as the last a chunk may be: the first batches may have been read ahead."""
 
 
 class Record(NamedTuple):
@@ -41,22 +44,19 @@ class Loop(NamedTuple):
     """A traced loop, and the variables in which it notes what it sees.
 
     The graph knows nothing of when to stop: beside a small model that would cost a good part of
-    the training. What was noted is looked at after each chunk of steps.
+    the training. The notes are looked at after each chunk of steps.
 
     Attributes:
         steps: Runs the steps from one to before another, on batches of two iterators; the one
             over validation batches may be None.
         done: Number of steps that were done as a whole.
-        losses: The loss of each step, float64 of shape `(num_steps,)`.
-        validation_losses: The validation loss after it, of the same shape.
-        num_rows: Number of examples in its batch, over all replicas, int32 of the same shape.
+        notes: Of each step its loss, the validation loss after it, and the number of examples in
+            its batch, over all replicas; float64 of shape `(num_steps, 3)`.
     """
 
     steps: Callable[[Any, tf.Tensor, tf.Tensor, Any], Any]
     done: tf.Variable
-    losses: tf.Variable
-    validation_losses: tf.Variable
-    num_rows: tf.Variable
+    notes: tf.Variable
 
     def run(
         self, batches: Any, smoothing: float, divergence_factor: float, validation: Any = None
@@ -72,13 +72,12 @@ class Loop(NamedTuple):
             divergence_factor: Greater than 1; see `range_test`.
             validation: Iterator over validation batches, or None if none was traced.
         """
-        num_steps = self.losses.shape[0]
+        num_steps = self.notes.shape[0]
         first, size = 0, 1
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
-            done = self.done.numpy()
-            losses, others = self.losses.numpy()[:done], self.validation_losses.numpy()[:done]
+            losses, others, _ = self.noted()
             losses = np.where(np.isfinite(others), losses, np.nan)
             return end_of_sweep(losses, num_steps, smoothing, divergence_factor)
 
@@ -92,15 +91,21 @@ class Loop(NamedTuple):
                     if end() is None:
                         raise
                 bar.update(last - first)
-                in_time = int(SECONDS_A_CHUNK * size / (time.monotonic() - started))
-                first, size = last, max(1, min(in_time, -(-num_steps // NUM_CHUNKS)))
+                in_time = int(SECONDS_A_CHUNK * (last - first) / (time.monotonic() - started))
+                first, size = last, max(1, min(in_time, GROWTH * (last - first)))
         length, stop_reason = ended
+        losses, others, num_rows = self.noted()
         return Record(
-            self.losses.numpy()[:length],
-            self.validation_losses.numpy()[:length] if validation is not None else None,
+            losses[:length],
+            others[:length] if validation is not None else None,
             stop_reason,
-            int(self.num_rows.numpy()[:length].max(initial=0)),
+            int(num_rows[:length].max(initial=0)),
         )
+
+    def noted(self) -> tuple[Array, Array, Array]:
+        """Returns the columns of `notes`, as far as steps were done."""
+        losses, validation_losses, num_rows = self.notes.numpy()[: self.done.numpy()].T
+        return losses, validation_losses, num_rows
 
 
 class TrainStepError(ValueError):
@@ -128,9 +133,7 @@ def build_loop(
     """
     learning_rates = tf.constant(rates, learning_rate.dtype)
     done = tf.Variable(0, trainable=False)
-    losses = tf.Variable(np.zeros(rates.size), trainable=False)
-    validation_losses = tf.Variable(np.zeros(rates.size), trainable=False)
-    num_rows = tf.Variable(np.zeros(rates.size, np.int32), trainable=False)
+    notes = tf.Variable(np.zeros((rates.size, 3)), trainable=False)
     step_loss = _step_loss(model)
 
     @tf.function(autograph=False)
@@ -138,12 +141,12 @@ def build_loop(
         def body(step: Any) -> Any:
             done.assign(step)
             learning_rate.assign(tf.gather(learning_rates, step))
-            loss, rows = step_loss(iterator)
-            losses.scatter_update(tf.IndexedSlices(loss, step))
-            num_rows.scatter_update(tf.IndexedSlices(rows, step))
+            loss, num_rows = step_loss(iterator)
+            other = tf.zeros_like(loss)
             if validation is not None:
-                loss = training_mode_loss(model, validation.number)(validation_iterator)
-                validation_losses.scatter_update(tf.IndexedSlices(loss, step))
+                other = training_mode_loss(model, validation.number)(validation_iterator)
+            note = tf.stack([loss, other, tf.cast(num_rows, loss.dtype)])
+            notes.scatter_update(tf.IndexedSlices(note, step))
             return step + 1
 
         with single_trace(model):
@@ -153,7 +156,7 @@ def build_loop(
     traced = steps.get_concrete_function(
         batches, integer, integer, validation and validation.iterator
     )
-    return Loop(traced, done, losses, validation_losses, num_rows)
+    return Loop(traced, done, notes)
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
