@@ -250,6 +250,34 @@ def test_folder_without_a_sweep_is_refused(tmp_path):
     assert result.stderr == f"Error: [Errno 2] No such file or directory: '{tmp_path}/sweep.json'\n"
 
 
+NAME_THAT_CLEARS_THE_SCREEN = "\x1b[2J\x9b2J\u202e.json"
+SHOWN_NAME = r"\x1b[2J\x9b2J\u202e.json"
+
+
+def test_name_in_a_message_gives_no_orders_to_the_terminal(tmp_path):
+    """Its control characters are shown, those that turn the direction of the text too."""
+    file = tmp_path / NAME_THAT_CLEARS_THE_SCREEN
+    file.write_text('{"suggestion": {"verdict": "\\u001b[2J"}}')
+
+    result = run("suggest", file)
+    missing = run("plot", tmp_path / "no" / NAME_THAT_CLEARS_THE_SCREEN)
+
+    assert r"\x1b[2J" in result.stderr
+    assert SHOWN_NAME in missing.stderr
+    assert (result.stderr + missing.stderr).replace("\n", "").isprintable()
+
+
+def test_name_in_a_table_gives_no_orders_to_the_terminal(sweep, tmp_path):
+    """What was printed as text as well as what was written."""
+    named = tmp_path / NAME_THAT_CLEARS_THE_SCREEN
+    named.write_bytes((tmp_path / "sweep" / "sweep.json").read_bytes())
+
+    table = run("compare", named, "--output", tmp_path / "picture.png").stdout
+
+    assert SHOWN_NAME in table
+    assert table.replace("\n", "").isprintable()
+
+
 def test_verbose_shows_the_traceback(tmp_path):
     """For whoever looks for the place of an error; the last line stays the same."""
     result = run("suggest", tmp_path, "--verbose")

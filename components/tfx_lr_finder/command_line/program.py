@@ -62,7 +62,8 @@ class Program(click.Group):
             click.echo("Aborted.", err=True)
             code = 1
         except click.ClickException as error:
-            click.echo(f"Error: {_one_line(error.format_message())}{_help(error)}", err=True)
+            message = _printable(_one_line(error.format_message()))
+            click.echo(f"Error: {message}{_help(error)}", err=True)
             code = error.exit_code
         sys.exit(code)
 
@@ -81,7 +82,7 @@ def _failure(error: Exception) -> click.ClickException:
 
 def put_out(content: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Prints what a command found, as JSON or as text."""
-    click.echo(json.dumps(content, indent=2, allow_nan=False) if as_json else text)
+    click.echo(json.dumps(content, indent=2, allow_nan=False) if as_json else _printable(text))
 
 
 def _common_options() -> list[click.Parameter]:
@@ -146,6 +147,12 @@ def _one_line(text: str) -> str:
     said, _, traced = text.partition("Traceback (most recent call last):")
     text = " ".join([*said.split(), *traced.rstrip().rpartition("\n")[2].split()])
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} [...] {text[-400:]}"
+
+
+def _printable(text: str) -> str:
+    """Returns text with escapes for control characters: a name gives no orders to the terminal."""
+    escape = "unicode_escape"
+    return "".join(c if c.isprintable() or c == "\n" else c.encode(escape).decode() for c in text)
 
 
 def _help(error: click.ClickException) -> str:
