@@ -101,9 +101,9 @@ TABULAR = Workload("tabular 8-16-16-3", _tabular, (8,), 0, 3, 32, 1000)
 
 WORKLOADS = (
     TABULAR,
-    Workload("MLP 784-128-10", _mlp, (784,), 0, 10, 32, 500),
+    Workload("MLP 784-128-10", _mlp, (784,), 0, 10, 32, 300),
     Workload("CNN 28x28", _cnn, (28, 28, 1), 0, 10, 32, 100),
-    Workload("embedding 10,000x32", _embedding, (20,), 10_000, 2, 32, 500),
-    Workload("transformer, 2 blocks", _transformer, (32,), 1000, 2, 16, 100),
+    Workload("embedding 10,000x32", _embedding, (20,), 10_000, 2, 32, 300),
+    Workload("transformer, 2 blocks", _transformer, (32,), 1000, 2, 16, 60),
 )
 """The workloads of parts 1 and 2."""
