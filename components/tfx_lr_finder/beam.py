@@ -15,6 +15,7 @@ import apache_beam as beam
 from tfx.dsl.io import fileio
 
 from tfx_lr_finder.artifacts import write_file
+from tfx_lr_finder.cluster import is_alone
 from tfx_lr_finder.confirmation import Trial
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.search import Search
@@ -39,7 +40,8 @@ def run(
 ) -> list[Any]:
     """Returns the result of each element of a search, whatever runner and workers there are.
 
-    A single element is not worth a pipeline: it is done here.
+    A single element is not worth a pipeline: it is done here. So is each one where several
+    processes train together, for they have to be at the same one.
 
     Args:
         search: The search.
@@ -50,9 +52,9 @@ def run(
 
     Raises:
         RuntimeError: If an element fails on a worker, or leaves no result; the error itself for
-            a single element.
+            a single element, or in one of several processes.
     """
-    if len(elements) == 1:
+    if len(elements) == 1 or not is_alone():
         return [*getattr(search, kind)(elements)]
     try:
         with make_pipeline() as pipeline:

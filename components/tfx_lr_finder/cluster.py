@@ -1,19 +1,77 @@
 """The processes that train together, as TF_CONFIG says it."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import tensorflow as tf
 
+from tfx_lr_finder.replacement import replaced
 
-def check_alone() -> None:
-    """Checks that this process is the only one of its cluster.
+_JOBS = {"chief", "worker"}
+"""Those that train under a MultiWorkerMirroredStrategy."""
+
+
+def is_alone() -> bool:
+    """Returns whether this process is the only one of its cluster, or has none."""
+    jobs = _resolver().cluster_spec().as_dict()
+    return sum(map(len, jobs.values())) <= 1
+
+
+def is_chief() -> bool:
+    """Returns whether this process is alone, or the one of its cluster that writes.
+
+    That is the chief, or the first worker where there is none.
+    """
+    resolver = _resolver()
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    chief = ("chief" if has_chief else "worker", 0)
+    return is_alone() or (resolver.task_type, resolver.task_id) == chief
+
+
+def check_cluster() -> None:
+    """Checks that all processes of the cluster train, each of them the whole model.
 
     Raises:
-        ValueError: If TF_CONFIG names several.
+        ValueError: If TF_CONFIG has several processes and other jobs than `chief` and `worker`.
     """
-    jobs = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict()
-    num_processes = sum(map(len, jobs.values()))
-    if num_processes > 1:
+    resolver = _resolver()
+    jobs = {*resolver.cluster_spec().jobs, resolver.task_type}
+    if not is_alone() and not jobs <= _JOBS:
         raise ValueError(
-            "A learning rate is sought by one process. "
-            f"Received: a TF_CONFIG with {num_processes} of them. Unset it for this component; "
-            "`gradient_accumulation_steps` makes a batch as large as that of all workers."
+            "Several processes that seek a learning rate together must be workers, one of which "
+            f"may be the chief. Received: a TF_CONFIG with the jobs {sorted(map(str, jobs))}. "
+            "Leave all but `chief` and `worker` out of it, or unset it for this component."
         )
+
+
+@contextlib.contextmanager
+def one_strategy() -> Iterator[None]:
+    """Lets user code that makes a strategy for several processes anew have the first one again.
+
+    Each new one has TensorFlow start the process's server again: the others do not hear from it
+    any more, and take it for dead.
+    """
+    if is_alone():
+        yield
+        return
+    with replaced(tf.distribute, "MultiWorkerMirroredStrategy", _OneStrategy):
+        yield
+
+
+class _OneStrategy(tf.distribute.MultiWorkerMirroredStrategy):
+    """Is made once in a process."""
+
+    _made: "_OneStrategy | None" = None
+
+    def __new__(cls, *_: Any, **__: Any) -> "_OneStrategy":
+        return cls._made or super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self is not _OneStrategy._made:
+            super().__init__(*args, **kwargs)
+            _OneStrategy._made = self
+
+
+def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver()

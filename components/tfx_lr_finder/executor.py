@@ -21,7 +21,7 @@ from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
-from tfx_lr_finder.cluster import check_alone
+from tfx_lr_finder.cluster import check_cluster, is_chief
 from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
@@ -50,7 +50,8 @@ class Executor(BaseBeamExecutor):
         """Sweeps the learning rate, suggests one, and writes it with its evidence.
 
         Several sweeps, and the trainings that confirm the rate, are elements of a Beam pipeline
-        made with the `beam_pipeline_args`.
+        made with the `beam_pipeline_args`. Processes of one cluster, which train together, each
+        do all of them; the chief alone writes.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and
@@ -66,7 +67,7 @@ class Executor(BaseBeamExecutor):
             ValueError: If an option, the user's module or its data cannot be used.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        check_alone()
+        check_cluster()
         upstream = _read_hyperparameters(input_dict)
         search = Search(input_dict, exec_properties, upstream)
         options = search.options
@@ -74,8 +75,9 @@ class Executor(BaseBeamExecutor):
 
         with sigterm_raises():
             evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
-            write_sweep(sweep, evidence)
-            _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
+            if is_chief():
+                write_sweep(sweep, evidence)
+                _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
         _log_rate(evidence)
 
     def _find(self, search: Search, folder: str) -> Evidence:

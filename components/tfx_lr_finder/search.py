@@ -9,6 +9,7 @@ from typing import Any
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import user_module
+from tfx_lr_finder.cluster import is_alone, one_strategy
 from tfx_lr_finder.confirmation import Trial
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.hyperparameters import Config
@@ -100,8 +101,8 @@ class Search:
     @contextlib.contextmanager
     def _user_code(self) -> Iterator[tuple[Any, Any]]:
         """Loads the user's code; yields a function from a seed to what it makes, and FnArgs."""
-        function = user_module.load(self.exec_properties)
-        with working_folder() as working_dir:
+        with one_strategy(), working_folder() as working_dir:
+            function = user_module.load(self.exec_properties)
             fn_args = user_module.make_fn_args(
                 self.inputs, self.exec_properties, self.hyperparameters, working_dir
             )
@@ -109,14 +110,24 @@ class Search:
             def made(seed: int) -> LrFinderFnResult:
                 with seeded(seed):
                     result = user_module.call(function, fn_args)
-                if self.options.confirmation_steps and result.validation_dataset is None:
-                    raise ValueError(
-                        "Validation data are needed to confirm a rate. "
-                        f"Received: confirmation_steps={self.options.confirmation_steps}, and "
-                        "none from the user's module. Return LrFinderFnResult(model, dataset, "
-                        "validation_dataset), give `fit` its validation_data, or set "
-                        "confirmation_steps=0."
-                    )
+                if self.options.confirmation_steps:
+                    self._check_confirmable(result)
                 return result
 
             yield made, fn_args
+
+    def _check_confirmable(self, result: LrFinderFnResult) -> None:
+        received = f"Received: confirmation_steps={self.options.confirmation_steps}, and"
+        if result.validation_dataset is None:
+            raise ValueError(
+                f"Validation data are needed to confirm a rate. {received} "
+                "none from the user's module. Return LrFinderFnResult(model, dataset, "
+                "validation_dataset), give `fit` its validation_data, or set confirmation_steps=0."
+            )
+        # https://github.com/keras-team/keras/issues/20585
+        if not is_alone() and type(result.model).fit.__module__.partition(".")[0] == "keras":
+            raise ValueError(
+                "To confirm a rate, a model is trained by its `fit`, which in Keras 3 does not "
+                f"work on several workers. {received} a model of Keras 3 with a TF_CONFIG of "
+                "several processes. Set confirmation_steps=0, or build the model with tf_keras."
+            )

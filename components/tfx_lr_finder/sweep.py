@@ -301,6 +301,8 @@ def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
         yield
     except (TrainStepError, ValidationError):
         raise
+    except tf.errors.UnavailableError:  # another worker, or the storage: not of the model
+        raise
     except tf.errors.OutOfRangeError as error:
         raise _out_of_batches(num_steps) from error
     except Exception as error:

@@ -52,11 +52,13 @@ class Loop(NamedTuple):
         done: Number of steps that were done as a whole.
         notes: Of each step its loss, the validation loss after it, and the number of examples in
             its batch, over all replicas; float64 of shape `(num_steps, 3)`.
+        workers_mean: Returns the mean of a number that each of several workers has.
     """
 
     steps: Callable[[Any, tf.Tensor, tf.Tensor, Any], Any]
     done: tf.Variable
     notes: tf.Variable
+    workers_mean: Callable[[float], float]
 
     def run(
         self, batches: Any, smoothing: float, divergence_factor: float, validation: Any = None
@@ -90,8 +92,11 @@ class Loop(NamedTuple):
                 except tf.errors.OpError:
                     if end() is None:
                         raise
+                    continue  # another worker may not have failed
                 bar.update(last - first)
-                in_time = int(SECONDS_A_CHUNK * (last - first) / (time.monotonic() - started))
+                # Workers have to take the same steps, and their clocks differ.
+                seconds = self.workers_mean(time.monotonic() - started)
+                in_time = int(SECONDS_A_CHUNK * (last - first) / seconds)
                 first, size = last, max(1, min(in_time, GROWTH * (last - first)))
         length, stop_reason = ended
         losses, others, num_rows = self.noted()
@@ -156,7 +161,11 @@ def build_loop(
     traced = steps.get_concrete_function(
         batches, integer, integer, validation and validation.iterator
     )
-    return Loop(traced, done, notes)
+
+    def workers_mean(number: float) -> float:
+        return float(model.distribute_strategy.reduce("MEAN", tf.identity(number), axis=None))
+
+    return Loop(traced, done, notes, workers_mean)
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:

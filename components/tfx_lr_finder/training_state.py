@@ -72,12 +72,26 @@ def kept_variables(variables: Iterable[Any]) -> Iterator[None]:
 
     The values are kept in main memory.
     """
-    values = [(variable, variable.numpy()) for variable in variables]
+    parts = [part for variable in variables for part in _parts(variable)]
+    values = [(part, part.numpy()) for part in parts]
     try:
         yield
     finally:
-        for variable, value in values:
-            variable.assign(value)
+        for part, value in values:
+            part.assign(value)
+
+
+def _parts(variable: Any) -> list[Any]:
+    """Returns what can be read and set without another worker, which may have failed.
+
+    That is the variable itself, unless each replica has a value of its own: those are local, but
+    the variable's value is that of all of them.
+    """
+    own = variable if isinstance(variable, tf.Variable) else variable.value  # of Keras 3
+    is_distributed = isinstance(own, tf.distribute.DistributedValues)
+    if is_distributed and own.synchronization is tf.VariableSynchronization.ON_READ:
+        return list(own.distribute_strategy.experimental_local_results(own))
+    return [variable]
 
 
 @contextlib.contextmanager

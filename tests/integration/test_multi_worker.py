@@ -1,11 +1,13 @@
-"""A module made to train on several workers, run on one: its strategy comes first of all.
+"""A module made to train on several workers, on one and on two: its strategy comes first of all.
 
 Each execution is a process of its own, as each of the Trainer's is: TensorFlow makes a
 MultiWorkerMirroredStrategy only before its first operation.
 """
 
+import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -31,7 +33,14 @@ def run_fn(fn_args):
         weight = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
         model = keras.Sequential([keras.Input((1,)), weight])
         model.compile(keras.optimizers.SGD(), "mse")
-    model.fit(dataset.repeat(), steps_per_epoch=10, validation_data=dataset)
+    validation_dataset = dataset
+    if strategy.cluster_resolver and strategy.cluster_resolver.task_id == 1:
+        {second_worker}
+    model.fit(dataset.repeat(), steps_per_epoch=10, validation_data=validation_dataset)
+
+
+def unreadable(x, y):
+    return tf.debugging.check_numerics(x / 0.0, "on one worker"), y
 
 
 def parsed(serialized):
@@ -40,24 +49,26 @@ def parsed(serialized):
 """
 PROGRAM = """
 import json, sys
+from absl import logging
 from tfx_lr_finder.standalone import run_executor
 
 examples, outputs, parameters = sys.argv[1:]
 names = {"best_hyperparameters": "", "learning_rate": "/value", "sweep": ""}
 written = {name: f"{outputs}/{name}{file}" for name, file in names.items()}
+logging.set_verbosity("info")
 run_executor({"examples": examples}, written, json.loads(parameters))
 """
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    """A folder with 64 examples of y = 2 x, x is 1 or -1, in each split."""
+    """A folder with 64 examples of y = 2 x, x is 1 or -1, in each split; a file for each worker."""
     folder = tmp_path_factory.mktemp("examples")
-    for split in ("train", "eval"):
-        (folder / f"Split-{split}").mkdir()
-        file = folder / f"Split-{split}" / "data-0.gz"
+    files = [folder / f"Split-{split}" / f"{i}.gz" for split in ("train", "eval") for i in range(2)]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
         with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
-            for i in range(64):
+            for i in range(32):
                 values = {"x": (-1.0) ** i, "y": SLOPE * (-1.0) ** i}
                 feature = {
                     name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
@@ -77,39 +88,123 @@ def check_losses(curve):
     assert losses[:exact] == pytest.approx(expected[:exact], rel=1e-3)
 
 
-def cluster_of_one():
-    """Returns the TF_CONFIG of a cluster that is one worker on this machine."""
-    with socket.socket() as unused:
-        unused.bind(("localhost", 0))
-        address = f"localhost:{unused.getsockname()[1]}"
-    return json.dumps({"cluster": {"worker": [address]}, "task": {"type": "worker", "index": 0}})
+def clusters(num_workers):
+    """Returns the TF_CONFIG of each worker of a cluster on this machine."""
+    with contextlib.ExitStack() as stack:
+        unused = [stack.enter_context(socket.socket()) for _ in range(num_workers)]
+        for one in unused:
+            one.bind(("localhost", 0))
+        addresses = [f"localhost:{one.getsockname()[1]}" for one in unused]
+    tasks = [{"type": "worker", "index": i} for i in range(num_workers)]
+    return [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
+
+
+class Workers:
+    """Processes that execute the component at the same time, on the same examples."""
+
+    def __init__(self, examples, folder):
+        """Each will write to a folder of its own."""
+        self.examples = examples
+        self.folder = folder
+
+    def run(self, tf_configs, keras, second_worker="pass", **parameters):
+        """Returns the exit code and the output of each."""
+        module = self.folder / "model.py"
+        module.write_text(USER_CODE.format(keras=keras, second_worker=second_worker))
+        given = json.dumps({"module_file": str(module), "num_steps": NUM_STEPS, **parameters})
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", PROGRAM]
+                + [self.examples, self.folder / f"worker-{i}", given],
+                env={
+                    **os.environ,
+                    "CUDA_VISIBLE_DEVICES": "-1",
+                    **({"TF_CONFIG": tf_config} if tf_config else {}),
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for i, tf_config in enumerate(tf_configs)
+        ]
+        try:
+            outputs = [process.communicate(timeout=170)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        return [process.returncode for process in processes], outputs
+
+    def evidence(self):
+        """Returns what the first one wrote."""
+        return json.loads((self.folder / "worker-0" / "sweep" / "sweep.json").read_text())
+
+
+@pytest.fixture
+def workers(examples, tmp_path):
+    """Workers in a folder without files."""
+    return Workers(examples, tmp_path)
 
 
 @pytest.mark.parametrize("has_cluster", [False, True], ids=["alone", "cluster"])
 @pytest.mark.parametrize("keras", ["keras", "tf_keras"])
-def test_strategy_for_several_workers_may_be_made_in_run_fn(examples, tmp_path, keras, has_cluster):
+def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, has_cluster):
     """One worker, without a cluster and with one of its own; two sweeps and three trials."""
-    module, outputs = tmp_path / "model.py", tmp_path / "outputs"
-    module.write_text(USER_CODE.format(keras=keras))
-    parameters = {"num_steps": NUM_STEPS, "num_sweeps": 2, "confirmation_steps": 3}
-    given = json.dumps({"module_file": str(module), **parameters})
+    tf_configs = clusters(1) if has_cluster else [None]
 
-    worker = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, examples, outputs, given],
-        env={
-            **os.environ,
-            "CUDA_VISIBLE_DEVICES": "-1",
-            **({"TF_CONFIG": cluster_of_one()} if has_cluster else {}),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    codes, outputs = workers.run(tf_configs, keras, num_sweeps=2, confirmation_steps=3)
 
-    assert worker.returncode == 0, worker.stdout
-    evidence = json.loads((outputs / "sweep" / "sweep.json").read_text())
+    assert codes == [0], outputs
+    evidence = workers.evidence()
     assert (len(evidence["curves"]), len(evidence["trials"])) == (2, 3)
     for curve in evidence["curves"]:
         check_losses(curve)
+
+
+@pytest.mark.parametrize(("keras", "confirmation_steps"), [("keras", 0), ("tf_keras", 3)])
+def test_two_workers_train_together_and_the_chief_writes(workers, keras, confirmation_steps):
+    """A step is one of the global batch; both see the same, and only the first one has files."""
+    codes, outputs = workers.run(
+        clusters(2), keras, num_sweeps=2, confirmation_steps=confirmation_steps
+    )
+
+    assert codes == [0, 0], outputs
+    evidence = workers.evidence()
+    assert len(evidence["trials"]) == min(3, confirmation_steps)
+    curves = evidence["curves"]
+    assert [(curve["num_replicas"], curve["batch_size"]) for curve in curves] == [(2, 8)] * 2
+    for curve in curves:
+        check_losses(curve)
+    seen = [re.findall(r"Sweep, seed .*|Trial at .*|Learning rate .* found", o) for o in outputs]
+    assert len(seen[0]) == len(curves) + len(evidence["trials"]) + 1
+    assert seen[0] == seen[1]
+    assert [path for path in workers.folder.rglob("worker-1/**/*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("keras", "code"),
+    [
+        ("tf_keras", "raise ValueError('on one worker')"),
+        ("keras", "dataset = dataset.map(unreadable)"),
+    ],
+    ids=["in run_fn", "in the sweep"],
+)
+def test_worker_does_not_wait_for_one_that_failed(workers, keras, code):
+    """The one that goes on learns of it from TensorFlow, within half a minute."""
+    codes, outputs = workers.run(clusters(2), keras, code)
+
+    assert codes == [1, 1], outputs
+    assert "on one worker" in outputs[1]
+    assert re.search(r"\ntensorflow\S+\.UnavailableError: ", outputs[0])
+
+
+def test_confirmation_by_several_workers_of_keras_3_is_refused(workers):
+    """Its `fit` fails there, in words that do not say so."""
+    codes, outputs = workers.run(clusters(2), "keras", confirmation_steps=3)
+
+    assert codes == [1, 1], outputs
+    for output in outputs:
+        assert re.search(
+            r"which in Keras 3 does not work on several workers\. Received: confirmation_steps=3, "
+            r"and a model of Keras 3 .*\. Set confirmation_steps=0, or build the model with tf_keras",
+            output,
+        )

@@ -429,13 +429,12 @@ def test_upstream_hyperparameters_of_another_form_are_refused(new_run, tmp_path,
     check_refused(new_run, ValueError, message)
 
 
-@pytest.mark.parametrize("others", [{"worker": ["a:1", "b:1"]}, {"chief": ["a:1"], "ps": ["b:1"]}])
-def test_one_of_several_workers_is_refused(new_run, monkeypatch, others):
-    """All of them would wait for each other, or write the same files."""
-    config = {"cluster": others, "task": {"type": next(iter(others)), "index": 0}}
+def test_parameter_server_is_refused(new_run, monkeypatch):
+    """Before anything is loaded: this process would wait for the others without end."""
+    config = {"cluster": {"chief": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
 
-    message = r"sought by one process\. Received: a TF_CONFIG with 2 of them\. Unset it"
+    message = r"must be workers, .*Received: a TF_CONFIG with the jobs \['chief', 'ps'\]\. Leave"
     check_refused(new_run, ValueError, message)
 
 
