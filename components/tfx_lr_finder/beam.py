@@ -97,12 +97,12 @@ class _Train(beam.DoFn):
         self._search = search
         self._kind = kind
         self._folder = folder
-        self._is_alone = False
+        self._holds_lock = False
 
     def start_bundle(self) -> None:
         """Begins a list of elements."""
         _ONE_AT_A_TIME.acquire()
-        self._is_alone = True
+        self._holds_lock = True
         self._elements: list[tuple[int, Any]] = []
 
     def process(self, element: tuple[int, Any]) -> Iterable[None]:
@@ -120,8 +120,8 @@ class _Train(beam.DoFn):
 
     def teardown(self) -> None:
         """Lets the next bundle begin; Beam calls it also where it gave up one in its middle."""
-        if self._is_alone:
-            self._is_alone = False
+        if self._holds_lock:
+            self._holds_lock = False
             _ONE_AT_A_TIME.release()
 
     def _train(self) -> None:

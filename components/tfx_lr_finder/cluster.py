@@ -45,6 +45,23 @@ def check_cluster() -> None:
         )
 
 
+def check_trained_together(model: Any) -> None:
+    """Checks that the processes of the cluster, if there are several, train a model together.
+
+    Raises:
+        ValueError: If the model was built under a strategy of fewer replicas than processes.
+    """
+    num_processes = sum(map(len, _resolver().cluster_spec().as_dict().values()))
+    num_replicas = model.distribute_strategy.num_replicas_in_sync
+    if num_processes > max(1, num_replicas):
+        raise ValueError(
+            "The processes of a cluster must train one model together. "
+            f"Received: a TF_CONFIG with {num_processes} of them, and a model of {num_replicas} "
+            "replica(s). Build and compile it in the scope of a "
+            "`tf.distribute.MultiWorkerMirroredStrategy`, or unset TF_CONFIG for this component."
+        )
+
+
 @contextlib.contextmanager
 def one_strategy() -> Iterator[None]:
     """Lets user code that makes a strategy for several processes anew have the first one again.

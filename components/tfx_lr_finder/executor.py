@@ -63,6 +63,7 @@ class Executor(BaseBeamExecutor):
             NoLearningRateError: If no rate can be suggested and `on_failure` is `raise`.
             TerminatedError: If the process receives SIGTERM meanwhile.
             RuntimeError: If one of several trainings fails, with the traceback of its worker.
+            tensorflow.errors.UnavailableError: If another process of the cluster fails.
             TypeError: If the user's function returns anything but an LrFinderFnResult.
             ValueError: If an option, the user's module or its data cannot be used.
         """

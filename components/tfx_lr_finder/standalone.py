@@ -51,7 +51,7 @@ def run_executor(
             out or None has the component's default.
 
     Returns:
-        The sweep that was written.
+        The sweep that was written: by the chief, where several processes train together.
 
     Raises:
         ValueError: If the examples have no splits; other errors as the executor's.

@@ -161,7 +161,7 @@ def range_tests(
                 seed = remaining.pop(0)
                 record = sweep.run(subject, seed, smoothing, divergence_factor)
                 if not record.losses.size:
-                    of_training = not np.isfinite(sweep.loop.noted()[0][0])
+                    of_training = not np.isfinite(sweep.loop.columns()[0][0])
                     raise _no_finite_loss(rates[0], "training" if of_training else "validation")
                 yield Curve(
                     learning_rates=rates[: record.losses.size],

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
+from tfx_lr_finder.cluster import is_alone
 from tfx_lr_finder.curve import Array, StopReason
 from tfx_lr_finder.single_trace import single_trace
 from tfx_lr_finder.stopping import end_of_sweep
@@ -15,13 +16,13 @@ from tfx_lr_finder.training_state import accumulation_steps, loss_metrics
 from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
 
 SECONDS_A_CHUNK = 0.2
-"""How long the graph runs before Python looks at its notes, unless a step takes longer.
+"""About how long the graph runs before Python looks at its notes; longer where steps slow down.
 
 Long beside a return to Python, which takes about two milliseconds; short for whoever waits: for a
 signal, for the progress bar, or for the end of a sweep that has diverged.
 """
 GROWTH = 10
-"""How many times as long as the last a chunk may be: the first batches may have been read ahead."""
+"""A chunk has at most so many times the steps of the last: batches may have been read ahead."""
 
 
 class Record(NamedTuple):
@@ -65,8 +66,9 @@ class Loop(NamedTuple):
     ) -> Record:
         """Runs a sweep; the model's metrics must be reset before.
 
-        A chunk may go on beyond the end of the curve, and even fail there: what was noted before
-        counts. To undo the training is the caller's.
+        A chunk may go on beyond the end of the curve, and even fail there, unless several
+        processes train together: what was noted before counts. To undo the training is the
+        caller's.
 
         Args:
             batches: Iterator over at least as many batches as there are steps.
@@ -79,7 +81,7 @@ class Loop(NamedTuple):
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
-            losses, others, _ = self.noted()
+            losses, others, _ = self.columns()
             losses = np.where(np.isfinite(others), losses, np.nan)
             return end_of_sweep(losses, num_steps, smoothing, divergence_factor)
 
@@ -90,16 +92,16 @@ class Loop(NamedTuple):
                 try:
                     self.steps(batches, tf.constant(first), tf.constant(last), validation)
                 except tf.errors.OpError:
-                    if end() is None:
+                    # Another process may not have failed: it waits for this one's step.
+                    if end() is None or not is_alone():
                         raise
-                    continue  # another worker may not have failed
                 bar.update(last - first)
                 # Workers have to take the same steps, and their clocks differ.
                 seconds = self.workers_mean(time.monotonic() - started)
                 in_time = int(SECONDS_A_CHUNK * (last - first) / seconds)
                 first, size = last, max(1, min(in_time, GROWTH * (last - first)))
         length, stop_reason = ended
-        losses, others, num_rows = self.noted()
+        losses, others, num_rows = self.columns()
         return Record(
             losses[:length],
             others[:length] if validation is not None else None,
@@ -107,7 +109,7 @@ class Loop(NamedTuple):
             int(num_rows[:length].max(initial=0)),
         )
 
-    def noted(self) -> tuple[Array, Array, Array]:
+    def columns(self) -> tuple[Array, Array, Array]:
         """Returns the columns of `notes`, as far as steps were done."""
         losses, validation_losses, num_rows = self.notes.numpy()[: self.done.numpy()].T
         return losses, validation_losses, num_rows

@@ -438,6 +438,15 @@ def test_parameter_server_is_refused(new_run, monkeypatch):
     check_refused(new_run, ValueError, message)
 
 
+def test_processes_that_do_not_train_together_are_refused(new_run, monkeypatch):
+    """Each would sweep for itself, on its part of the batch."""
+    config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+
+    message = r"train one model together\. Received: .* 2 of them, and a model of 1 replica.*Build"
+    check_refused(new_run, ValueError, message)
+
+
 def test_missing_function_is_refused(new_run):
     """The message says what may be given, and what was."""
     check_refused(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_lr_finder import sweep_loop
 from tfx_lr_finder.curve import Curve, StopReason
 from tfx_lr_finder.sweep import range_test
 
@@ -480,9 +481,10 @@ def test_curve_knows_whether_the_optimizer_has_no_memory(
     assert range_test(model, one_batch(), num_steps=2).is_plain_sgd is is_plain
 
 
-@pytest.mark.parametrize("num_steps", [2, 20, 21, 45])
-def test_every_step_takes_the_next_batch(num_steps):
+@pytest.mark.parametrize("num_steps", [2, 11, 12, 45])
+def test_every_step_takes_the_next_batch(monkeypatch, num_steps):
     """However the steps are cut into chunks, the curve holds each batch's loss once, in order."""
+    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
     losses = 100 + np.arange(num_steps) / 8
 
     curve = range_test(telling(), numbers(losses), num_steps=num_steps)
@@ -567,14 +569,15 @@ def test_batch_size_is_the_number_of_rows(batch, rows):
     ("k", "value"),
     [
         (1, float("nan")),
-        (2, float("nan")),
-        (3, float("inf")),
+        (10, float("nan")),
+        (11, float("inf")),
         (39, -float("inf")),
     ],
-    ids=["second_nan", "chunk_start_nan", "chunk_end_inf", "last_minus_inf"],
+    ids=["second_nan", "chunk_end_nan", "chunk_start_inf", "last_minus_inf"],
 )
-def test_sweep_stops_before_the_first_loss_that_is_not_finite(k, value):
-    """Forty steps in chunks of two: the loss of step k and what follows is not on the curve."""
+def test_sweep_stops_before_the_first_loss_that_is_not_finite(monkeypatch, k, value):
+    """Chunks of 1, 10 and 29 steps: the loss of step k and what follows is not on the curve."""
+    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)
     losses = [*(10 + np.arange(k) / 8), value, *[1.0] * (39 - k)]
 
     curve = range_test(telling(), numbers(losses), num_steps=40)

@@ -1,5 +1,6 @@
 """What a sweep costs, in counts instead of seconds: traces, operations, round trips, bytes."""
 
+import itertools
 import shutil
 import time
 from pathlib import Path
@@ -14,12 +15,12 @@ from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from tfx_lr_finder import Evidence, LearningRateSweep, suggest
+from tfx_lr_finder import Evidence, LearningRateSweep, suggest, sweep_loop
 from tfx_lr_finder.artifacts import write_sweep
 from tfx_lr_finder.curve import StopReason
 from tfx_lr_finder.search import Search
 from tfx_lr_finder.sweep import range_test, range_tests
-from tfx_lr_finder.sweep_loop import SECONDS_A_CHUNK, build_loop
+from tfx_lr_finder.sweep_loop import GROWTH, SECONDS_A_CHUNK, build_loop
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
 CALLS_OF_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -150,11 +151,12 @@ def test_slow_sweep_returns_to_python_in_time():
 
 
 def test_batches_that_were_read_ahead_foretell_little():
-    """The first steps take nothing, those after wait for their batches: the next are ten times."""
+    """The first step takes nothing, those after wait for their batches: chunks grow slowly."""
     trips = chunks(100, lambda first: 0.0 if first == 0 else 0.02)
 
-    assert trips[:2] == [(0, 1), (1, 11)]
-    assert all((end - first) * 0.02 <= SECONDS_A_CHUNK for first, end in trips)
+    sizes = [end - first for first, end in trips]
+    assert all(size <= GROWTH * last for last, size in itertools.pairwise(sizes))
+    assert all(size * 0.02 <= SECONDS_A_CHUNK for size in sizes)
 
 
 def test_loop_adds_few_operations_to_a_step(traced):
@@ -302,8 +304,9 @@ def numbers(values):
     return tf.data.Dataset.from_tensor_slices(np.asarray(values, dtype=np.float64)).batch(1)
 
 
-def test_step_that_fails_beyond_the_end_of_the_curve_does_no_harm():
-    """The sweep has diverged at the sixth of a chunk of ten; the eighth fails."""
+def test_step_that_fails_beyond_the_end_of_the_curve_does_no_harm(monkeypatch):
+    """The sweep has diverged at the sixth step; the eighth fails, in the same chunk."""
+    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
     losses = [4, 2, 1, 1, 1, 9, 9, 1e3, *[1] * 192]
 
     curve = range_test(telling(), numbers(losses), num_steps=200, smoothing=0.0)
@@ -320,8 +323,9 @@ def test_step_that_fails_before_the_end_is_an_error():
         range_test(telling(), numbers(losses), num_steps=200, smoothing=0.0)
 
 
-def test_batch_size_is_that_of_the_curve():
-    """Greater batches beyond its end do not count."""
+def test_batch_size_is_that_of_the_curve(monkeypatch):
+    """Greater batches beyond its end do not count, though they are of the same chunk."""
+    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1 and 10 steps
     values = np.repeat([2.0, 1.0, 9.0, 1.0], [2, 2, 2, 6])
     dataset = tf.data.Dataset.from_tensor_slices(values).batch(2)
     late = tf.data.Dataset.from_tensors(tf.ones(6, tf.float64))

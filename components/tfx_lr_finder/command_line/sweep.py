@@ -128,10 +128,13 @@ def sweep_command(
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
     with tensorflow_loaded_quietly():
+        from tfx_lr_finder.cluster import is_chief
         from tfx_lr_finder.standalone import run_executor
 
     parameters = {"train_steps": train_steps, "custom_config": custom_config}
     run_executor(inputs, outputs, {**options, **code, **parameters})
+    if not is_chief():
+        return  # the chief has what was found
     suggestion = read_evidence(outputs["sweep"]).suggestion
     put_out(
         {**to_dict(suggestion), "outputs": outputs},
