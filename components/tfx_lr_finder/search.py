@@ -9,7 +9,7 @@ from typing import Any
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder import user_module
-from tfx_lr_finder.cluster import check_trained_together, is_alone, one_strategy
+from tfx_lr_finder.cluster import is_alone, one_strategy
 from tfx_lr_finder.confirmation import Trial
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.hyperparameters import Config
@@ -110,7 +110,6 @@ class Search:
             def made(seed: int) -> LrFinderFnResult:
                 with seeded(seed):
                     result = user_module.call(function, fn_args)
-                check_trained_together(result.model)
                 if self.options.confirmation_steps:
                     self._check_confirmable(result)
                 return result

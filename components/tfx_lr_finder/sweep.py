@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.cluster import check_trained_together
 from tfx_lr_finder.curve import (
     Array,
     Curve,
@@ -213,6 +214,7 @@ def _made(make: Callable[[int], tuple[Any, Any, Any]], seed: int, num_steps: int
     """Returns what the user's code makes for a seed."""
     model, dataset, validation_dataset = make(seed)
     _check_compiled(model)
+    check_trained_together(model)
     batches = iter(_batches(model, dataset, num_steps))
     return _Subject(model, batches, validation_batches(model, validation_dataset))
 
