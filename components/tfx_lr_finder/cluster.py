@@ -14,8 +14,7 @@ _JOBS = {"chief", "worker"}
 
 def is_alone() -> bool:
     """Returns whether this process is the only one of its cluster, or has none."""
-    jobs = _resolver().cluster_spec().as_dict()
-    return sum(map(len, jobs.values())) <= 1
+    return _num_processes() <= 1
 
 
 def is_chief() -> bool:
@@ -51,9 +50,9 @@ def check_trained_together(model: Any) -> None:
     Raises:
         ValueError: If the model was built under a strategy of fewer replicas than processes.
     """
-    num_processes = sum(map(len, _resolver().cluster_spec().as_dict().values()))
+    num_processes = _num_processes()
     num_replicas = model.distribute_strategy.num_replicas_in_sync
-    if num_processes > max(1, num_replicas):
+    if num_processes > num_replicas:
         raise ValueError(
             "The processes of a cluster must train one model together. "
             f"Received: a TF_CONFIG with {num_processes} of them, and a model of {num_replicas} "
@@ -88,6 +87,10 @@ class _OneStrategy(tf.distribute.MultiWorkerMirroredStrategy):
         if self is not _OneStrategy._made:
             super().__init__(*args, **kwargs)
             _OneStrategy._made = self
+
+
+def _num_processes() -> int:
+    return sum(map(len, _resolver().cluster_spec().as_dict().values()))
 
 
 def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:

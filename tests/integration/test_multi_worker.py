@@ -111,7 +111,7 @@ class Workers:
         processes = []
         for i, (tf_config, log) in enumerate(zip(tf_configs, logs, strict=True)):
             places = ["--examples", self.examples, "--output", self.folder / f"worker-{i}"]
-            command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "sweep", "--verbose"]
+            command = [*PYTHON, PROGRAM, "sweep", "--verbose"]
             environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
             if tf_config:
                 environment["TF_CONFIG"] = tf_config
@@ -203,6 +203,7 @@ def test_confirmation_by_several_workers_of_keras_3_is_refused(workers):
     for output in outputs:
         assert re.search(
             r"which in Keras 3 does not work on several workers\. Received: confirmation_steps=3, "
-            r"and a model of Keras 3 .*\. Set confirmation_steps=0, or build",
+            r"and a model of Keras 3 .*\. Set confirmation_steps=0, or build the "
+            r"model with tf_keras\.",
             output,
         )

@@ -63,7 +63,8 @@ def test_processes_that_do_not_train_are_refused(monkeypatch, cluster, job, rece
 
     with pytest.raises(
         ValueError,
-        match=rf"must be workers, .* chief\. Received: a TF_CONFIG with the jobs {received}\.",
+        match=r"must be workers, .* chief\. Received: a TF_CONFIG with the jobs "
+        rf"{received}\. Leave",
     ):
         check_cluster()
 
