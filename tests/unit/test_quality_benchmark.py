@@ -1,9 +1,15 @@
 """The benchmark's scores, peers' rules and candidates on curves with known answers."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
-from quality import peers
+from quality import peers, problems
 from quality.candidates import FORMS, ClassConstants, Constants, budget_factor, landmark, suggestion
+from quality.data import load
+from quality.drawn import BODIES, KINDS, Network, draw
+from quality.networks import composed
 from quality.oracle import LOG_RATES, Oracle
 from quality.score import MAX_REGRET, Outcomes, bootstrap, evaluate, paired, score
 from quality.tasks import COMBINATIONS, SUBSET, Half
@@ -162,6 +168,38 @@ class TestCandidates:
         """A tenth of 400 steps raises the rate by 0.58 decades; more than 400 change nothing."""
         assert np.log10(budget_factor(40, -0.58)) == pytest.approx(0.58)
         assert budget_factor(4000, -0.58) == 1
+
+
+class TestDraws:
+    """The combinations that chance composes."""
+
+    def test_draws_are_the_same_each_time(self):
+        """A measurement can be resumed, and repeated elsewhere."""
+        assert draw(7) == draw(7)
+        for again, values in zip(problems.drawn(7), problems.drawn(7), strict=True):
+            np.testing.assert_array_equal(again, values)
+
+    def test_every_drawn_table_has_enough_examples(self):
+        """A batch of each combination fits into its training split."""
+        for combination in (c for c in COMBINATIONS if c.is_drawn):
+            assert len(load(combination.data).train[0]) >= combination.batch_size
+
+    @pytest.mark.parametrize("kind", BODIES)
+    def test_every_body_gives_the_outputs_of_its_data(self, kind):
+        """One network of each body on data of its kind."""
+        data = load(KINDS[kind][-1])
+        x = keras.Input(data.train[0].shape[1:], dtype=data.train[0].dtype.name)
+        for body in BODIES[kind]:
+            network = Network(body, (8, 16), "tanh", "batch", 0.5, "he_normal")
+            assert composed(network, x, data.num_outputs).shape == (None, data.num_outputs)
+
+    @pytest.mark.parametrize(
+        ("least", "learns"), [(0.5, True), (0.98, False), (2.0, False), (1e-4, False)]
+    )
+    def test_what_no_rate_trains_says_nothing(self, oracle, least, learns):
+        """The best rate must beat the constant predictor, but not end at a loss of 0."""
+        losses = oracle.losses / oracle.losses.min() * least * oracle.constant_loss
+        assert dataclasses.replace(oracle, losses=losses).learns is learns
 
 
 def test_halves_hold_the_same_kinds():

@@ -67,7 +67,9 @@ class Form:
 FORMS = {
     "descent75": Form(0.75, 0.75),
     "landmark75": Form(0.75, 1.0),
-    "landmark50": Form(0.5, 1.0),
+    "landmark90": Form(0.9, 1.0),
+    "landmark95": Form(0.95, 1.0),
+    "landmark98": Form(0.98, 1.0),
 }
 """`descent75` blends two points; the others are one point, and simpler."""
 

@@ -1,6 +1,7 @@
 """The data sets, split and scaled: all of them ship with packages or lie in the repository."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 import sklearn.datasets
 from numpy.typing import NDArray
 
-from quality import text
+from quality import problems, text
+from quality.drawn import NUM_DRAWS
 
 _HERE = pathlib.Path(__file__).parent
 _PENGUINS = _HERE.parents[2] / "pipelines" / "penguin" / "data" / "penguins.csv"
@@ -237,6 +239,11 @@ def _distinct() -> Data:
     return Data((tokens[train], counts[train]), (tokens[validation], counts[validation]), 1, False)
 
 
+def _drawn(number: int) -> Data:
+    x, y = problems.drawn(number)
+    return _classes(x, y) if y.dtype.kind == "i" else _values(x, y)
+
+
 def _tokens(make: Callable[[], text.Text]) -> Callable[[], Data]:
     return lambda: _classes(*make(), scaled=False)
 
@@ -274,5 +281,6 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "order": _tokens(text.order),
     "docstrings": _tokens(text.docstrings),
     "next_character": _tokens(text.next_character),
+    **{f"drawn_{number}": functools.partial(_drawn, number) for number in range(NUM_DRAWS)},
 }
 """Every data set by its name."""

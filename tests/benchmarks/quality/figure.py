@@ -12,7 +12,7 @@ from quality.results import Results
 
 
 def draw(file: pathlib.Path, results: Results) -> None:
-    """Writes a PNG of the rules on one half, the best at the top; candidates are left out."""
+    """Writes a PNG of the rules, the best at the top; candidates are left out."""
     shown = {contender.name for contender in results.contenders if not contender.is_candidate}
     scores = [(name, score) for name, score in results.scores.items() if name in shown]
     scores.sort(key=lambda item: -item[1].mean_regret)
@@ -27,7 +27,7 @@ def draw(file: pathlib.Path, results: Results) -> None:
     axes.set_ylim(-0.6, len(scores) - 0.4)
     axes.set_xlabel("mean regret, log(loss / least loss), with its 90% interval")
     number = len(results.measurements)
-    axes.set_title(f"{number} combinations of the half '{results.half.value}'", fontsize=10)
+    axes.set_title(f"{number} combinations: {results.title}", fontsize=10)
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(file, dpi=120)
     plt.close(figure)

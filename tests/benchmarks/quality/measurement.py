@@ -44,7 +44,7 @@ def measure(combination: Combination, directory: pathlib.Path) -> Measurement:
         if not sweeps_file.exists():
             texts = [
                 sweeps.sweep(combination, data, sweep_range, seed).to_json()
-                for seed in range(sweep_range.num_seeds)
+                for seed in range(sweeps.num_seeds(combination, sweep_range))
             ]
             _write(sweeps_file, json.dumps(texts))
         measured[name] = [Curve.from_json(text) for text in json.loads(sweeps_file.read_text())]

@@ -7,8 +7,9 @@ import keras
 from keras import layers
 
 from quality.data import Data
+from quality.drawn import Network
+from quality.networks import attention, batch_normalization, composed, embedded
 from quality.tasks import Combination
-from quality.text import NUM_CHARACTERS
 
 Body = Callable[[Any, int], Any]
 """From an input tensor and the number of outputs to the output tensor."""
@@ -19,12 +20,18 @@ def build(combination: Combination, data: Data, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     x = data.train[0]
     inputs = keras.Input(x.shape[1:], dtype=x.dtype.name)
-    model = keras.Model(inputs, MODELS[combination.model](inputs, data.num_outputs))
+    model = keras.Model(inputs, _outputs(combination.model, inputs, data.num_outputs))
     loss: Any = keras.losses.MeanSquaredError()
     if data.is_classification:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(OPTIMIZERS[combination.optimizer](), loss, jit_compile=False)
     return model
+
+
+def _outputs(model: str | Network, inputs: Any, num_outputs: int) -> Any:
+    if isinstance(model, Network):
+        return composed(model, inputs, num_outputs)
+    return MODELS[model](inputs, num_outputs)
 
 
 def _linear(x: Any, num_outputs: int) -> Any:
@@ -44,11 +51,6 @@ def _normalized_mlp(normalization: Callable[[], Any]) -> Body:
         return layers.Dense(num_outputs)(x)
 
     return body
-
-
-def _batch_normalization() -> Any:
-    # 0.9 instead of Keras's 0.99: the statistics must follow within a short budget.
-    return layers.BatchNormalization(momentum=0.9)
 
 
 def _mlp_dropout(x: Any, num_outputs: int) -> Any:
@@ -83,7 +85,7 @@ def _cnn(x: Any, num_outputs: int) -> Any:
 def _cnn_batch_norm(x: Any, num_outputs: int) -> Any:
     for filters in (6, 12):
         x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
-        x = layers.ReLU()(_batch_normalization()(x))
+        x = layers.ReLU()(batch_normalization()(x))
     return layers.Dense(num_outputs)(layers.Flatten()(x))
 
 
@@ -91,44 +93,25 @@ def _autoencoder(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.Dense(12, activation="relu")(x))
 
 
-def _embedded(x: Any) -> Any:
-    """Returns vectors for tokens; the values of a series as they are."""
-    return layers.Embedding(NUM_CHARACTERS, 12)(x) if x.dtype == "int32" else x
-
-
 def _bag_of_embeddings(x: Any, num_outputs: int) -> Any:
-    return layers.Dense(num_outputs)(layers.GlobalAveragePooling1D()(_embedded(x)))
+    return layers.Dense(num_outputs)(layers.GlobalAveragePooling1D()(embedded(x)))
 
 
 def _sequence_cnn(x: Any, num_outputs: int) -> Any:
-    x = layers.Conv1D(16, 4, activation="relu")(_embedded(x))
+    x = layers.Conv1D(16, 4, activation="relu")(embedded(x))
     return layers.Dense(num_outputs)(layers.GlobalMaxPooling1D()(x))
 
 
 def _recurrent(layer: Any) -> Body:
     # Unrolled: a loop within the loop over steps is several times slower.
-    return lambda x, num_outputs: layers.Dense(num_outputs)(layer(16, unroll=True)(_embedded(x)))
-
-
-def _attention(x: Any, num_outputs: int) -> Any:
-    x = _patches(x) if len(x.shape) == 4 else _embedded(x)
-    length = x.shape[1]
-    x = x + layers.Embedding(length, 12)(keras.ops.arange(length))
-    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 6)(x, x))
-    x = layers.Dense(24, activation="gelu")(layers.Flatten()(x))
-    return layers.Dense(num_outputs)(x)
-
-
-def _patches(x: Any) -> Any:
-    """Returns a vector for each piece of two by two pixels of an image."""
-    return layers.Reshape((-1, 12))(layers.Conv2D(12, 2, strides=2)(x))
+    return lambda x, num_outputs: layers.Dense(num_outputs)(layer(16, unroll=True)(embedded(x)))
 
 
 MODELS: dict[str, Body] = {
     "logistic": _linear,
     "linear_regression": _linear,
     "mlp": _mlp,
-    "mlp_batch_norm": _normalized_mlp(_batch_normalization),
+    "mlp_batch_norm": _normalized_mlp(batch_normalization),
     "mlp_dropout": _mlp_dropout,
     "mlp_layer_norm": _normalized_mlp(layers.LayerNormalization),
     "deep_tanh": _tanh(24, 24, 24, 24),
@@ -142,7 +125,7 @@ MODELS: dict[str, Body] = {
     "simple_rnn": _recurrent(layers.SimpleRNN),
     "gru": _recurrent(layers.GRU),
     "lstm": _recurrent(layers.LSTM),
-    "attention": _attention,
+    "attention": attention,
 }
 """Every model by its name."""
 

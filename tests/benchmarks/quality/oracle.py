@@ -32,6 +32,15 @@ class Oracle:
     budgets: tuple[int, ...]
     constant_loss: float
 
+    @property
+    def learns(self) -> bool:
+        """Whether the best rate beats the constant predictor by 3%, but not a thousandfold.
+
+        A combination that does not says nothing of rates, nor does one whose losses are nearly 0.
+        """
+        least = np.median(self.losses[:, :, -1], axis=0).min() / self.constant_loss
+        return bool(1e-3 < least < 0.97)
+
     def to_json(self) -> str:
         """Returns the oracle as JSON."""
         return json.dumps({**dataclasses.asdict(self), "losses": self.losses.tolist()})

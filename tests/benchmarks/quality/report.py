@@ -1,7 +1,7 @@
 """The report: Markdown, CSV and a figure."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from quality.candidates import FORMS, ClassConstants
 from quality.figure import draw
@@ -27,23 +27,41 @@ def write_report(directory: pathlib.Path, measurements: Sequence[Measurement]) -
         directory: Where to write.
         measurements: The combinations measured, of both halves.
     """
-    roster = contenders(measurements)
-    halves = [results_of(half, measurements, roster) for half in Half]
-    halves = [results for results in halves if results.measurements]
+    kept = [m for m in measurements if m.oracle.learns]
+    roster = contenders(kept)
+    halves = [results_of(title, chosen, roster) for title, chosen in _halves(kept)]
+    sections = halves + [results_of(title, chosen, roster) for title, chosen in _origins(kept)]
     lines = ["# How good the suggested learning rates are", ""]
     lines += [f"Minus: in pairs, against {REFERENCE}. T: the trainer's budget.", ""]
+    lines += [f"Left out, as no rate trains them: {len(measurements) - len(kept)}.", ""]
     lines += ["Constants fitted on the half for choices: shift in decades, exponent of T:", ""]
     for form in FORMS:
-        constants = fitted(measurements, FORMS[form])
+        constants = fitted(kept, FORMS[form])
         lines += [_constants(form, source, constants[source]) for source in SOURCES]
-    for results in halves:
+    for results in sections:
         lines += ["", *_section(results)]
     text = "\n".join(lines) + "\n"
     (directory / "report.md").write_text(text)
-    write_scores(directory / "scores.csv", halves)
+    write_scores(directory / "scores.csv", sections)
     write_suggestions(directory / "suggestions.csv", halves)
     draw(directory / "regret.png", halves[-1])
     return text
+
+
+def _halves(measurements: Sequence[Measurement]) -> Iterator[tuple[str, list[Measurement]]]:
+    for half in Half:
+        chosen = [m for m in measurements if m.combination.half is half]
+        if chosen:
+            yield half.value, chosen
+
+
+def _origins(measurements: Sequence[Measurement]) -> Iterator[tuple[str, list[Measurement]]]:
+    """Yields those made by hand and those drawn of each half that has both."""
+    for half, of_half in _halves(measurements):
+        for origin, is_drawn in (("made by hand", False), ("drawn", True)):
+            chosen = [m for m in of_half if m.combination.is_drawn is is_drawn]
+            if 0 < len(chosen) < len(of_half):
+                yield f"{half}, {origin}", chosen
 
 
 def _section(results: Results) -> list[str]:
@@ -54,7 +72,7 @@ def _section(results: Results) -> list[str]:
         for name in names
         if "package: descent" in name or "valley" in name or "validation" in name
     ]
-    lines = [f"## Half '{results.half.value}': {number} combinations", ""]
+    lines = [f"## {results.title.capitalize()}: {number} combinations", ""]
     lines += [main_table(results, REFERENCE), ""]
     lines += ["### At shorter budgets: mean regret / within 10%", ""]
     lines += [budget_table(results, budgets), ""]

@@ -11,23 +11,22 @@ from quality.measurement import Measurement
 from quality.oracle import BUDGET_PARTS
 from quality.roster import Contender
 from quality.score import Outcomes, Score, evaluate, paired, score
-from quality.tasks import Half
 
 FULL = len(BUDGET_PARTS) - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Outcomes of one half: `outcomes[rule][combination]` at full budget.
+    """Outcomes of some combinations: `outcomes[rule][combination]` at full budget.
 
     Attributes:
-        half: The half.
-        measurements: Its combinations.
+        title: Which combinations they are.
+        measurements: The combinations.
         contenders: The rules.
         outcomes: One list for each rule, in the order of the measurements.
     """
 
-    half: Half
+    title: str
     measurements: list[Measurement]
     contenders: list[Contender]
     outcomes: dict[str, list[Outcomes]]
@@ -38,13 +37,12 @@ class Results:
         return {name: score(outcomes) for name, outcomes in self.outcomes.items()}
 
 
-def results_of(
-    half: Half, measurements: Sequence[Measurement], contenders: list[Contender]
-) -> Results:
-    """Returns the outcomes of every rule on the combinations of a half."""
-    chosen = [m for m in measurements if m.combination.half is half]
-    outcomes = {c.name: [evaluate(m.oracle, c.rates(m, FULL)) for m in chosen] for c in contenders}
-    return Results(half, chosen, contenders, outcomes)
+def results_of(title: str, measurements: list[Measurement], contenders: list[Contender]) -> Results:
+    """Returns the outcomes of every rule on some combinations."""
+    outcomes = {
+        c.name: [evaluate(m.oracle, c.rates(m, FULL)) for m in measurements] for c in contenders
+    }
+    return Results(title, measurements, contenders, outcomes)
 
 
 def main_table(results: Results, reference: str) -> str:
@@ -84,18 +82,18 @@ def budget_table(results: Results, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def write_scores(file: pathlib.Path, halves: Sequence[Results]) -> None:
-    """Writes one row for each rule and half."""
+def write_scores(file: pathlib.Path, sections: Sequence[Results]) -> None:
+    """Writes one row for each rule and section of the report."""
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         fields = [field.name for field in dataclasses.fields(Score)]
-        writer.writerow(["half", "rule", "steps", *fields])
-        for results in halves:
+        writer.writerow(["combinations", "rule", "steps", *fields])
+        for results in sections:
             scores = results.scores
             for contender in results.contenders:
                 values = dataclasses.astuple(scores[contender.name])
                 cells = [_cell(value) for value in values]
-                writer.writerow([results.half.value, contender.name, contender.cost, *cells])
+                writer.writerow([results.title, contender.name, contender.cost, *cells])
 
 
 def write_suggestions(file: pathlib.Path, halves: Sequence[Results]) -> None:

@@ -15,8 +15,8 @@ from tfx_lr_finder.sweep import range_test
 Array = NDArray[np.float64]
 
 NUM_SEEDS = 5
-NUM_PEER_SEEDS = 3
-"""For the ranges that only the peers' rules read."""
+NUM_FEWER_SEEDS = 3
+"""For the ranges that only the peers' rules read, and for the many combinations that are drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +41,16 @@ class Range:
 RANGES = {
     "own_100": Range(1e-6, 10.0, 100),
     "own_200": Range(1e-6, 10.0, 200),
-    "fastai": Range(1e-7, 10.0, 100, NUM_PEER_SEEDS, validates=False),
-    "lightning": Range(1e-8, 1.0, 100, NUM_PEER_SEEDS, validates=False),
+    "fastai": Range(1e-7, 10.0, 100, NUM_FEWER_SEEDS, validates=False),
+    "lightning": Range(1e-8, 1.0, 100, NUM_FEWER_SEEDS, validates=False),
 }
 """Ours at two lengths, and the peers' defaults. torch-lr-finder, whose first rate is the
 optimizer's, is read from ours: its users start it from 1e-7 to 1e-5, as its README does."""
+
+
+def num_seeds(combination: Combination, sweep_range: Range) -> int:
+    """Returns how many sweeps of a range a combination gets."""
+    return min(sweep_range.num_seeds, NUM_FEWER_SEEDS if combination.is_drawn else NUM_SEEDS)
 
 
 def sweep(combination: Combination, data: Data, sweep_range: Range, seed: int) -> Curve:

@@ -3,6 +3,8 @@
 import dataclasses
 import enum
 
+from quality.drawn import NUM_DRAWS, Network, draw
+
 
 class Half(str, enum.Enum):
     """What the combinations of a half may be used for."""
@@ -20,18 +22,20 @@ class Combination:
     Attributes:
         half: What it may be used for.
         data: Name of a data set in `DATA_SETS`.
-        model: Name of a model in `MODELS`.
+        model: Name of a model in `MODELS`, or a network composed of parts.
         optimizer: Name of an optimizer in `OPTIMIZERS`.
         batch_size: Examples in a batch, 16 to 256.
         budget: Steps of the full training, 200 to 400.
+        is_drawn: Whether chance composed it.
     """
 
     half: Half
     data: str
-    model: str
+    model: str | Network
     optimizer: str
     batch_size: int
     budget: int = 400
+    is_drawn: bool = False
 
     @property
     def name(self) -> str:
@@ -41,6 +45,11 @@ class Combination:
 
 def _half(half: Half, *rows: tuple[str, str, str, int, int]) -> tuple[Combination, ...]:
     return tuple(Combination(half, *row) for row in rows)
+
+
+def _drawn(number: int) -> Combination:
+    half = Half.REPORT if number % 2 else Half.CHOICES
+    return Combination(half, **vars(draw(number)), is_drawn=True)
 
 
 COMBINATIONS = (
@@ -122,7 +131,9 @@ COMBINATIONS = (
         ("rings", "mlp", "adamw", 16, 400),
         ("noisy_digits", "mlp_dropout", "rmsprop", 32, 400),
     ),
+    *(_drawn(number) for number in range(NUM_DRAWS)),
 )
+"""36 of each half made by hand, 80 drawn."""
 
 SUBSET = tuple(
     combination
