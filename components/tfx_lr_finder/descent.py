@@ -19,24 +19,22 @@ CAP = 1.0
 """Losses count as at most this much above the initial one, in units of it."""
 FLAT_FALL = 0.01
 """A fall of less than this part of the initial loss is none."""
-DONE = 0.75
-"""The first landmark: this part of the descent is done."""
-WEIGHT = 0.75
-"""Weight of the first landmark; the rest is the weight of the minimum."""
-SHIFT_PLAIN_SGD = 0.2
+DONE = 0.95
+"""The landmark: this part of the descent is done."""
+SHIFT_PLAIN_SGD = 0.1
 """Decades from the landmark to the rate, for gradient descent without momentum."""
-LAG_STEPS = 10.0
+LAG_STEPS = 12.0
 """An optimizer with running averages of the gradient shows a rate's effect so many steps later.
 
-That is `1 / (1 - 0.9)`, the memory of the usual momentum.
+The usual momentum, 0.9, remembers `1 / (1 - 0.9)` steps.
 """
 EDGE_DISTANCE = 1.15
 """Decades below the edge of stability, where the sweep saw no descent."""
 REFERENCE_STEPS = 400
 """A training of at least so many steps takes the rate as it is."""
-STEPS_EXPONENT = -0.5
+STEPS_EXPONENT = -0.4
 """A shorter one a higher rate: the best goes with the number of steps to this power."""
-STEPS_EXPONENT_PLAIN_SGD = -0.2
+STEPS_EXPONENT_PLAIN_SGD = -0.1
 """The same for gradient descent without momentum, which higher rates make unstable at once."""
 
 
@@ -112,13 +110,13 @@ def descent_rate(curve: Curve) -> float:
 
     With `u` the logarithm of the rate and `fall` the descent of the smoothed loss to its minimum:
 
-        u75  = u after the last point before the minimum where less than 75% of `fall` is done
-        u*   = 0.75 * u75 + 0.25 * u[minimum] + shift
+        u95  = u after the last point before the minimum where less than 95% of `fall` is done
+        u*   = u95 + shift
         rate = 10 ** u* * (min(train_steps, 400) / 400) ** exponent
 
-    For gradient descent without momentum the shift is 0.2 and the exponent -0.2. For every other
-    optimizer they are `-10 / steps_per_decade`, since what the curve shows at a rate is the work
-    of the rates of some steps before, and -0.5. Where the loss did not fall, `u*` lies 1.15
+    For gradient descent without momentum the shift is 0.1 and the exponent -0.1. For every other
+    optimizer they are `-12 / steps_per_decade`, since what the curve shows at a rate is the work
+    of the rates of some steps before, and -0.4. Where the loss did not fall, `u*` lies 1.15
     decades below the rate from which it rises. The rate is kept within the curve.
     """
     course = course_of(curve)
@@ -147,9 +145,7 @@ def _shift(curve: Curve) -> float:
 
 def _landmark(course: Course) -> float:
     undone = course.smoothed[: course.lowest] > course.start - DONE * course.fall
-    first = np.flatnonzero(undone)[-1] + 1 if undone.any() else 0
-    log_rates = course.log_rates
-    return float(WEIGHT * log_rates[first] + (1 - WEIGHT) * log_rates[course.lowest])
+    return float(course.log_rates[np.flatnonzero(undone)[-1] + 1 if undone.any() else 0])
 
 
 def _first_minimum(smoothed: Array, start: float, error: float) -> int:

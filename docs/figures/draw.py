@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from tfx_lr_finder import Curve, NoLearningRateError, plot_curve, range_test, suggest
-from tfx_lr_finder.descent import course_of
+from tfx_lr_finder.descent import DONE, course_of
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.view import planned_end
 
@@ -94,19 +94,15 @@ def draw_landmarks(curve: Curve) -> None:
     axes = figure.add_subplot()
     course = course_of(curve)
     rates, lowest = curve.learning_rates, course.lowest
-    undone = course.smoothed[:lowest] > course.start - 0.75 * course.fall
+    undone = course.smoothed[:lowest] > course.start - DONE * course.fall
     axes.semilogx(rates, curve.losses, color=BLUE, alpha=0.3, linewidth=1)
     axes.semilogx(rates, course.smoothed, color=BLUE, linewidth=2, label="smoothed")
     axes.axhline(course.start, color=GREY, linewidth=1)
     axes.annotate("initial loss", (rates[0], course.start), (0, 4), textcoords="offset points")
-    first = int(np.flatnonzero(undone)[-1]) + 1
-    for index, label, offset in (
-        (first, "75% of the descent", (10, 4)),
-        (lowest, "minimum", (4, -14)),
-    ):
-        point = (rates[index], course.smoothed[index])
-        axes.plot(*point, "o", color="black")
-        axes.annotate(label, point, offset, textcoords="offset points")
+    place = int(np.flatnonzero(undone)[-1]) + 1
+    point = (rates[place], course.smoothed[place])
+    axes.plot(*point, "o", color="black")
+    axes.annotate(f"{DONE:.0%} of the descent", point, (10, 4), textcoords="offset points")
     rate = suggest(curve).learning_rate
     axes.axvline(rate, color=RED, linewidth=2, label=f"learning rate {rate:.2g}")
     limit(axes, curve)

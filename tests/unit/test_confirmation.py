@@ -124,27 +124,27 @@ def test_unit_of_a_negative_loss_does_not_matter(scale):
     [
         (400, 400, 1.0),
         (100, 100, 1.0),
-        (100, 400, 0.5),
-        (100, 40000, 0.5),
-        (25, 100, 0.5),
-        (4, 400, 0.1),
+        (100, 400, 4**-0.4),
+        (100, 40000, 4**-0.4),
+        (25, 100, 4**-0.4),
+        (4, 400, 100**-0.4),
         (500, 1000, 1.0),
-        (100, None, 0.5),
-        (400, 100, 2.0),
+        (100, None, 4**-0.4),
+        (400, 100, 4**0.4),
     ],
 )
 def test_rate_is_corrected_for_the_length_of_the_training(trial_steps, train_steps, factor):
-    """The best rate goes with the root of the number of steps, up to 400."""
+    """The best rate goes with the number of steps to the power -0.4, up to 400."""
     found = confirm([2.0, 1.0, 2.0], trial_steps=trial_steps, train_steps=train_steps)
 
     assert found == pytest.approx(0.01 * factor, rel=1e-12)
 
 
 def test_rate_of_plain_descent_is_corrected_less():
-    """Its best rate goes with the fifth root of the number of steps."""
+    """Its best rate goes with the number of steps to the power -0.1."""
     found = confirm([2.0, 1.0, 2.0], trial_steps=80, train_steps=400, is_plain_sgd=True)
 
-    assert found == pytest.approx(0.01 * 5**-0.2, rel=1e-12)
+    assert found == pytest.approx(0.01 * 5**-0.1, rel=1e-12)
 
 
 @pytest.mark.parametrize("middle", [1e-9, 1e-3, 10.0, 1e4])
