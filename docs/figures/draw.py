@@ -102,7 +102,7 @@ def draw_landmarks(curve: Curve) -> None:
     place = int(np.flatnonzero(undone)[-1]) + 1
     point = (rates[place], course.smoothed[place])
     axes.plot(*point, "o", color="black")
-    axes.annotate(f"{DONE:.0%} of the descent", point, (10, 4), textcoords="offset points")
+    axes.annotate(f"{DONE:.0%} of the descent", point, (-2, -16), textcoords="offset points")
     rate = suggest(curve).learning_rate
     axes.axvline(rate, color=RED, linewidth=2, label=f"learning rate {rate:.2g}")
     limit(axes, curve)
