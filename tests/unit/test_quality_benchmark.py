@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from quality import peers, problems
-from quality.candidates import FORMS, ClassConstants, Constants, budget_factor, landmark, suggestion
+from quality.candidates import FORMS, ClassConstants, Constants, budget_factor, landmark, rate_at
 from quality.data import load
 from quality.drawn import BODIES, KINDS, Network, draw
 from quality.networks import composed
@@ -141,8 +141,13 @@ class TestCandidates:
     def test_scale_of_the_loss_does_not_matter(self):
         """A thousand times the loss gives the same rate."""
         losses = logistic_fall(-3.0)
-        constants, form = Constants(-0.5), FORMS["descent75"]
-        a, b = (suggestion(RATES, losses * f, 400, constants, form) for f in (1, 1000))
+        form = FORMS["descent75"]
+        a, b = (
+            rate_at(
+                landmark(RATES, losses * factor, form.descent, form.weight), 400, Constants(-0.5)
+            )
+            for factor in (1, 1000)
+        )
         assert a == pytest.approx(b)
 
     def test_plain_sgd_has_constants_of_its_own(self):
@@ -152,9 +157,8 @@ class TestCandidates:
 
     def test_shift_and_budget_move_the_landmark(self):
         """Half a decade down, and half a decade up for a hundredth of the reference budget."""
-        losses, form = logistic_fall(-3.0), FORMS["landmark75"]
-        place = landmark(RATES, losses, 0.75, 1.0)
-        rate = suggestion(RATES, losses, 4, Constants(-0.5, -0.25), form)
+        place = landmark(RATES, logistic_fall(-3.0), 0.75, 1.0)
+        rate = rate_at(place, 4, Constants(-0.5, -0.25))
         assert np.log10(rate) == pytest.approx(place.log_rate)
 
     def test_without_a_descent_the_edge_decides(self):

@@ -67,9 +67,7 @@ class Form:
 FORMS = {
     "descent75": Form(0.75, 0.75),
     "landmark75": Form(0.75, 1.0),
-    "landmark90": Form(0.9, 1.0),
     "landmark95": Form(0.95, 1.0),
-    "landmark98": Form(0.98, 1.0),
 }
 """`descent75` blends two points; the others are one point, and simpler."""
 
@@ -88,9 +86,8 @@ class Landmark:
     is_descent: bool
 
 
-def suggestion(rates: Array, losses: Array, budget: int, constants: Constants, form: Form) -> float:
-    """Returns the rate of a form's landmark, shifted if a descent was seen, for a budget."""
-    place = landmark(rates, losses, form.descent, form.weight)
+def rate_at(place: Landmark, budget: int, constants: Constants) -> float:
+    """Returns the rate of a landmark, shifted if a descent was seen, for a budget."""
     shift = constants.shift if place.is_descent else 0.0
     return float(10 ** (place.log_rate + shift) * budget_factor(budget, constants.exponent))
 

@@ -1,12 +1,20 @@
 """The constants of the candidates, fitted on the half for choices and on nothing else."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quality.candidates import ClassConstants, Constants, Form, budget_factor, landmark
+from quality.candidates import (
+    ClassConstants,
+    Constants,
+    Form,
+    Landmark,
+    budget_factor,
+    landmark,
+)
 from quality.measurement import Measurement
 from quality.score import evaluate
 from quality.sweeps import all_steps
@@ -48,6 +56,12 @@ SOURCES = {
 }
 
 
+@functools.cache
+def places(measurement: Measurement, source: Source, form: Form) -> list[Landmark]:
+    """Returns the landmark of each seed; found once, as every budget is asked for it."""
+    return [landmark(*c, form.descent, form.weight) for c in source.curves(measurement)]
+
+
 def fitted(measurements: Sequence[Measurement], form: Form) -> dict[str, ClassConstants]:
     """Returns a form's constants for each source: the least mean regret over all budgets."""
     choices = [m for m in measurements if m.combination.half is Half.CHOICES]
@@ -71,8 +85,8 @@ def _best(measurements: Sequence[Measurement], source: Source, form: Form) -> Co
 
 def _regrets(measurement: Measurement, source: Source, form: Form) -> Array:
     """Returns the mean regret over seeds and budgets, shape `(exponents, shifts)`."""
-    places = [landmark(*c, form.descent, form.weight) for c in source.curves(measurement)]
-    log_rates = np.stack([p.log_rate + SHIFTS * p.is_descent for p in places])
+    landmarks = places(measurement, source, form)
+    log_rates = np.stack([p.log_rate + SHIFTS * p.is_descent for p in landmarks])
     oracle = measurement.oracle
     regrets = [
         [

@@ -14,7 +14,7 @@ from quality.tasks import Combination
 from tfx_lr_finder.curve import Curve
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Measurement:
     """Everything that the rules and the score read.
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quality import peers, search
-from quality.candidates import FORMS, ClassConstants, Constants, suggestion
-from quality.fit import SOURCES, fitted
+from quality.candidates import FORMS, ClassConstants, Constants, rate_at
+from quality.fit import SOURCES, fitted, places
 from quality.measurement import Measurement
 from quality.package_rules import RULES, PackageRule, confirmed
 from quality.sweeps import RANGES, all_steps
@@ -110,8 +110,8 @@ class Candidate:
         """Returns the suggestion of each seed; of several sweeps, that of each and the next."""
         constants = self.constants.of(measurement.combination.optimizer)
         steps, form = measurement.oracle.budgets[budget], FORMS[self.form]
-        curves = SOURCES[self.source].curves(measurement)
-        rates = _array(suggestion(*curve, steps, constants, form) for curve in curves)
+        landmarks = places(measurement, SOURCES[self.source], form)
+        rates = _array(rate_at(place, steps, constants) for place in landmarks)
         log_rates = np.stack([np.roll(np.log10(rates), -i) for i in range(self.num_sweeps)])
         return 10 ** np.median(log_rates, axis=0)  # type: ignore[no-any-return]
 
