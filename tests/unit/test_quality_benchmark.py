@@ -190,12 +190,12 @@ class TestDraws:
 
     @pytest.mark.parametrize("kind", BODIES)
     def test_every_body_gives_the_outputs_of_its_data(self, kind):
-        """One network of each body on data of its kind."""
-        data = load(KINDS[kind][-1])
-        x = keras.Input(data.train[0].shape[1:], dtype=data.train[0].dtype.name)
-        for body in BODIES[kind]:
-            network = Network(body, (8, 16), "tanh", "batch", 0.5, "he_normal")
-            assert composed(network, x, data.num_outputs).shape == (None, data.num_outputs)
+        """One network of each body on two data sets of its kind; series and tokens are two."""
+        for data in map(load, (KINDS[kind][0], KINDS[kind][-1])):
+            x = keras.Input(data.train[0].shape[1:], dtype=data.train[0].dtype.name)
+            for body in BODIES[kind]:
+                network = Network(body, (8, 16), "tanh", "batch", 0.5, "he_normal")
+                assert composed(network, x, data.num_outputs).shape == (None, data.num_outputs)
 
     @pytest.mark.parametrize(
         ("least", "learns"), [(0.5, True), (0.98, False), (2.0, False), (1e-4, False)]

@@ -67,6 +67,8 @@ def embedded(x: Any) -> Any:
 def attention(x: Any, num_outputs: int) -> Any:
     """Returns the output of one block of attention over tokens, or pieces of an image."""
     x = _patches(x) if len(x.shape) == 4 else embedded(x)
+    if x.shape[-1] != 12:  # the values of a series
+        x = layers.Dense(12)(x)
     length = x.shape[1]
     x = x + layers.Embedding(length, 12)(keras.ops.arange(length))
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 6)(x, x))
