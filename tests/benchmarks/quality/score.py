@@ -46,8 +46,8 @@ class Score:
 
 def final_losses(oracle: Oracle, budget_index: int = -1) -> Array:
     """Returns the median validation loss of each rate, shape `(rates,)`."""
-    # Blown up is very bad, but finite: a line can be drawn to it.
-    return np.minimum(np.median(oracle.losses[:, :, budget_index], axis=0), 1e30)
+    # Blown up is very bad, but finite, and 0 has a logarithm: a line can be drawn to both.
+    return np.clip(np.median(oracle.losses[:, :, budget_index], axis=0), 1e-30, 1e30)
 
 
 def evaluate(oracle: Oracle, rates: Array, budget_index: int = -1) -> Outcomes:
