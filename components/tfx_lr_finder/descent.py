@@ -1,7 +1,8 @@
 """The default rule: where on the curve the descent is nearly done, and how far below to stay.
 
 Nothing here knows why a rate is good; the constants say how far the best constant rate lay from
-the landmark on the tasks that they were fitted on: the half for choices of `make quality`.
+the landmark on the tasks that they were fitted on: the half for choices of `make quality`, and
+others drawn as some of these are.
 """
 
 import dataclasses
@@ -70,6 +71,12 @@ class Course:
         return is_later and self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
 
     @property
+    def landmark(self) -> int:
+        """Index of the point from which on, up to the lowest, 95% of the fall is done."""
+        undone = self.smoothed[: self.lowest] > self.start - DONE * self.fall
+        return int(np.flatnonzero(undone)[-1]) + 1 if undone.any() else 0
+
+    @property
     def edge(self) -> float:
         """Logarithm of the rate from which the loss is clearly above its start, for 0.2 decades.
 
@@ -120,7 +127,10 @@ def descent_rate(curve: Curve) -> float:
     decades below the rate from which it rises. The rate is kept within the curve.
     """
     course = course_of(curve)
-    log_rate = _landmark(course) + _shift(curve) if course.fell else course.edge - EDGE_DISTANCE
+    if course.fell:
+        log_rate = course.log_rates[course.landmark] + _shift(curve)
+    else:
+        log_rate = course.edge - EDGE_DISTANCE
     rate = 10**log_rate * budget_factor(curve.train_steps, curve.is_plain_sgd)
     return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
 
@@ -141,11 +151,6 @@ def _shift(curve: Curve) -> float:
     log_rates = curve.log_learning_rates
     decades_per_step = (log_rates[-1] - log_rates[0]) / max(log_rates.size - 1, 1)
     return float(-LAG_STEPS * decades_per_step)
-
-
-def _landmark(course: Course) -> float:
-    undone = course.smoothed[: course.lowest] > course.start - DONE * course.fall
-    return float(course.log_rates[np.flatnonzero(undone)[-1] + 1 if undone.any() else 0])
 
 
 def _first_minimum(smoothed: Array, start: float, error: float) -> int:

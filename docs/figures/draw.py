@@ -93,14 +93,12 @@ def draw_landmarks(curve: Curve) -> None:
     figure = Figure(figsize=(8, 4), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     course = course_of(curve)
-    rates, lowest = curve.learning_rates, course.lowest
-    undone = course.smoothed[:lowest] > course.start - DONE * course.fall
+    rates = curve.learning_rates
     axes.semilogx(rates, curve.losses, color=BLUE, alpha=0.3, linewidth=1)
     axes.semilogx(rates, course.smoothed, color=BLUE, linewidth=2, label="smoothed")
     axes.axhline(course.start, color=GREY, linewidth=1)
     axes.annotate("initial loss", (rates[0], course.start), (0, 4), textcoords="offset points")
-    place = int(np.flatnonzero(undone)[-1]) + 1
-    point = (rates[place], course.smoothed[place])
+    point = (rates[course.landmark], course.smoothed[course.landmark])
     axes.plot(*point, "o", color="black")
     axes.annotate(f"{DONE:.0%} of the descent", point, (-2, -16), textcoords="offset points")
     rate = suggest(curve).learning_rate

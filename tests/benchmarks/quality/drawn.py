@@ -82,19 +82,8 @@ class Network:
         return f"{self.body}_{widths}_{self.activation}_{parts}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Draw:
-    """What was drawn: see `Combination`."""
-
-    data: str
-    model: Network
-    optimizer: str
-    batch_size: int
-    budget: int
-
-
-def draw(number: int) -> Draw:
-    """Returns the draw of a number, always the same."""
+def draw(number: int) -> tuple[str, Network, str, int, int]:
+    """Returns data, model, optimizer, batch size and budget of a number, always the same."""
     random = np.random.default_rng([1, number])
 
     def one_of(shares: dict[Any, float]) -> Any:
@@ -113,7 +102,7 @@ def draw(number: int) -> Draw:
         one_of({0.0: 0.65, 0.2: 0.15, 0.5: 0.2}),
         one_of({"glorot_uniform": 0.75, "he_normal": 0.25}),
     )
-    return Draw(
+    return (
         data,
         model,
         one_of({"sgd": 0.2, "momentum": 0.2, "adam": 0.28, "adamw": 0.16, "rmsprop": 0.16}),

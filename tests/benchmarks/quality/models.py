@@ -8,7 +8,7 @@ from keras import layers
 
 from quality.data import Data
 from quality.drawn import Network
-from quality.networks import attention, batch_normalization, composed, embedded
+from quality.networks import attention, batch_normalization, composed, embedded, recurrent
 from quality.tasks import Combination
 
 Body = Callable[[Any, int], Any]
@@ -102,9 +102,8 @@ def _sequence_cnn(x: Any, num_outputs: int) -> Any:
     return layers.Dense(num_outputs)(layers.GlobalMaxPooling1D()(x))
 
 
-def _recurrent(layer: Any) -> Body:
-    # Unrolled: a loop within the loop over steps is several times slower.
-    return lambda x, num_outputs: layers.Dense(num_outputs)(layer(16, unroll=True)(embedded(x)))
+def _recurrent(name: str) -> Body:
+    return lambda x, num_outputs: layers.Dense(num_outputs)(recurrent(name, 16, x))
 
 
 MODELS: dict[str, Body] = {
@@ -122,9 +121,9 @@ MODELS: dict[str, Body] = {
     "deep_autoencoder": _tanh(32, 8, 32),
     "bag_of_embeddings": _bag_of_embeddings,
     "sequence_cnn": _sequence_cnn,
-    "simple_rnn": _recurrent(layers.SimpleRNN),
-    "gru": _recurrent(layers.GRU),
-    "lstm": _recurrent(layers.LSTM),
+    "simple_rnn": _recurrent("simple_rnn"),
+    "gru": _recurrent("gru"),
+    "lstm": _recurrent("lstm"),
     "attention": attention,
 }
 """Every model by its name."""

@@ -8,6 +8,10 @@ from keras import layers
 from quality.drawn import Network
 from quality.text import NUM_CHARACTERS
 
+_WIDTH = 12
+"""Of the vectors for tokens, positions and pieces of an image."""
+_RECURRENT = {"simple_rnn": layers.SimpleRNN, "gru": layers.GRU, "lstm": layers.LSTM}
+
 
 def composed(network: Network, x: Any, num_outputs: int) -> Any:
     """Returns the output tensor of a network for an input tensor."""
@@ -20,16 +24,19 @@ def composed(network: Network, x: Any, num_outputs: int) -> Any:
 
 
 def _hidden(network: Network, x: Any) -> Any:
-    units = network.widths[0]
+    if network.body == "linear":
+        return layers.Flatten()(x)
+    if network.body == "dense":
+        return _dense(network, layers.Flatten()(x))
     if network.body == "convolutions":
         return _convolutions(network, x)
     if network.body == "mean":
         return layers.GlobalAveragePooling1D()(embedded(x))
-    if network.body in RECURRENT:
-        # Unrolled: a loop within the loop over steps is several times slower.
-        return RECURRENT[network.body](min(units, 32), unroll=True)(embedded(x))
-    x = layers.Flatten()(x)
-    for units in network.widths if network.body == "dense" else ():
+    return recurrent(network.body, min(network.widths[0], 32), x)
+
+
+def _dense(network: Network, x: Any) -> Any:
+    for units in network.widths:
         x = _activated(network, layers.Dense(units, kernel_initializer=network.initializer)(x))
     return x
 
@@ -61,16 +68,22 @@ def batch_normalization() -> Any:
 
 def embedded(x: Any) -> Any:
     """Returns vectors for tokens; the values of a series as they are."""
-    return layers.Embedding(NUM_CHARACTERS, 12)(x) if x.dtype == "int32" else x
+    return layers.Embedding(NUM_CHARACTERS, _WIDTH)(x) if x.dtype == "int32" else x
+
+
+def recurrent(name: str, units: int, x: Any) -> Any:
+    """Returns the last output of a recurrent layer: "simple_rnn", "gru" or "lstm"."""
+    # Unrolled: a loop within the loop over steps is several times slower.
+    return _RECURRENT[name](units, unroll=True)(embedded(x))
 
 
 def attention(x: Any, num_outputs: int) -> Any:
     """Returns the output of one block of attention over tokens, or pieces of an image."""
     x = _patches(x) if len(x.shape) == 4 else embedded(x)
-    if x.shape[-1] != 12:  # the values of a series
-        x = layers.Dense(12)(x)
+    if x.shape[-1] != _WIDTH:  # the values of a series
+        x = layers.Dense(_WIDTH)(x)
     length = x.shape[1]
-    x = x + layers.Embedding(length, 12)(keras.ops.arange(length))
+    x = x + layers.Embedding(length, _WIDTH)(keras.ops.arange(length))
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 6)(x, x))
     x = layers.Dense(24, activation="gelu")(layers.Flatten()(x))
     return layers.Dense(num_outputs)(x)
@@ -78,8 +91,4 @@ def attention(x: Any, num_outputs: int) -> Any:
 
 def _patches(x: Any) -> Any:
     """Returns a vector for each piece of two by two pixels of an image."""
-    return layers.Reshape((-1, 12))(layers.Conv2D(12, 2, strides=2)(x))
-
-
-RECURRENT = {"simple_rnn": layers.SimpleRNN, "gru": layers.GRU, "lstm": layers.LSTM}
-"""Recurrent layers by their name."""
+    return layers.Reshape((-1, _WIDTH))(layers.Conv2D(_WIDTH, 2, strides=2)(x))

@@ -1,7 +1,7 @@
 """The report: Markdown, CSV and a figure."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from quality.candidates import FORMS, ClassConstants
 from quality.figure import draw
@@ -29,8 +29,11 @@ def write_report(directory: pathlib.Path, measurements: Sequence[Measurement]) -
     """
     kept = [m for m in measurements if m.oracle.learns]
     roster = contenders(kept)
-    halves = [results_of(title, chosen, roster) for title, chosen in _halves(kept)]
-    sections = halves + [results_of(title, chosen, roster) for title, chosen in _origins(kept)]
+    halves = [results_of(half, kept, roster) for half in Half]
+    halves = [results for results in halves if results.measurements]
+    sections = list(halves)
+    if any(m.combination.is_drawn for m in kept):
+        sections += [half.of_origin(is_drawn) for half in halves for is_drawn in (False, True)]
     lines = ["# How good the suggested learning rates are", ""]
     lines += [f"Minus: in pairs, against {REFERENCE}. T: the trainer's budget.", ""]
     lines += [f"Left out, as no rate trains them: {len(measurements) - len(kept)}.", ""]
@@ -46,22 +49,6 @@ def write_report(directory: pathlib.Path, measurements: Sequence[Measurement]) -
     write_suggestions(directory / "suggestions.csv", halves)
     draw(directory / "regret.png", halves[-1])
     return text
-
-
-def _halves(measurements: Sequence[Measurement]) -> Iterator[tuple[str, list[Measurement]]]:
-    for half in Half:
-        chosen = [m for m in measurements if m.combination.half is half]
-        if chosen:
-            yield half.value, chosen
-
-
-def _origins(measurements: Sequence[Measurement]) -> Iterator[tuple[str, list[Measurement]]]:
-    """Yields those made by hand and those drawn of each half that has both."""
-    for half, of_half in _halves(measurements):
-        for origin, is_drawn in (("made by hand", False), ("drawn", True)):
-            chosen = [m for m in of_half if m.combination.is_drawn is is_drawn]
-            if 0 < len(chosen) < len(of_half):
-                yield f"{half}, {origin}", chosen
 
 
 def _section(results: Results) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from quality.measurement import Measurement
 from quality.oracle import BUDGET_PARTS
 from quality.roster import Contender
 from quality.score import Outcomes, Score, evaluate, paired, score
+from quality.tasks import Half
 
 FULL = len(BUDGET_PARTS) - 1
 
@@ -31,18 +33,29 @@ class Results:
     contenders: list[Contender]
     outcomes: dict[str, list[Outcomes]]
 
+    def of_origin(self, is_drawn: bool) -> "Results":
+        """Returns those of the combinations that were drawn, or of those made by hand."""
+        kept = [m.combination.is_drawn is is_drawn for m in self.measurements]
+        return Results(
+            f"{self.title}, {'drawn' if is_drawn else 'made by hand'}",
+            [*itertools.compress(self.measurements, kept)],
+            self.contenders,
+            {name: [*itertools.compress(of, kept)] for name, of in self.outcomes.items()},
+        )
+
     @property
     def scores(self) -> dict[str, Score]:
         """The score of each rule at full budget."""
         return {name: score(outcomes) for name, outcomes in self.outcomes.items()}
 
 
-def results_of(title: str, measurements: list[Measurement], contenders: list[Contender]) -> Results:
-    """Returns the outcomes of every rule on some combinations."""
-    outcomes = {
-        c.name: [evaluate(m.oracle, c.rates(m, FULL)) for m in measurements] for c in contenders
-    }
-    return Results(title, measurements, contenders, outcomes)
+def results_of(
+    half: Half, measurements: Sequence[Measurement], contenders: list[Contender]
+) -> Results:
+    """Returns the outcomes of every rule on the combinations of a half."""
+    chosen = [m for m in measurements if m.combination.half is half]
+    outcomes = {c.name: [evaluate(m.oracle, c.rates(m, FULL)) for m in chosen] for c in contenders}
+    return Results(half.value, chosen, contenders, outcomes)
 
 
 def main_table(results: Results, reference: str) -> str:

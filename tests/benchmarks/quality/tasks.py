@@ -49,7 +49,7 @@ def _half(half: Half, *rows: tuple[str, str, str, int, int]) -> tuple[Combinatio
 
 def _drawn(number: int) -> Combination:
     half = Half.REPORT if number % 2 else Half.CHOICES
-    return Combination(half, **vars(draw(number)), is_drawn=True)
+    return Combination(half, *draw(number), is_drawn=True)
 
 
 COMBINATIONS = (
