@@ -29,8 +29,8 @@ LAG_STEPS = 12.0
 
 The usual momentum, 0.9, remembers `1 / (1 - 0.9)` steps.
 """
-EDGE_DISTANCE = 1.15
-"""Decades below the edge of stability, where the sweep saw no descent."""
+EDGE_DISTANCE = 0.4
+"""The landmark where the sweep saw no descent: so many decades below the edge of stability."""
 REFERENCE_STEPS = 400
 """A training of at least so many steps takes the rate as it is."""
 STEPS_EXPONENT = -0.4
@@ -71,10 +71,15 @@ class Course:
         return is_later and self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
 
     @property
-    def landmark(self) -> int:
-        """Index of the point from which on, up to the lowest, 95% of the fall is done."""
-        undone = self.smoothed[: self.lowest] > self.start - DONE * self.fall
-        return int(np.flatnonzero(undone)[-1]) + 1 if undone.any() else 0
+    def landmark(self) -> float:
+        """Logarithm of the rate from which on, up to the lowest loss, 95% of the fall is done.
+
+        Where there was none, of the rate 0.4 decades below the edge.
+        """
+        if not self.fell:
+            return self.edge - EDGE_DISTANCE
+        undone = np.flatnonzero(self.smoothed[: self.lowest] > self.start - DONE * self.fall)
+        return float(self.log_rates[undone[-1] + 1 if undone.size else 0])
 
     @property
     def edge(self) -> float:
@@ -95,8 +100,8 @@ class Course:
     @property
     def shows_rate(self) -> bool:
         """Whether the loss fell, or at least rose at rates well above the first ones."""
-        first, head, last = self.log_rates[[0, self.head - 1, -1]]
-        return self.fell or max(first + EDGE_DISTANCE, head) < self.edge < last
+        head, last = self.log_rates[[self.head - 1, -1]]
+        return self.fell or head + EDGE_DISTANCE < self.edge < last
 
 
 def course_of(curve: Curve) -> Course:
@@ -117,21 +122,16 @@ def descent_rate(curve: Curve) -> float:
 
     With `u` the logarithm of the rate and `fall` the descent of the smoothed loss to its minimum:
 
-        u95  = u after the last point before the minimum where less than 95% of `fall` is done
-        u*   = u95 + shift
-        rate = 10 ** u* * (min(train_steps, 400) / 400) ** exponent
+        u*   = u after the last point before the minimum where less than 95% of `fall` is done
+        rate = 10 ** (u* + shift) * (min(train_steps, 400) / 400) ** exponent
 
     For gradient descent without momentum the shift is 0.1 and the exponent -0.1. For every other
     optimizer they are `-12 / steps_per_decade`, since what the curve shows at a rate is the work
-    of the rates of some steps before, and -0.4. Where the loss did not fall, `u*` lies 1.15
+    of the rates of some steps before, and -0.4. Where the loss did not fall, `u*` lies 0.4
     decades below the rate from which it rises. The rate is kept within the curve.
     """
-    course = course_of(curve)
-    if course.fell:
-        log_rate = course.log_rates[course.landmark] + _shift(curve)
-    else:
-        log_rate = course.edge - EDGE_DISTANCE
-    rate = 10**log_rate * budget_factor(curve.train_steps, curve.is_plain_sgd)
+    factor = budget_factor(curve.train_steps, curve.is_plain_sgd)
+    rate = 10 ** (course_of(curve).landmark + _shift(curve)) * factor
     return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
 
 

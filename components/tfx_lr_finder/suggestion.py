@@ -41,8 +41,8 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
     that are equally frequent; it is `noisy` where it would be `ok` but the rates' standard
     deviation is above 0.3 decades.
 
-    Where the verdict is `flat`, only the rule `descent` has a rate: a factor 14 below the one from
-    which the loss rises, if it does.
+    Where the verdict is `flat`, only the rule `descent` has a rate: below the one from which the
+    loss rises, if it does.
 
     Args:
         curves: The curve of a sweep, or of several sweeps of the same model and data.

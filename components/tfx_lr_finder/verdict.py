@@ -50,8 +50,8 @@ _MEANINGS = {
     "Widen the range: raise `max_learning_rate`, or lower `min_learning_rate` if the rate lies at "
     "the low end.",
     Verdict.FLAT: "The loss never fell. Check labels, loss function and trainable weights, "
-    "or raise `max_learning_rate` or `num_steps`; a rate given nevertheless lies a factor 14 "
-    "below the one from which the loss rises.",
+    "or raise `max_learning_rate` or `num_steps`; a rate given nevertheless lies below the one "
+    "from which the loss rises.",
     Verdict.DIVERGED_AT_START: "The loss blew up before it fell. "
     "Lower `min_learning_rate`, and check the scale of features and labels.",
     Verdict.TOO_FEW_POINTS: f"A curve of fewer than {MIN_POINTS} points shows no course. "

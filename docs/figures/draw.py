@@ -98,7 +98,8 @@ def draw_landmarks(curve: Curve) -> None:
     axes.semilogx(rates, course.smoothed, color=BLUE, linewidth=2, label="smoothed")
     axes.axhline(course.start, color=GREY, linewidth=1)
     axes.annotate("initial loss", (rates[0], course.start), (0, 4), textcoords="offset points")
-    point = (rates[course.landmark], course.smoothed[course.landmark])
+    height = np.interp(course.landmark, course.log_rates, course.smoothed)
+    point = (10**course.landmark, height)
     axes.plot(*point, "o", color="black")
     axes.annotate(f"{DONE:.0%} of the descent", point, (-2, -16), textcoords="offset points")
     rate = suggest(curve).learning_rate

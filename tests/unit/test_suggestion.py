@@ -83,12 +83,11 @@ def test_no_rule_gives_a_rate_where_there_is_none(make_curve, rule, losses, attr
 
 
 def test_default_rule_stays_below_the_rise_of_a_loss_that_never_fell(make_curve):
-    """A factor 14 below the place where the loss rises, half-way, and the verdict says so."""
+    """Below the place where the loss rises, half-way, and the verdict says so."""
     suggestion = suggest(make_curve(np.repeat([1.0, 2.0], 50), RATES[:100]))
 
     assert suggestion.verdict is Verdict.FLAT
-    # The kernel, a quarter decade wide, sees the step a little before it comes.
-    assert np.log10(suggestion.learning_rate / RATES[50]) == pytest.approx(-1.15, abs=0.6)
+    assert RATES[50] / 100 < suggestion.learning_rate < RATES[50] / 3
 
 
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"descent"}))

@@ -1,6 +1,7 @@
 """The package's own suggestions, on curves that stop as its sweeps do."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,8 @@ class PackageRule:
     rule: str = DEFAULT_RULE
     num_sweeps: int = 1
 
-    def suggestions(self, measurement: Measurement, budget: int) -> list[Suggestion | None]:
+    @functools.cache  # noqa: B019: as long-lived as the report that asks several times
+    def suggestions(self, measurement: Measurement, budget: int) -> tuple[Suggestion | None, ...]:
         """Returns what each seed and the next ones suggest; None where they refuse."""
         steps = measurement.oracle.budgets[budget]
         is_plain_sgd = measurement.combination.optimizer == "sgd"
@@ -38,7 +40,7 @@ class PackageRule:
             dataclasses.replace(stopped(s), is_plain_sgd=is_plain_sgd, train_steps=steps)
             for s in measurement.sweeps[self.sweeps]
         ]
-        return [self._suggest(np.roll(curves, -i)) for i in range(len(curves))]
+        return tuple(self._suggest(np.roll(curves, -i)) for i in range(len(curves)))
 
     def rates(self, measurement: Measurement, budget: int) -> list[float | None]:
         """Returns the rates of `suggestions`."""
