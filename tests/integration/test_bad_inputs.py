@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 from ml_metadata.proto.metadata_store_pb2 import Execution
+from tf_examples import write_examples
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import Metadata, sqlite_metadata_connection_config
@@ -51,19 +52,10 @@ class Mistake:
     arguments: dict = dataclasses.field(default_factory=dict)
 
 
-def write_examples(folder, rows, splits=("train", "eval")):
-    """Writes rows of features as compressed files of tf.Example, the same for each split."""
+def write_splits(folder, rows, splits=("train", "eval")):
+    """Writes rows of features as files of tf.Example, the same for each split."""
     for split in splits:
-        (folder / f"Split-{split}").mkdir(parents=True)
-        file = str(folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
-        with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-            for row in rows:
-                feature = {
-                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                    for name, value in row.items()
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                writer.write(example.SerializeToString())
+        write_examples(folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz", rows)
 
 
 def rows(x=lambda i: (-1.0) ** i, count=64):
@@ -73,32 +65,32 @@ def rows(x=lambda i: (-1.0) ** i, count=64):
 
 def good_examples(folder):
     """Examples without fault."""
-    write_examples(folder, rows())
+    write_splits(folder, rows())
 
 
 def no_examples(folder):
     """Files without a single example."""
-    write_examples(folder, [])
+    write_splits(folder, [])
 
 
 def no_training_split(folder):
     """An eval split alone, whatever the artifact says."""
-    write_examples(folder, rows(), splits=("eval",))
+    write_splits(folder, rows(), splits=("eval",))
 
 
 def features_not_a_number(folder):
     """NaN among the features."""
-    write_examples(folder, rows(x=lambda i: math.nan if i == 3 else 1.0))
+    write_splits(folder, rows(x=lambda i: math.nan if i == 3 else 1.0))
 
 
 def features_infinite(folder):
     """An infinite feature."""
-    write_examples(folder, rows(x=lambda i: math.inf if i == 3 else 1.0))
+    write_splits(folder, rows(x=lambda i: math.inf if i == 3 else 1.0))
 
 
 def features_missing(folder):
     """Examples without the label."""
-    write_examples(folder, [{"x": 1.0}] * 64)
+    write_splits(folder, [{"x": 1.0}] * 64)
 
 
 def truncated(folder):

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from tf_examples import write_examples
 
 WIDTH = 1000
 EXAMPLES_A_FILE = 5000
@@ -52,12 +52,8 @@ def peak(tmp_path_factory):
     folder = tmp_path_factory.mktemp("memory")
     (folder / "model.py").write_text(USER_CODE)
     first = folder / "data.gz"
-    generator = np.random.default_rng(0)
-    with tf.io.TFRecordWriter(str(first), "GZIP") as writer:
-        for row in generator.normal(size=(EXAMPLES_A_FILE, WIDTH)):
-            x = tf.train.Feature(float_list=tf.train.FloatList(value=row))
-            example = tf.train.Example(features=tf.train.Features(feature={"x": x}))
-            writer.write(example.SerializeToString())
+    values = np.random.default_rng(0).normal(size=(EXAMPLES_A_FILE, WIDTH))
+    write_examples(first, [{"x": row} for row in values])
 
     @functools.cache
     def run(num_files=1, **parameters):

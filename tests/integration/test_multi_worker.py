@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from tf_examples import write_examples
 
 NUM_STEPS = 60
 SLOPE = 2.0
@@ -61,16 +61,7 @@ def examples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     files = [folder / f"Split-{split}" / f"{i}.gz" for split in ("train", "eval") for i in range(2)]
     for file in files:
-        file.parent.mkdir(exist_ok=True)
-        with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
-            for i in range(32):
-                values = {"x": (-1.0) ** i, "y": SLOPE * (-1.0) ** i}
-                feature = {
-                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                    for name, value in values.items()
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                writer.write(example.SerializeToString())
+        write_examples(file, [{"x": (-1.0) ** i, "y": SLOPE * (-1.0) ** i} for i in range(32)])
     return folder
 
 

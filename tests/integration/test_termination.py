@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 from ml_metadata.proto.metadata_store_pb2 import Execution
+from tf_examples import write_examples
 from tfx.orchestration.metadata import Metadata, sqlite_metadata_connection_config
 from tfx.orchestration.portable.mlmd import execution_lib
 
@@ -68,16 +68,8 @@ class Runs:
         self.temporary = folder / "temporary"
         self.temporary.mkdir()
         for split in ("train", "eval"):
-            (folder / "examples" / f"Split-{split}").mkdir(parents=True)
             file = folder / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
-            with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
-                for i in range(64):
-                    feature = {
-                        name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                        for name, value in {"x": (-1.0) ** i, "y": 2 * (-1.0) ** i}.items()
-                    }
-                    example = tf.train.Example(features=tf.train.Features(feature=feature))
-                    writer.write(example.SerializeToString())
+            write_examples(file, [{"x": (-1.0) ** i, "y": 2 * (-1.0) ** i} for i in range(64)])
 
     def start(self, *program):
         """Starts a program in a process of its own."""

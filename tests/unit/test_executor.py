@@ -13,6 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
+from tf_examples import write_examples
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
@@ -56,17 +57,14 @@ def examples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     files = {"train": 128, "eval": 16}
     for split, count in files.items():
-        write_file(f"{folder}/Split-{split}/data_tfrecord-00000-of-00001.gz", split, range(count))
+        file = f"{folder}/Split-{split}/data_tfrecord-00000-of-00001.gz"
+        write_examples(file, rows(split, range(count)))
     return examples_in(folder, [*files])
 
 
-def write_file(path, split, numbers):
-    """Writes the examples of these numbers, compressed if the file is named so."""
-    compression = "GZIP" if path.endswith(".gz") else ""
-    tf.io.gfile.makedirs(path.rpartition("/")[0])
-    with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression)) as writer:
-        for i in numbers:
-            writer.write(example(x=(-1.0) ** i, y=SLOPES[split] * (-1.0) ** i))
+def rows(split, numbers):
+    """Returns the examples of these numbers."""
+    return [{"x": (-1.0) ** i, "y": SLOPES[split] * (-1.0) ** i} for i in numbers]
 
 
 def examples_in(folder, splits):
@@ -75,15 +73,6 @@ def examples_in(folder, splits):
     artifact.uri = str(folder)
     artifact.split_names = json.dumps(splits)
     return artifact
-
-
-def example(**features):
-    """Returns a serialised tf.train.Example of floats."""
-    feature = {
-        name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-        for name, value in features.items()
-    }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 class Run:
@@ -465,7 +454,7 @@ def training_examples(folder, suffix, num_files, splits=("train",)):
         for i in range(num_files)
     ]
     for number, file in enumerate(files):
-        write_file(file, "train", range(number, 128, len(files)))
+        write_examples(file, rows("train", range(number, 128, len(files))))
     return examples_in(folder, splits)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
+from tf_examples import write_examples
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
@@ -230,21 +231,12 @@ def test_sweep_reads_a_small_part_of_a_large_data_set(shards):
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     """Examples of a split of one file, and of one of forty such files, by their number."""
-    features = tf.train.FloatList(value=[1.0])
-    example = tf.train.Example(
-        features=tf.train.Features(
-            feature={name: tf.train.Feature(float_list=features) for name in ("x", "y")}
-        )
-    ).SerializeToString()
     artifacts = {}
     for count in (1, 40):
         folder = tmp_path_factory.mktemp("examples")
         split = folder / "Split-train"
-        split.mkdir()
         first = split / f"data_tfrecord-00000-of-{count:05d}.gz"
-        with tf.io.TFRecordWriter(str(first), tf.io.TFRecordOptions("GZIP")) as writer:
-            for _ in range(1000):
-                writer.write(example)
+        write_examples(first, [{"x": 1.0, "y": 1.0}] * 1000)
         for i in range(1, count):
             shutil.copyfile(first, split / f"data_tfrecord-{i:05d}-of-{count:05d}.gz")
         artifacts[count] = standard_artifacts.Examples()

@@ -30,7 +30,7 @@ class PackageRule:
     rule: str = DEFAULT_RULE
     num_sweeps: int = 1
 
-    @functools.cache  # noqa: B019: as long-lived as the report that asks several times
+    @functools.cache  # noqa: B019 (kept as long as the report that asks several times)
     def suggestions(self, measurement: Measurement, budget: int) -> tuple[Suggestion | None, ...]:
         """Returns what each seed and the next ones suggest; None where they refuse."""
         steps = measurement.oracle.budgets[budget]

@@ -1,0 +1,26 @@
+"""Files of tf.Example, as ExampleGen and Transform write them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def write_examples(file: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a TFRecord file, compressed if its name ends in .gz, and the folders above it.
+
+    Args:
+        file: Its path or URI.
+        rows: The examples: for each feature's name a number, or an array of them.
+    """
+    path = str(file)
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    with tf.io.TFRecordWriter(path, "GZIP" if path.endswith(".gz") else "") as writer:
+        for row in rows:
+            feature = {
+                name: tf.train.Feature(float_list=tf.train.FloatList(value=np.ravel(values)))
+                for name, values in row.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
