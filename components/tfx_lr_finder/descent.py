@@ -30,7 +30,10 @@ LAG_STEPS = 12.0
 The usual momentum, 0.9, remembers `1 / (1 - 0.9)` steps.
 """
 EDGE_DISTANCE = 0.4
-"""The landmark where the sweep saw no descent: so many decades below the edge of stability."""
+"""The landmark where the sweep saw no descent: so many decades below the edge of stability.
+
+Fitted on 22 combinations drawn for it, mostly texts and gated networks that start on a plateau.
+"""
 REFERENCE_STEPS = 400
 """A training of at least so many steps takes the rate as it is."""
 STEPS_EXPONENT = -0.4
