@@ -1,5 +1,6 @@
 """Files of tf.Example, as ExampleGen and Transform write them."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 
-def write_examples(file: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_examples(file: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes a TFRecord file, compressed if its name ends in .gz, and the folders above it.
 
     Args:
         file: Its path or URI.
         rows: The examples: for each feature's name a number, or an array of them.
     """
-    path = str(file)
+    path = os.fspath(file)
     tf.io.gfile.makedirs(path.rpartition("/")[0])
     with tf.io.TFRecordWriter(path, "GZIP" if path.endswith(".gz") else "") as writer:
         for row in rows:
