@@ -51,8 +51,8 @@ def parsed(serialized):
 PYTHON = [sys.executable, "-W", "ignore", "-c"]
 PROGRAM = "from tfx_lr_finder.command_line import main; main()"
 STEPS = ["--num-steps", str(NUM_STEPS)]
-SECONDS = 150
-"""So long all processes of a test may take together."""
+SECONDS = 300
+"""So long all processes of a test may take together, about a minute beside another suite."""
 
 
 @pytest.fixture(scope="module")
