@@ -89,12 +89,12 @@ class LearningRateFinder(BaseBeamComponent):
         transform_graph: BaseChannel | None = None,
         base_model: BaseChannel | None = None,
         hyperparameters: BaseChannel | None = None,
-        module_file: str | None = None,
-        lr_finder_fn: str | None = None,
-        run_fn: str | None = None,
-        train_args: trainer_pb2.TrainArgs | None = None,
-        eval_args: trainer_pb2.EvalArgs | None = None,
-        custom_config: dict[str, Any] | None = None,
+        module_file: str | RuntimeParameter | None = None,
+        lr_finder_fn: str | RuntimeParameter | None = None,
+        run_fn: str | RuntimeParameter | None = None,
+        train_args: trainer_pb2.TrainArgs | RuntimeParameter | None = None,
+        eval_args: trainer_pb2.EvalArgs | RuntimeParameter | None = None,
+        custom_config: dict[str, Any] | RuntimeParameter | None = None,
         min_learning_rate: float | RuntimeParameter = SweepOptions.min_learning_rate,
         max_learning_rate: float | RuntimeParameter = SweepOptions.max_learning_rate,
         num_steps: int | RuntimeParameter = SweepOptions.num_steps,
@@ -164,13 +164,13 @@ class LearningRateFinder(BaseBeamComponent):
                 f"Received: {', '.join(f'{name}={value!r}' for name, value in given.items())}. "
                 "Give the Trainer's module_file, or the dotted path of a function."
             )
-        for name, path in functions.items():
+        for name, path in ((name, _known(value)) for name, value in functions.items()):
             if path and not all(path.rpartition(".")):
                 raise ValueError(
                     f"Argument `{name}` must be a dotted path, of a module and a function in it. "
                     f"Received: {name}={path!r}. Give for example 'package.module.{name}'."
                 )
-        if not isinstance(custom_config, dict | None):
+        if not isinstance(custom_config, dict | RuntimeParameter | None):
             raise TypeError(
                 "Argument `custom_config` must be a dict that can be written as JSON. "
                 f"Received: custom_config={custom_config!r} of type {type(custom_config).__name__}."
@@ -200,7 +200,9 @@ class LearningRateFinder(BaseBeamComponent):
             run_fn=run_fn,
             train_args=train_args or trainer_pb2.TrainArgs(),
             eval_args=eval_args or trainer_pb2.EvalArgs(),
-            custom_config=json_utils.dumps(custom_config),
+            custom_config=custom_config
+            if isinstance(custom_config, RuntimeParameter)
+            else json_utils.dumps(custom_config),
             best_hyperparameters=Channel(type=standard_artifacts.HyperParameters),
             learning_rate=Channel(type=standard_artifacts.Float),
             sweep=Channel(type=LearningRateSweep),
@@ -217,13 +219,19 @@ class LearningRateFinder(BaseBeamComponent):
 
 def _checked_options(**options: Any) -> dict[str, Any]:
     """Returns the options, those that are known now checked; a default stands for its parameter."""
-    known = {
-        name: value.default if isinstance(value, RuntimeParameter) else value
-        for name, value in options.items()
-        if not (isinstance(value, RuntimeParameter) and value.default is None)
-    }
-    values = checked(known)
+    values = checked(
+        {
+            name: _known(value)
+            for name, value in options.items()
+            if not (isinstance(value, RuntimeParameter) and value.default is None)
+        }
+    )
     return {
         name: value if isinstance(value, RuntimeParameter) else values[name]
         for name, value in options.items()
     }
+
+
+def _known(value: Any) -> Any:
+    """Returns what is known of an argument when the pipeline is built: a parameter's default."""
+    return value.default if isinstance(value, RuntimeParameter) else value

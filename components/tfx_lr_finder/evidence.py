@@ -15,6 +15,8 @@ from tfx_lr_finder.verdict import Verdict
 
 EVIDENCE_FILE = "sweep.json"
 """The file of a sweep artifact that holds its evidence."""
+DEFAULT = "default"
+"""In place of a rule, where no rate could be suggested and the default rate is published."""
 
 
 @dataclasses.dataclass(frozen=True)

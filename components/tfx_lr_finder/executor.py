@@ -25,8 +25,8 @@ from tfx_lr_finder.cluster import check_cluster, is_chief
 from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.evidence import Evidence
-from tfx_lr_finder.hyperparameters import Config, parse_config, with_learning_rate
+from tfx_lr_finder.evidence import DEFAULT, Evidence
+from tfx_lr_finder.hyperparameters import Config, names, parse_config, with_learning_rate
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.search import Search
 from tfx_lr_finder.suggestion import Suggestion, suggest
@@ -34,9 +34,6 @@ from tfx_lr_finder.termination import sigterm_raises
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
 """The Tuner's own name; the Trainer wants exactly one file, of any name."""
-
-DEFAULT = "default"
-"""In place of a rule, where no rate could be suggested and the default rate is published."""
 
 Artifacts = dict[str, list[Artifact]]
 
@@ -72,6 +69,8 @@ class Executor(BaseBeamExecutor):
         upstream = _read_hyperparameters(input_dict)
         search = Search(input_dict, exec_properties, upstream)
         options = search.options
+        if upstream is not None:
+            _log_added_rate(upstream, options.learning_rate_name)
         sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
         with sigterm_raises():
@@ -114,6 +113,16 @@ def _log_start(options: SweepOptions) -> None:
         *(options.num_sweeps, options.num_steps),
         *(options.min_learning_rate, options.max_learning_rate, options.rule),
     )
+
+
+def _log_added_rate(upstream: Config, learning_rate_name: str) -> None:
+    others = names(upstream)
+    if learning_rate_name not in others:
+        logging.warning(
+            "The upstream hyperparameters have no %r: it is added to them. Received: %s. "
+            "If one of these is the learning rate, set learning_rate_name to its name.",
+            *(learning_rate_name, ", ".join(sorted(others)) or "none"),
+        )
 
 
 def _log_sweeps(curves: Sequence[Curve]) -> None:

@@ -52,6 +52,11 @@ def _is_config(config: Any) -> bool:
     )
 
 
+def names(config: Config) -> set[str]:
+    """Returns the names of a configuration's hyperparameters, of its values and its space."""
+    return {*config["values"], *(entry["config"].get("name") for entry in config["space"])}
+
+
 def with_learning_rate(
     config: Config | None, name: str, learning_rate: float, low: float, high: float
 ) -> Config:

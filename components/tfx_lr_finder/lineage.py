@@ -16,6 +16,10 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 
+_RATE_KEYS = ("best_hyperparameters", "learning_rate")
+"""The component's outputs that hold the rate; a gate around a node makes it read the `sweep`."""
+_USER_CODE = ("module_path", "module_file", "lr_finder_fn", "run_fn")
+"""The component's parameters that name the user's code, the packaged one first."""
 _WHEEL = re.compile(r"(?P<module>.+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: its name, and a wheel with its hash as the version."""
 _STATEMENT = re.compile(r" query: +[A-Z].*", re.DOTALL)
@@ -189,7 +193,8 @@ def _of_type(store: MetadataStore, artifacts: set[int], name: str) -> list[Any]:
 
 
 def _trainings(store: MetadataStore, finder: int) -> Iterator[Training]:
-    readers = _executions(store, _artifacts(store, finder, Event.OUTPUT), Event.INPUT)
+    rates = set[int]().union(*(_artifacts(store, finder, Event.OUTPUT, k) for k in _RATE_KEYS))
+    readers = _executions(store, rates, Event.INPUT)
     for execution in store.get_executions_by_id(readers):
         if execution.last_known_state == Execution.CACHED:
             continue
@@ -230,10 +235,11 @@ def _number(value: str | float | None) -> int | None:
 
 
 def _module(parameters: dict[str, Any]) -> Module:
-    path = parameters.get("module_path") or ""
-    if wheel := _WHEEL.fullmatch(path):
-        return Module(wheel["module"], wheel["version"], path.partition("@")[2])
-    return Module(path or parameters.get("module_file") or parameters.get("lr_finder_fn") or "")
+    given = (parameters.get(name) for name in _USER_CODE)
+    name = next(filter(None, given), "")
+    if wheel := _WHEEL.fullmatch(name):
+        return Module(wheel["module"], wheel["version"], name.partition("@")[2])
+    return Module(name)
 
 
 def _values(properties: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.evidence import DEFAULT, Evidence
 from tfx_lr_finder.interactive_plot import InteractivePlot
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.suggestion import Suggestion
@@ -82,7 +82,7 @@ def _rate(learning_rate: float) -> str:
 def _origin(evidence: Evidence) -> str:
     """Returns where the rate comes from, in a sentence."""
     sweeps = _count(len(evidence.curves), "sweep")
-    if evidence.suggestion.rule == "default":
+    if evidence.suggestion.rule == DEFAULT:
         return f"The default that was asked for: no rate could be read off {sweeps}."
     rule = evidence.suggestion.rule
     sentence = f"Read off {sweeps} by the rule {rule}"

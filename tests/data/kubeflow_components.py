@@ -68,6 +68,12 @@ def consume(
 
 
 @component
+def check(model: InputArtifact[Model]):
+    """Reads what a Trainer has exported."""
+    assert Path(model.uri, "Format-Serving").is_dir()
+
+
+@component
 def fail(noise: float, model: OutputArtifact[Model]):
     """Writes a part of its output and breaks."""
     Path(model.uri, "half.txt").write_text("half")
@@ -85,9 +91,10 @@ def flat_lr_finder_fn(fn_args) -> LrFinderFnResult:
 
 
 def run_fn(fn_args):
-    """Trains the regression with the rate that was found."""
+    """Trains the regression with the rate that was found, if one was."""
     model = _regression("mse")
-    model.optimizer.learning_rate = fn_args.hyperparameters["values"]["learning_rate"]
+    if fn_args.hyperparameters:
+        model.optimizer.learning_rate = fn_args.hyperparameters["values"]["learning_rate"]
     model.fit(_batches(fn_args), verbose=0)
     model.export(fn_args.serving_model_dir)
 

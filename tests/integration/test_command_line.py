@@ -185,7 +185,10 @@ def test_options_reach_the_sweep(short_sweep, tmp_path):
 
 
 def test_module_may_import_what_lies_beside_it(short_sweep, tmp_path):
-    """As from the wheel in which a pipeline packs the folder; `custom_config` is handed over."""
+    """As from the wheel in which a pipeline packs the folder; `custom_config` is handed over.
+
+    What the module prints stays out of the result, which a script may read as JSON.
+    """
     (tmp_path / "beside.py").write_text("NAME = 'units'\n")
     module = tmp_path / "module.py"
     module.write_text(
@@ -199,8 +202,8 @@ def test_module_may_import_what_lies_beside_it(short_sweep, tmp_path):
 
     result = short_sweep(module, tmp_path / "found", "--custom-config", '{"units": 8}')
 
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("units 8\nLearning rate ")
+    assert (result.exit_code, result.stderr) == (0, "units 8\n")
+    assert result.stdout.startswith("Learning rate ")
 
 
 def changed_module(folder, old, new):
@@ -224,6 +227,47 @@ def test_sweep_without_a_rate_has_an_exit_code_of_its_own(short_sweep, tmp_path)
         result.stderr,
     )
     assert files(tmp_path / "found") == []
+
+
+def test_outputs_are_those_of_the_last_sweep_alone(short_sweep, tmp_path):
+    """Nothing of an earlier one is left beside them, nor in the place of a sweep that failed."""
+    once, found = tmp_path / "once", tmp_path / "found"
+    short_sweep(MODULE_FILE, once)
+    short_sweep(MODULE_FILE, found, "--num-sweeps", "2")
+    (found / "mine.txt").write_text("of no sweep")
+    of_two = files(found)
+
+    short_sweep(MODULE_FILE, found)
+    of_one = files(found)
+    short_sweep(changed_module(tmp_path, *FLAT), found)
+
+    assert len(of_one) < len(of_two)
+    assert of_one == sorted([*files(once), "mine.txt"])
+    assert files(found) == ["mine.txt"]
+
+
+def test_folder_that_is_no_sweeps_is_left_alone(short_sweep, tmp_path):
+    """One that happens to have the name of an output."""
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.txt").write_text("of no sweep")
+
+    assert short_sweep(MODULE_FILE, tmp_path).exit_code == 0
+    assert (tmp_path / "sweep" / "mine.txt").read_text() == "of no sweep"
+
+
+def test_input_is_not_replaced(tmp_path):
+    """The hyperparameters that an earlier sweep put out may be handed over, not written over."""
+    both = tmp_path / "best_hyperparameters"
+    both.mkdir()
+    arguments = ["--module-file", MODULE_FILE, "--examples", tmp_path, "--output", tmp_path]
+
+    result = run("sweep", *arguments, "--hyperparameters", both)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(
+        "Error: --output must not lead to an input, which would be replaced. "
+        f"Received: {both} as both. Name another folder."
+    )
 
 
 def test_default_is_published_with_its_verdict(short_sweep, tmp_path):

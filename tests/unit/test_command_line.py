@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from tfx_lr_finder import Suggestion, Verdict, suggest
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.command_line.program import tensorflow_loaded_quietly
+from tfx_lr_finder.confirmation import Trial
 from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.rules import RULES
@@ -142,6 +143,24 @@ def test_file_shows_the_rule_that_was_asked_for(sweep, tmp_path, command):
         assert printed(command, sweep, "--rule", rule, "--output", file)["rule"] == rule
 
     assert files["descent"].read_bytes() != files["minimum"].read_bytes()
+
+
+def test_page_of_another_rule_does_not_speak_of_trainings(tmp_path, falling):
+    """They settled the rate that was published, not the one that is read off now."""
+    found = dataclasses.replace(
+        evidence(falling), trials=tuple(Trial(r, 1.0) for r in (1e-3, 1e-2)), trial_steps=7
+    )
+    stored, page = tmp_path / "sweep.json", tmp_path / "report.html"
+    stored.write_text(found.to_json())
+
+    run("report", stored, "--output", page)
+    published = page.read_text()
+    run("report", stored, "--output", page, "--rule", "valley")
+
+    assert "settled by 2 trainings of 7 steps" in published
+    assert "Read off 1 sweep by the rule valley.<" in page.read_text()
+    assert 'id="trials"' in published
+    assert 'id="trials"' not in page.read_text()
 
 
 def test_compare_shows_a_row_for_each_sweep_and_writes_a_picture(sweep, default_sweep, tmp_path):

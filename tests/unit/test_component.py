@@ -320,6 +320,24 @@ def test_custom_config_is_recorded_as_json():
     assert json.loads(properties["custom_config"]) == {"units": [8, 8], "activation": "relu"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["module_file", "run_fn", "lr_finder_fn", "train_args", "eval_args", "custom_config"],
+)
+def test_what_the_trainer_takes_when_it_runs_the_finder_takes_too(name):
+    """A RuntimeParameter is recorded as it is."""
+    function = {"lr_finder_fn": None} if name in ("module_file", "run_fn") else {}
+    given = parameter(str)
+
+    assert finder(**{**function, name: given}).spec.exec_properties[name] is given
+
+
+def test_default_of_a_function_that_is_known_later_is_checked():
+    """As any option's is."""
+    with pytest.raises(ValueError, match=r"`run_fn` must be a dotted path.*run_fn='run_fn'"):
+        finder(run_fn=parameter(str, "run_fn"))
+
+
 @pytest.mark.parametrize("config", [[1], "units=8", 8], ids=str)
 def test_custom_config_that_is_no_dict_is_refused(config):
     """The Trainer refuses it, too, but only when it runs."""

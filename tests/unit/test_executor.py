@@ -810,6 +810,23 @@ def test_default_rate_is_a_warning_in_the_log(new_run, caplog):
     assert line.endswith("Using default_learning_rate instead.")
 
 
+@pytest.mark.parametrize(("name", "is_added"), [("step_size", True), ("learning_rate", False)])
+def test_rate_that_upstream_does_not_have_is_a_warning_in_the_log(
+    new_run, tmp_path, caplog, name, is_added
+):
+    """A module that reads it by another name would go on with the upstream rate."""
+    caplog.set_level("WARNING", "absl")
+
+    new_run.upstream(json.dumps(UPSTREAM), tmp_path / "upstream").do(learning_rate_name=name)
+
+    warning = (
+        "The upstream hyperparameters have no 'step_size': it is added to them. "
+        f"Received: {', '.join(sorted(UPSTREAM['values']))}. "
+        "If one of these is the learning rate, set learning_rate_name to its name."
+    )
+    assert logged(caplog) == [warning] * is_added
+
+
 def test_nothing_is_confirmed_unless_asked_for(run):
     """By default there are no trials."""
     evidence = read_evidence(run.sweep)

@@ -105,8 +105,9 @@ def compare_command(sweeps: Sequence[str], rule: str | None, output: str, as_jso
     from tfx_lr_finder.comparison import plot_comparison
 
     found = {path: read_evidence(path, rule) for path in sweeps}
+    picture = plot_comparison(found)
     with open(output, "wb") as file:
-        file.write(plot_comparison(found))
+        file.write(picture)
     content = [{"sweep": path, **to_dict(e.suggestion)} for path, e in found.items()]
     put_out({"sweeps": content, "file": output}, f"{_table(found)}\n\n{output}", as_json)
 
@@ -116,7 +117,8 @@ def read_evidence(path: str, rule: str | None = None) -> Evidence:
 
     Args:
         path: The `sweep.json`, or the folder in which it lies.
-        rule: Name of the rule; None (default) for the suggestion that was published.
+        rule: Name of the rule; None (default) for the suggestion that was published. The trials,
+            which settled that one, are left out of another rule's evidence.
 
     Raises:
         NoLearningRateError: If the rule has no rate.
@@ -128,7 +130,8 @@ def read_evidence(path: str, rule: str | None = None) -> Evidence:
         evidence = Evidence.from_json(file.read())
     if rule is None:
         return evidence
-    return dataclasses.replace(evidence, suggestion=suggest(evidence.curves, rule))
+    suggestion = suggest(evidence.curves, rule)
+    return dataclasses.replace(evidence, suggestion=suggestion, trials=(), trial_steps=0)
 
 
 def to_dict(suggestion: Suggestion) -> dict[str, Any]:

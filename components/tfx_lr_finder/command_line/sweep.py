@@ -1,10 +1,12 @@
 """The command that sweeps: the component's executor on files and folders."""
 
+import contextlib
 import dataclasses
 import inspect
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +15,7 @@ import click
 
 from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
 from tfx_lr_finder.command_line.stored import in_words, read_evidence, to_dict
+from tfx_lr_finder.evidence import EVIDENCE_FILE
 from tfx_lr_finder.options import ON_FAILURE, SweepOptions, option_type
 from tfx_lr_finder.rules import RULES
 
@@ -100,7 +103,8 @@ def sweep_command(
     """Finds the learning rate of your model on your data.
 
     It does what the component does in a pipeline, and writes what that puts out to folders of the
-    same names: best_hyperparameters, learning_rate and sweep.
+    same names: best_hyperparameters, learning_rate and sweep. Those of an earlier sweep are
+    removed first. What your code prints goes to the standard error.
 
     \b
     Examples:
@@ -119,6 +123,12 @@ def sweep_command(
         "learning_rate": os.path.join(output, "learning_rate", "value"),
         "sweep": os.path.join(output, "sweep"),
     }
+    replaced = {os.path.realpath(path) for path in outputs.values()}
+    if both := [path for path in inputs.values() if os.path.realpath(path) in replaced]:
+        raise click.UsageError(
+            "--output must not lead to an input, which would be replaced. "
+            f"Received: {both[0]} as both. Name another folder."
+        )
     try:
         SweepOptions(**options)
     except ValueError as error:
@@ -132,7 +142,10 @@ def sweep_command(
         from tfx_lr_finder.standalone import run_executor
 
     parameters = {"train_steps": train_steps, "custom_config": custom_config}
-    run_executor(inputs, outputs, {**options, **code, **parameters})
+    if is_chief():
+        _remove_earlier(outputs)
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no result
+        run_executor(inputs, outputs, {**options, **code, **parameters})
     if not is_chief():
         return  # the chief has what was found
     suggestion = read_evidence(outputs["sweep"]).suggestion
@@ -141,6 +154,16 @@ def sweep_command(
         "\n".join([in_words(suggestion), *outputs.values()]),
         as_json,
     )
+
+
+def _remove_earlier(outputs: dict[str, str]) -> None:
+    """Removes the outputs of an earlier sweep; folders without its evidence are left alone."""
+    sweep = outputs["sweep"]
+    if os.path.exists(os.path.join(sweep, EVIDENCE_FILE)):
+        rate = os.path.dirname(outputs["learning_rate"])
+        # The sweep at last, for it tells that there was one.
+        for folder in filter(os.path.isdir, (outputs["best_hyperparameters"], rate, sweep)):
+            shutil.rmtree(folder)
 
 
 def _user_code(given: dict[str, str | None]) -> dict[str, str]:
