@@ -9,6 +9,7 @@ from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RUNTIME_PARAMETER_PATTERN, RuntimeParameter
 from tfx.orchestration.kubeflow.v2.compiler_utils import placeholder_to_cel
 from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import UnionChannel
 from tfx.types.channel_utils import encode_placeholder_with_channels
 
 
@@ -17,13 +18,14 @@ def check(pipeline: Pipeline) -> None:
 
     Raises:
         ValueError: If a component's id has other characters than letters, digits and `-`, a
-            `module_file` cannot be packed, a component is a Resolver, has an option that another
-            component puts out or with a RuntimeParameter inside, or reads files by span, version
-            or date, or a condition is on anything but custom properties.
+            `module_file` cannot be packed, a component is a Resolver, has a union of channels for
+            an input, an option that another component puts out or with a RuntimeParameter inside,
+            or reads files by span, version or date, or a condition is on the value of an artifact.
     """
     for component in pipeline.components:
         _check_id(component.id)
         _check_resolver(component)
+        _check_inputs(component)
         _check_module_file(component, pipeline.pipeline_info.pipeline_root)
         _check_options(component)
         _check_runtime_parameters(component)
@@ -47,6 +49,18 @@ def _check_resolver(component: BaseNode) -> None:
             "A Resolver cannot run on Kubeflow Pipelines, whose tasks do not see earlier runs. "
             f"Received: {component.id!r}. "
             "Name what it would find, with an Importer of the artifact's URI."
+        )
+
+
+def _check_inputs(component: BaseNode) -> None:
+    unions = [
+        name for name, channel in component.inputs.items() if isinstance(channel, UnionChannel)
+    ]
+    if unions:
+        raise ValueError(
+            "An input must be the output of one component on Kubeflow. "
+            f"Received: a union of several for {unions} of {component.id!r}. "
+            "Read everything with one ExampleGen, or put the union into a component of yours."
         )
 
 

@@ -25,7 +25,7 @@ class SweepOptions:
         divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of its
             best; greater than 1.
         rule: Name of the rule: `descent`, `steepest`, `minimum`, `valley` or `slide`.
-        num_sweeps: Number of sweeps, at least 1; their seeds are `seed`, `seed + 1` and so on.
+        num_sweeps: Number of sweeps, from 1 to 100; their seeds are `seed`, `seed + 1` and so on.
         confirmation_steps: Steps of each of the three short trainings that confirm the rate, at
             least 1, or 0 for none.
         seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.

@@ -18,6 +18,7 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2, trainer_pb2
 from tfx.types.channel import Channel
+from tfx.types.channel_utils import union
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from penguin.compile_kubeflow import main as compile_penguin
@@ -381,6 +382,20 @@ def test_resolver_is_refused(compiled):
         ValueError, match=r"Resolver cannot run on Kubeflow.*'latest-model'.*Importer"
     ):
         compiled([*finder_and_trainer(), resolver])
+
+
+def test_union_of_outputs_is_refused(compiled):
+    """TFX's own error names neither the component nor the input."""
+    examples = [CsvExampleGen(input_base="/data").with_id(name) for name in ("Old", "New")]
+    finder = LearningRateFinder(
+        examples=union([one.outputs["examples"] for one in examples]),
+        lr_finder_fn="user.lr_finder_fn",
+    )
+
+    with pytest.raises(
+        ValueError, match=r"union of several for \['examples'\] of 'LearningRateFinder'.*Gen"
+    ):
+        compiled([*examples, finder])
 
 
 def test_option_that_another_component_puts_out_is_refused(compiled):
