@@ -918,6 +918,20 @@ def test_model_that_is_not_compiled_is_refused(keras_module):
         range_test(model, one_batch())
 
 
+def test_legacy_optimizer_is_refused():
+    """tf_keras's older ones have no rate that a graph can set; the message names the newer one."""
+    keras = pytest.importorskip("tf_keras")
+    model = keras.Sequential([keras.layers.Dense(1)], name="old")
+    model.compile(keras.optimizers.legacy.Adam(), "mse")
+
+    with pytest.raises(
+        ValueError,
+        match=r"must be of Keras 3 or of `tf_keras\.optimizers`, not of its `legacy`\. "
+        r"Received: model 'old' with tf_keras\.\S+\.Adam\. .*`tf_keras\.optimizers\.Adam`",
+    ):
+        range_test(model, one_batch())
+
+
 @pytest.mark.parametrize(
     "dataset",
     [[(1.0, 2.0)], np.ones((4, 1)), iter([1]), None],
