@@ -87,8 +87,9 @@ def range_test(
         The curve of the sweep.
 
     Raises:
-        ValueError: If an argument is out of its range, the model is not compiled, the data set
-            runs out of batches, a training step cannot be built, or the first loss is not finite.
+        ValueError: If an argument is out of its range, the model is not compiled or trains by
+            another optimizer than its own, the data set runs out of batches, a training step
+            cannot be built, or the first loss is not finite.
 
     Reference:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
@@ -278,7 +279,11 @@ class _Sweep(NamedTuple):
             seed_everything(seed, self.generators)
             own.reset_metrics()
             validation = subject.validation and subject.validation.iterator
-            return self.loop.run(subject.batches, smoothing, divergence_factor, validation)
+            updates = own.optimizer.iterations.numpy()
+            record = self.loop.run(subject.batches, smoothing, divergence_factor, validation)
+            if record.losses.size and own.optimizer.iterations.numpy() == updates:
+                raise _no_update(own, record.losses.size)
+            return record
 
 
 @contextlib.contextmanager
@@ -364,6 +369,15 @@ def _no_finite_loss(learning_rate: float, data: str) -> ValueError:
         "The loss of the first batch must be finite. Received: a NaN or infinite loss of the "
         f"{data} data at learning_rate={learning_rate:g}, in the first step. "
         "Look for NaN in features and labels, and for a loss function that does not fit them."
+    )
+
+
+def _no_update(model: Any, num_steps: int) -> TrainStepError:
+    return TrainStepError(
+        "The training step must apply gradients by `model.optimizer`, whose rate is swept. "
+        f"Received: model {model.name!r}, in {num_steps} steps no update by its "
+        f"{type(model.optimizer).__name__}. If the model has optimizers of its own, give the one "
+        "that is to be swept to `super().compile(optimizer=...)` and use it as `self.optimizer`."
     )
 
 

@@ -116,7 +116,7 @@ class Loop(NamedTuple):
 
 
 class TrainStepError(ValueError):
-    """What the model's `train_step` returns cannot be recorded."""
+    """The model's `train_step` does not train by its optimizer, or returns no loss."""
 
 
 def build_loop(

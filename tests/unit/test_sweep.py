@@ -51,10 +51,11 @@ def losses_of_parabola(rates, curvature=CURVATURE, clip=np.inf, momentum=0.0):
 
 
 def reporting(keras_module, report, optimizer=None):
-    """Returns a model whose training step trains nothing and returns `report(model, batch)`."""
+    """Returns a model whose training step only counts and returns `report(model, batch)`."""
 
     class Reporting(keras_module.Model):
         def train_step(self, batch):
+            self.optimizer.iterations.assign_add(1)
             return report(self, batch)
 
     model = Reporting()
@@ -218,6 +219,7 @@ def test_running_mean_of_a_custom_train_step_is_undone(keras_module):
             return [self.tracker]
 
         def train_step(self, batch):
+            self.optimizer.iterations.assign_add(1)
             self.tracker.update_state(batch)
             return {"loss": self.tracker.result()}
 
@@ -916,6 +918,39 @@ def test_model_that_is_not_compiled_is_refused(keras_module):
         ValueError, match=r"must be compiled.* Received: model 'raw'.* Call `model\.compile"
     ):
         range_test(model, one_batch())
+
+
+def test_model_that_trains_by_other_optimizers_is_refused(keras_module):
+    """As adversarial networks do: compiled with none, they have Keras's default one, unused."""
+
+    class Adversarial(keras_module.Model):
+        def __init__(self):
+            super().__init__(name="gan")
+            self.dense = keras_module.layers.Dense(1)
+
+        def compile(self, critic_optimizer):
+            super().compile()
+            self.critic_optimizer = critic_optimizer
+
+        def train_step(self, batch):
+            x, y = batch
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.dense(x) - y) ** 2)
+            weights = self.dense.trainable_variables
+            self.critic_optimizer.apply_gradients(
+                zip(tape.gradient(loss, weights), weights, strict=True)
+            )
+            return {"loss": loss}
+
+    model = Adversarial()
+    model.compile(keras_module.optimizers.SGD(0.1))
+
+    with pytest.raises(
+        ValueError,
+        match=r"must apply gradients by `model\.optimizer`.* Received: model 'gan', in \d+ steps "
+        r"no update by its \w+\. .*`super\(\)\.compile\(optimizer=",
+    ):
+        range_test(model, random_batches(), num_steps=20)
 
 
 def test_legacy_optimizer_is_refused():
