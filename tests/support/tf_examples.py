@@ -24,4 +24,5 @@ def write_examples(file: str | os.PathLike[str], rows: Iterable[Mapping[str, Any
                 for name, values in row.items()
             }
             example = tf.train.Example(features=tf.train.Features(feature=feature))
-            writer.write(example.SerializeToString())
+            # Or else the order of the features is another one in each process.
+            writer.write(example.SerializeToString(deterministic=True))
