@@ -26,7 +26,12 @@ from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
 from tfx_lr_finder.evidence import DEFAULT, Evidence
-from tfx_lr_finder.hyperparameters import Config, names, parse_config, with_learning_rate
+from tfx_lr_finder.hyperparameters import (
+    Config,
+    hyperparameter_names,
+    parse_config,
+    with_learning_rate,
+)
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.search import Search
 from tfx_lr_finder.suggestion import Suggestion, suggest
@@ -116,7 +121,7 @@ def _log_start(options: SweepOptions) -> None:
 
 
 def _log_added_rate(upstream: Config, learning_rate_name: str) -> None:
-    others = names(upstream)
+    others = hyperparameter_names(upstream)
     if learning_rate_name not in others:
         logging.warning(
             "The upstream hyperparameters have no %r: it is added to them. Received: %s. "

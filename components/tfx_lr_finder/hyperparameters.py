@@ -52,7 +52,7 @@ def _is_config(config: Any) -> bool:
     )
 
 
-def names(config: Config) -> set[str]:
+def hyperparameter_names(config: Config) -> set[str]:
     """Returns the names of a configuration's hyperparameters, of its values and its space."""
     return {*config["values"], *(entry["config"].get("name") for entry in config["space"])}
 
