@@ -54,7 +54,8 @@ def _is_config(config: Any) -> bool:
 
 def hyperparameter_names(config: Config) -> set[str]:
     """Returns the names of a configuration's hyperparameters, of its values and its space."""
-    return {*config["values"], *(entry["config"].get("name") for entry in config["space"])}
+    entries = (entry["config"] for entry in config["space"])
+    return {*config["values"], *(entry["name"] for entry in entries if "name" in entry)}
 
 
 def with_learning_rate(

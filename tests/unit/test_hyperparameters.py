@@ -7,7 +7,11 @@ import re
 import keras_tuner
 import pytest
 
-from tfx_lr_finder.hyperparameters import parse_config, with_learning_rate
+from tfx_lr_finder.hyperparameters import (
+    hyperparameter_names,
+    parse_config,
+    with_learning_rate,
+)
 
 RATE = 0.0123
 
@@ -153,6 +157,13 @@ def test_rate_in_a_conditional_scope_is_replaced_there():
     read = keras_tuner.HyperParameters.from_config(config)
     with read.conditional_scope("optimizer", ["sgd"]):
         assert read.Float("optimizer/sgd/learning_rate", 1e-3, 1.0) == RATE
+
+
+def test_names_are_those_of_values_and_space():
+    """An entry may be inactive, and then has no value; one without a name has none to tell."""
+    config = {"space": [{"config": {"name": "units"}}, {"config": {}}], "values": {"rate": 0.1}}
+
+    assert hyperparameter_names(config) == {"rate", "units"}
 
 
 def test_unknown_keys_are_kept():
