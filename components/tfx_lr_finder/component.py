@@ -164,7 +164,8 @@ class LearningRateFinder(BaseBeamComponent):
                 f"Received: {', '.join(f'{name}={value!r}' for name, value in given.items())}. "
                 "Give the Trainer's module_file, or the dotted path of a function."
             )
-        for name, path in ((name, _known(value)) for name, value in functions.items()):
+        for name, value in functions.items():
+            path = _known(value)
             if path and not all(path.rpartition(".")):
                 raise ValueError(
                     f"Argument `{name}` must be a dotted path, of a module and a function in it. "

@@ -24,7 +24,8 @@ def local_linear(x: Array, y: Array, bandwidth: float) -> tuple[Array, Array]:
     """
     smoothed, num_points = np.empty_like(y), np.empty_like(y)
     reach = _REACH * bandwidth
-    for rows in (slice(i, i + _AT_ONCE) for i in range(0, x.size, _AT_ONCE)):
+    for i in range(0, x.size, _AT_ONCE):
+        rows = slice(i, i + _AT_ONCE)
         centres = x[rows, np.newaxis]
         first = np.searchsorted(x, centres[0, 0] - reach)
         last = np.searchsorted(x, centres[-1, 0] + reach, side="right")

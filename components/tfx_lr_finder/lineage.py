@@ -14,12 +14,12 @@ from typing import Any
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
+from tfx_lr_finder.options import USER_CODE
+
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 
 _RATE_KEYS = ("best_hyperparameters", "learning_rate")
 """The component's outputs that hold the rate; a gate around a node makes it read the `sweep`."""
-_USER_CODE = ("module_path", "module_file", "lr_finder_fn", "run_fn")
-"""The component's parameters that name the user's code, the packaged one first."""
 _WHEEL = re.compile(r"(?P<module>.+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: its name, and a wheel with its hash as the version."""
 _STATEMENT = re.compile(r" query: +[A-Z].*", re.DOTALL)
@@ -160,13 +160,13 @@ def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
     )
 
 
-def _artifacts(store: MetadataStore, execution: int, kind: int, key: str | None = None) -> set[int]:
-    """Returns the artifacts that an execution read or put out, under a key or under any."""
+def _artifacts(store: MetadataStore, execution: int, kind: int, *keys: str) -> set[int]:
+    """Returns the artifacts that an execution read or put out, under some keys or under any."""
     events = store.get_events_by_execution_ids([execution])
     return {
         event.artifact_id
         for event in events
-        if event.type == kind and key in (None, event.path.steps[0].key)
+        if event.type == kind and (not keys or event.path.steps[0].key in keys)
     }
 
 
@@ -193,7 +193,7 @@ def _of_type(store: MetadataStore, artifacts: set[int], name: str) -> list[Any]:
 
 
 def _trainings(store: MetadataStore, finder: int) -> Iterator[Training]:
-    rates = set[int]().union(*(_artifacts(store, finder, Event.OUTPUT, k) for k in _RATE_KEYS))
+    rates = _artifacts(store, finder, Event.OUTPUT, *_RATE_KEYS)
     readers = _executions(store, rates, Event.INPUT)
     for execution in store.get_executions_by_id(readers):
         if execution.last_known_state == Execution.CACHED:
@@ -235,7 +235,7 @@ def _number(value: str | float | None) -> int | None:
 
 
 def _module(parameters: dict[str, Any]) -> Module:
-    given = (parameters.get(name) for name in _USER_CODE)
+    given = (parameters.get(name) for name in ("module_path", *USER_CODE))
     name = next(filter(None, given), "")
     if wheel := _WHEEL.fullmatch(name):
         return Module(wheel["module"], wheel["version"], name.partition("@")[2])

@@ -9,6 +9,8 @@ from typing import Any
 from tfx_lr_finder.rules import DEFAULT_RULE, get_rule
 from tfx_lr_finder.verdict import MIN_POINTS
 
+USER_CODE = ("module_file", "lr_finder_fn", "run_fn")
+"""The component's parameters that name the user's code: exactly one of them is given."""
 ON_FAILURE = ("raise", "default")
 MAX_SWEEPS = 100
 

@@ -20,8 +20,7 @@ from tfx.utils import json_utils
 
 from tfx_lr_finder.artifacts import LearningRateSweep
 from tfx_lr_finder.executor import Executor
-from tfx_lr_finder.options import SweepOptions
-from tfx_lr_finder.user_module import FUNCTION, TRAINER_FUNCTION
+from tfx_lr_finder.options import USER_CODE, SweepOptions
 
 _INPUT_TYPES: dict[str, type[Artifact]] = {
     "examples": Examples,
@@ -35,7 +34,6 @@ _OUTPUT_TYPES: dict[str, type[Artifact]] = {
     "learning_rate": Float,
     "sweep": LearningRateSweep,
 }
-_USER_CODE = ("module_file", FUNCTION, TRAINER_FUNCTION)
 
 
 def run_executor(
@@ -87,7 +85,7 @@ def _splits(examples: str) -> list[str]:
 
 def _exec_properties(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters as TFX records them: JSON for what is neither number nor text."""
-    names = [*_USER_CODE, *(field.name for field in dataclasses.fields(SweepOptions))]
+    names = [*USER_CODE, *(field.name for field in dataclasses.fields(SweepOptions))]
     train_steps = parameters.get("train_steps")
     return {
         **{name: parameters[name] for name in names if parameters.get(name) is not None},

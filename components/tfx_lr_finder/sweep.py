@@ -327,12 +327,13 @@ def _check_compiled(model: Any) -> None:
             "The model must be compiled: its own optimizer and loss are what is tested. "
             f"Received: model {model.name!r} without an optimizer. Call `model.compile(...)` first."
         )
-    optimizer = type(inner_optimizer(model.optimizer))
-    if not hasattr(inner_optimizer(model.optimizer), "_learning_rate"):
+    optimizer = inner_optimizer(model.optimizer)
+    if not hasattr(optimizer, "_learning_rate"):
+        kind = type(optimizer)
         raise ValueError(
             "The optimizer must be of Keras 3 or of `tf_keras.optimizers`, not of its `legacy`. "
-            f"Received: model {model.name!r} with {optimizer.__module__}.{optimizer.__name__}. "
-            f"Compile it for example with `tf_keras.optimizers.{optimizer.__name__}`."
+            f"Received: model {model.name!r} with {kind.__module__}.{kind.__name__}. "
+            f"Compile it for example with `tf_keras.optimizers.{kind.__name__}`."
         )
     if model.built and not model.trainable_variables:
         raise ValueError(

@@ -15,6 +15,7 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
+from tfx_lr_finder.options import USER_CODE
 
 FUNCTION = "lr_finder_fn"
 TRAINER_FUNCTION = "run_fn"
@@ -112,8 +113,8 @@ def _call_run_fn(run_fn: Callable[[FnArgs], object], fn_args: FnArgs) -> LrFinde
 
 
 def _no_function(exec_properties: dict[str, Any]) -> ValueError:
-    keys = ("module_path", "module_file", FUNCTION, TRAINER_FUNCTION)
-    module = next(exec_properties[key] for key in keys if exec_properties.get(key))
+    given = (exec_properties.get(name) for name in ("module_path", *USER_CODE))
+    module = next(filter(None, given))
     return ValueError(
         "The user's code must be the Trainer's `run_fn(fn_args)` or a function "
         "`lr_finder_fn(fn_args) -> LrFinderFnResult`, at the top level of its module. "

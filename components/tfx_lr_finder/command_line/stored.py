@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,9 +106,7 @@ def compare_command(sweeps: Sequence[str], rule: str | None, output: str, as_jso
     from tfx_lr_finder.comparison import plot_comparison
 
     found = {path: read_evidence(path, rule) for path in sweeps}
-    picture = plot_comparison(found)
-    with open(output, "wb") as file:
-        file.write(picture)
+    pathlib.Path(output).write_bytes(plot_comparison(found))
     content = [{"sweep": path, **to_dict(e.suggestion)} for path, e in found.items()]
     put_out({"sweeps": content, "file": output}, f"{_table(found)}\n\n{output}", as_json)
 
@@ -149,8 +148,7 @@ def in_words(suggestion: Suggestion) -> str:
 
 
 def _write(path: str, content: bytes, suggestion: Suggestion, as_json: bool) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
+    pathlib.Path(path).write_bytes(content)
     put_out({**to_dict(suggestion), "file": path}, f"{in_words(suggestion)}\n{path}", as_json)
 
 

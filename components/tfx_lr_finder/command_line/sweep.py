@@ -16,11 +16,10 @@ import click
 from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
 from tfx_lr_finder.command_line.stored import in_words, read_evidence, to_dict
 from tfx_lr_finder.evidence import EVIDENCE_FILE
-from tfx_lr_finder.options import ON_FAILURE, SweepOptions, option_type
+from tfx_lr_finder.options import ON_FAILURE, USER_CODE, SweepOptions, option_type
 from tfx_lr_finder.rules import RULES
 
 _CHOICES = {"rule": sorted(RULES), "on_failure": ON_FAILURE}
-_USER_CODE = ("module_file", "lr_finder_fn", "run_fn")
 _FOLDER = click.Path(exists=True, file_okay=False)
 
 
@@ -116,7 +115,7 @@ def sweep_command(
     """
     names = [field.name for field in dataclasses.fields(SweepOptions)]
     options = {name: others.pop(name) for name in names}
-    code = _user_code({name: others.pop(name) for name in _USER_CODE})
+    code = _user_code({name: others.pop(name) for name in USER_CODE})
     inputs = {name: path for name, path in others.items() if path is not None}
     outputs = {
         "best_hyperparameters": os.path.join(output, "best_hyperparameters"),
