@@ -14,7 +14,7 @@ from typing import Any
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
-from tfx_lr_finder.options import USER_CODE
+from tfx_lr_finder.options import user_code
 
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 
@@ -235,8 +235,7 @@ def _number(value: str | float | None) -> int | None:
 
 
 def _module(parameters: dict[str, Any]) -> Module:
-    given = (parameters.get(name) for name in ("module_path", *USER_CODE))
-    name = next(filter(None, given), "")
+    name = user_code(parameters)
     if wheel := _WHEEL.fullmatch(name):
         return Module(wheel["module"], wheel["version"], name.partition("@")[2])
     return Module(name)

@@ -59,6 +59,15 @@ class SweepOptions:
             object.__setattr__(self, name, value)
 
 
+def user_code(parameters: Mapping[str, Any]) -> str:
+    """Returns what names the user's code among an execution's parameters; empty if nothing does.
+
+    TFX puts a file that it has packaged under `module_path`.
+    """
+    given = (parameters.get(name) for name in ("module_path", *USER_CODE))
+    return next(filter(None, given), "")
+
+
 def option_type(name: str) -> type:
     """Returns the type of an option: `float`, `int` or `str`."""
     hint = typing.get_type_hints(SweepOptions)[name]

@@ -15,7 +15,7 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
-from tfx_lr_finder.options import USER_CODE
+from tfx_lr_finder.options import user_code
 
 FUNCTION = "lr_finder_fn"
 TRAINER_FUNCTION = "run_fn"
@@ -113,12 +113,10 @@ def _call_run_fn(run_fn: Callable[[FnArgs], object], fn_args: FnArgs) -> LrFinde
 
 
 def _no_function(exec_properties: dict[str, Any]) -> ValueError:
-    given = (exec_properties.get(name) for name in ("module_path", *USER_CODE))
-    module = next(filter(None, given))
     return ValueError(
         "The user's code must be the Trainer's `run_fn(fn_args)` or a function "
         "`lr_finder_fn(fn_args) -> LrFinderFnResult`, at the top level of its module. "
-        f"Received: {module!r}, where there is none. "
+        f"Received: {user_code(exec_properties)!r}, where there is none. "
         "Give the Trainer's own module, or the dotted path of such a function."
     )
 
