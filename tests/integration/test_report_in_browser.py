@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import re
 import shutil
 
@@ -189,11 +190,14 @@ def test_hover_shows_the_values_of_every_sweep(chromium, address, theme):
     """The rate under the mouse, and the losses of both sweeps at it, as they are in the curves."""
     show(chromium, address, theme)
     assert chromium.execute_script(TOOLTIP) == ""
+    plot, aside = chromium.find_element(By.ID, "plot"), itertools.cycle([0, 1])
 
-    ActionChains(chromium).move_to_element(chromium.find_element(By.ID, "plot")).perform()
-    WebDriverWait(chromium, 20).until(lambda b: b.execute_script(TOOLTIP))
+    def hover(browser):
+        """A hand moves the mouse more than once, and a busy browser may drop a single move."""
+        ActionChains(browser).move_to_element_with_offset(plot, next(aside), 0).perform()
+        return browser.execute_script(TOOLTIP)
 
-    text = " ".join(chromium.execute_script(TOOLTIP).split())
+    text = " ".join(WebDriverWait(chromium, 20).until(hover).split())
     rate = float(re.search(r"learning rate ([\d.e-]+)", text)[1])
     at = int(np.argmin(np.abs(np.log(RATES / rate))))
     assert 20 < at < 81
