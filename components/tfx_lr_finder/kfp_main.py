@@ -76,11 +76,19 @@ def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> d
     types = {field.name: option_type(field.name) for field in dataclasses.fields(SweepOptions)}
     types["train_steps"] = int
     return {
-        # Numbers of every type are handed over as JSON's one type of number.
-        **{n: kind(given[n]) for n, kind in types.items() if given.get(n) is not None},
+        **{n: _meant(given[n], kind) for n, kind in types.items() if given.get(n) is not None},
         **_user_code(given, paths, folder),
         "custom_config": given.get("custom_config"),
     }
+
+
+def _meant(value: Any, kind: type) -> Any:
+    """Returns an option as the type that is meant: of JSON's one type of number, 30.0 is 30.
+
+    What would change, as 30.5 would, is left as it is: the executor refuses it.
+    """
+    meant = kind(value)
+    return meant if meant == value else value
 
 
 def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, str]:

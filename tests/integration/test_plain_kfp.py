@@ -284,6 +284,14 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
     assert set(config["values"]) == {"units", "rate"}
 
 
+def test_no_part_of_a_number_is_cut_off(executor_input, tmp_path):
+    """Half a step is the user's mistake, which the executor's own message tells."""
+    given = {"module": example.MODULE.read_text(), "num_steps": 30.5}
+
+    with pytest.raises(TypeError, match=r"`num_steps` must be of type int.*num_steps=30\.5"):
+        kfp_main.run(executor_input(tmp_path, **given))
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
