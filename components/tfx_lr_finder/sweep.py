@@ -25,6 +25,7 @@ from tfx_lr_finder.training_state import (
     inner_optimizer,
     kept_random_state,
     kept_variables,
+    not_among,
     seed_everything,
     settable_learning_rate,
     training_variables,
@@ -124,8 +125,8 @@ def range_tests(
 
     The graph is traced once: a later model hands its initial values to the first one's variables
     and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
-    its own; so does one that is not built yet, or that keeps what it learned of the data outside
-    of its variables. Each curve depends on its seed alone, not on the seeds before.
+    its own; so does one that is not built yet, or that has more than Keras knows of: a second
+    optimizer, a memory, an array. Each curve depends on its seed alone, not on those before.
 
     Args:
         make: Returns the compiled model, the batches, and the validation data or None, for a seed.
@@ -199,7 +200,7 @@ class _Subject(NamedTuple):
     def form(self) -> Any:
         """What has to be equal for the values of one model to make another that model.
 
-        None if nothing does: it is not built yet, or keeps more than variables.
+        None if nothing does: it is not built yet, or keeps more than variables of Keras.
         """
         if not self.model.built or holds_more_than_variables(self.model):
             return None
@@ -217,7 +218,9 @@ def _made(make: Callable[[int], tuple[Any, Any, Any]], seed: int, num_steps: int
     _check_compiled(model)
     check_trained_together(model)
     batches = iter(_batches(model, dataset, num_steps))
-    return _Subject(model, batches, validation_batches(model, validation_dataset))
+    with kept_random_state(seed):  # reading them may draw random numbers
+        validation = validation_batches(model, validation_dataset)
+    return _Subject(model, batches, validation)
 
 
 def _description(model: Any) -> str:
@@ -297,8 +300,19 @@ def _traced(subject: _Subject, rates: Array, graph_seed: int, own_seed: int) -> 
         with _explained(model, batches, rates.size):
             loop = build_loop(model, batches, learning_rate, rates, subject.validation)
         generators = global_generators()
-        variables = [*training_variables(model), *(generator.state for generator in generators)]
-        yield _Sweep(subject, form, given, variables, generators, rates.size, loop)
+        states = [generator.state for generator in generators]
+        known = [*training_variables(model), *states, learning_rate]
+        # Of a layer, a recurrent one's memory, of a second optimizer: Keras does not know of it.
+        others = not_among(loop.variables, known)
+        yield _Sweep(
+            subject,
+            None if others else form,
+            given,
+            [*known, *others],
+            generators,
+            rates.size,
+            loop,
+        )
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ class Loop(NamedTuple):
         workers_mean: Returns the mean of a number that each of several workers has.
     """
 
-    steps: Callable[[Any, tf.Tensor, tf.Tensor, Any], Any]
+    steps: Any
     done: tf.Variable
     notes: tf.Variable
     workers_mean: Callable[[float], float]
@@ -108,6 +108,12 @@ class Loop(NamedTuple):
             stop_reason,
             int(num_rows[:length].max(initial=0)),
         )
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What the steps read or change, but for what the loop itself notes."""
+        own = {id(self.done), id(self.notes)}
+        return [variable for variable in self.steps.graph.variables if id(variable) not in own]
 
     def columns(self) -> tuple[Array, Array, Array]:
         """Returns the columns of `notes`, as far as steps were done."""

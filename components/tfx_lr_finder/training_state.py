@@ -36,9 +36,35 @@ def training_variables(model: Any) -> list[Any]:
     return list({id(variable): variable for variable in variables}.values())
 
 
+def not_among(variables: Iterable[Any], known: Iterable[Any]) -> list[Any]:
+    """Returns the variables of a graph that are neither known nor a replica's part of a known."""
+    handles = {id(part.handle) for variable in known for part in _own_parts(variable)}
+    return [variable for variable in variables if id(variable.handle) not in handles]
+
+
+def _own_parts(variable: Any) -> tuple[Any, ...]:
+    """Returns the TensorFlow variables that a variable of Keras or of a strategy is made of."""
+    own = _own(variable)
+    return own.values if isinstance(own, tf.distribute.DistributedValues) else (own,)
+
+
+def memory(model: Any) -> list[Any]:
+    """Returns the states of stateful recurrent layers, which are no weights of theirs."""
+    layers = (layer for layer in model._flatten_layers() if getattr(layer, "stateful", False))
+    states = (tf.nest.flatten(getattr(layer, "states", None)) for layer in layers)
+    return [state for flat in states for state in flat if state is not None]
+
+
 def holds_more_than_variables(model: Any) -> bool:
-    """Returns whether a layer was adapted to data: to a vocabulary, a mean, which are constants."""
-    return any(hasattr(layer, "adapt") for layer in model._flatten_layers())
+    """Returns whether a layer has constants that another one like it may have otherwise.
+
+    It was adapted to data, to a vocabulary or a mean, or has an array among its attributes.
+    """
+    return any(
+        hasattr(layer, "adapt")
+        or any(isinstance(value, np.ndarray | tf.Tensor) for value in vars(layer).values())
+        for layer in model._flatten_layers()
+    )
 
 
 def has_own_train_step(model: Any) -> bool:
@@ -87,11 +113,16 @@ def _parts(variable: Any) -> list[Any]:
     That is the variable itself, unless each replica has a value of its own: those are local, but
     the variable's value is that of all of them.
     """
-    own = variable if isinstance(variable, tf.Variable) else variable.value  # of Keras 3
+    own = _own(variable)
     is_distributed = isinstance(own, tf.distribute.DistributedValues)
     if is_distributed and own.synchronization is tf.VariableSynchronization.ON_READ:
         return list(own.distribute_strategy.experimental_local_results(own))
     return [variable]
+
+
+def _own(variable: Any) -> Any:
+    """Returns a variable of TensorFlow or of its strategies: that of one of Keras 3, or itself."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfx_lr_finder.training_state import has_own_train_step, loss_metrics
+from tfx_lr_finder.training_state import has_own_train_step, loss_metrics, memory
 
 MIN_ROWS = 256
 """So many examples give a steady loss."""
@@ -81,8 +81,8 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
     """Returns a function from an iterator to the mean loss of its next batches.
 
     The loss is that of training mode, since a sweep is too short for the moving statistics of
-    batch normalisation. They, the seeds of dropout and whatever else a forward pass changes are
-    put back. The function raises a ValidationError where the model gives no loss.
+    batch normalisation. They, the seeds of dropout and the memory of recurrent layers are put
+    back. The function raises a ValidationError where the model gives no loss.
     """
     strategy = model.distribute_strategy
     # As in Keras's own training step.
@@ -108,7 +108,7 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
         return tf.cast(loss, tf.float64)
 
     def mean_loss(iterator: Any) -> tf.Tensor:
-        variables = model.non_trainable_variables
+        variables = [*model.non_trainable_variables, *memory(model)]
         values = [tf.identity(variable) for variable in variables]
         _, total = tf.while_loop(
             lambda done, _: done < num_batches,

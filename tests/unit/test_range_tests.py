@@ -139,8 +139,77 @@ def adapted(keras_module):
     return regression(keras_module, layer), batches()
 
 
+def with_two_optimizers(keras_module):
+    """The last layer is trained by an optimizer that the model keeps for itself."""
+
+    class TwoOptimizers(keras_module.Sequential):
+        other = None
+
+        def train_step(self, batch):
+            features, labels = batch
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(features, training=True) - labels) ** 2)
+            *first, kernel, bias = self.trainable_variables
+            *gradients, of_kernel, of_bias = tape.gradient(loss, [*first, kernel, bias])
+            self.optimizer.apply_gradients(zip(gradients, first, strict=True))
+            self.other.apply_gradients([(of_kernel, kernel), (of_bias, bias)])
+            return {"loss": loss}
+
+    model = regression(keras_module, keras_module.layers.Dense(3), base=TwoOptimizers)
+    model.other = keras_module.optimizers.Adam(0.1)
+    model.other.build(model.trainable_variables[-2:])
+    return model, batches()
+
+
+def with_a_variable_of_its_own(keras_module):
+    """A layer that scales by the number of its calls, which Keras 3 does not know to be state."""
+
+    class Counting(keras_module.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.calls = tf.Variable(1.0, trainable=False)
+
+        def call(self, inputs, training=False):
+            if training:
+                self.calls.assign_add(1.0)
+            return inputs * self.calls
+
+    return regression(keras_module, Counting()), batches()
+
+
+def with_a_memory(keras_module):
+    """A recurrent layer that goes on where it was at the end of the last batch."""
+    layers = keras_module.layers
+    model = keras_module.Sequential([keras_module.Input(batch_shape=(4, 2))])
+    model.add(layers.Reshape((2, 1)))
+    model.add(layers.SimpleRNN(3, stateful=True))
+    model.add(layers.Dense(1))
+    model.compile(keras_module.optimizers.SGD(0.01, momentum=0.9), "mse")
+    return model, batches().unbatch().batch(4, drop_remainder=True)
+
+
+def with_a_constant(keras_module):
+    """A layer that draws a projection of the features, and keeps it in no variable."""
+
+    class Projection(keras_module.layers.Layer):
+        def build(self, input_shape):
+            self.projection = np.random.normal(size=(input_shape[-1], 3)).astype(np.float32)
+
+        def call(self, inputs):
+            return inputs @ self.projection
+
+        def compute_output_shape(self, input_shape):
+            return *input_shape[:-1], 3
+
+    return regression(keras_module, Projection()), batches()
+
+
 CASES = [
     at_random,
+    with_two_optimizers,
+    with_a_variable_of_its_own,
+    with_a_memory,
+    with_a_constant,
     with_a_session_of_its_own,
     with_a_generator_of_its_own,
     not_built,
@@ -286,12 +355,20 @@ def test_optimizer_of_another_kind_gets_a_graph_of_its_own(keras_module):
 
 def values(model):
     """Returns every value of a model and of its optimizer."""
-    optimizer = model.optimizer.variables
-    variables = [*model.variables, *(optimizer() if callable(optimizer) else optimizer)]
+    variables = list(model.variables)
+    for optimizer in filter(None, (model.optimizer, getattr(model, "other", None))):
+        own = optimizer.variables
+        variables += own() if callable(own) else own
+    for layer in model.layers:
+        variables += [layer.calls] if hasattr(layer, "calls") else []
+        variables += layer.states if getattr(layer, "stateful", False) else []
     return [np.asarray(variable.numpy()) for variable in variables]
 
 
-@pytest.mark.parametrize("case", [at_random, trained], ids=lambda c: c.__name__)
+LEFT = [at_random, trained, with_two_optimizers, with_a_variable_of_its_own, with_a_memory]
+
+
+@pytest.mark.parametrize("case", LEFT, ids=lambda c: c.__name__)
 def test_models_are_left_as_they_were(keras_module, case):
     """The first one, whose variables are used, and the others, whose values are taken."""
     models, before = [], []

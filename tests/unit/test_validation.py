@@ -102,6 +102,46 @@ def test_validation_leaves_no_trace_in_the_training(keras_module):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
+def test_memory_of_the_training_is_not_that_of_the_validation(keras_module):
+    """A stateful recurrent layer goes on from the last training batch: the losses are the same."""
+    keras_module.utils.set_random_seed(0)
+    layers = keras_module.layers
+    model = keras_module.Sequential([keras_module.Input(batch_shape=(4, 2, 1))])
+    model.add(layers.LSTM(3, stateful=True))
+    model.add(layers.Dense(1))
+    model.compile("adam", "mse")
+    of_fixed_shape = random_batches().unbatch().batch(4, drop_remainder=True)
+    training = of_fixed_shape.map(lambda x, y: (x[..., None], y))
+    validation = training.map(lambda x, y: (50 * x, y))
+
+    without = range_test(model, training, num_steps=20)
+    curve = range_test(model, training, validation_dataset=validation, num_steps=20)
+
+    np.testing.assert_array_equal(curve.losses, without.losses)
+
+
+def test_order_of_the_validation_data_is_that_of_the_seed(keras_module):
+    """Data drawn by NumPy are drawn as the seed says, and the caller's numbers go on."""
+
+    def drawn():
+        for _ in range(3):
+            yield np.random.normal(size=(4, 2)), np.zeros((4, 1))
+
+    signature = tf.TensorSpec((4, 2)), tf.TensorSpec((4, 1))
+    dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
+    options = {"validation_dataset": dataset, "num_steps": 3}
+    curves, next_numbers = [], []
+    for _ in range(2):
+        keras_module.utils.set_random_seed(3)
+        np.random.normal(size=len(curves))
+        curves.append(range_test(noisy(keras_module), random_batches(), **options))
+        next_numbers.append(np.random.normal())
+
+    np.random.seed(3)
+    assert next_numbers == list(np.random.normal(size=2))
+    np.testing.assert_array_equal(curves[0].validation_losses, curves[1].validation_losses)
+
+
 def test_batch_statistics_are_those_of_the_validation_batch(keras_module):
     """In training mode: features of any scale are normalised by themselves."""
     layers = keras_module.layers
