@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfx_lr_finder.fit_data import training_batches, validation_batches
 from tfx_lr_finder.replacement import replaced
+from tfx_lr_finder.training_state import accumulation_steps
 
 
 class FirstFit(NamedTuple):
@@ -21,11 +22,13 @@ class FirstFit(NamedTuple):
         model: The model that it was called on.
         dataset: The training batches as `fit` makes them of its arguments.
         validation_dataset: The batches that `fit` would evaluate, or None if there are none.
+        train_steps: Number of updates in all epochs, or None if it is not known.
     """
 
     model: Any
     dataset: tf.data.Dataset
     validation_dataset: tf.data.Dataset | None
+    train_steps: int | None
 
 
 class _Stop(BaseException):
@@ -94,12 +97,23 @@ def _capturing(keras: Any, reached: list[FirstFit | ValueError]) -> Callable[...
     def capture(*args: Any, **kwargs: Any) -> None:
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
-        model = call.arguments.pop("self")
-        dataset = training_batches(keras, model, fit, call.arguments)
-        reached.append(FirstFit(model, dataset, validation_batches(keras, model, call.arguments)))
+        model, arguments = call.arguments.pop("self"), call.arguments
+        dataset = training_batches(keras, model, fit, arguments)
+        validation_dataset = validation_batches(keras, model, arguments)
+        train_steps = _train_steps(model, dataset, arguments)
+        reached.append(FirstFit(model, dataset, validation_dataset, train_steps))
         raise _Stop
 
     return capture
+
+
+def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]) -> int | None:
+    """Returns the number of updates in all epochs; None if `fit` would find it out by training."""
+    epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
+    if epoch_steps < 0:  # endless, or as long as it happens to be
+        return None
+    num_batches = (arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
+    return int(num_batches) // accumulation_steps(model.optimizer) or None
 
 
 def _refusing(reached: list[FirstFit | ValueError]) -> Callable[..., None]:

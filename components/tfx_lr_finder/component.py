@@ -126,7 +126,8 @@ class LearningRateFinder(BaseBeamComponent):
             lr_finder_fn: Dotted path of such a function in an installed package.
             run_fn: Dotted path of a `run_fn` in an installed package, as for the Trainer.
             train_args: The Trainer's own: the splits to sweep on (default `train`), and
-                `num_steps`, for the best rate of a short training is higher.
+                `num_steps`, for the best rate of a short training is higher: those of the whole
+                training, unless `run_fn` gives `fit` epochs or `lr_finder_fn` says `train_steps`.
             eval_args: The same for evaluation (default `eval`).
             custom_config: JSON-serialisable dict for the user's code.
             min_learning_rate: The first rate of the sweep, greater than 0; default 1e-6.

@@ -64,11 +64,10 @@ class Search:
             ValueError: If the user's module or its data cannot be used.
         """
         options = self.options
-        with self._user_code() as (made, fn_args):
+        with self._user_code() as (made, _):
             yield from range_tests(
                 made,
                 seeds,
-                train_steps=fn_args.train_steps,
                 min_learning_rate=options.min_learning_rate,
                 max_learning_rate=options.max_learning_rate,
                 num_steps=options.num_steps,
@@ -87,7 +86,7 @@ class Search:
         options = self.options
         with self._user_code() as (made, fn_args):
             for learning_rate in learning_rates:
-                model, dataset, validation_dataset = made(options.seed)
+                model, dataset, validation_dataset, _ = made(options.seed)
                 loss = validation_loss(
                     model,
                     dataset,
@@ -112,6 +111,8 @@ class Search:
                     result = user_module.call(function, fn_args)
                 if self.options.confirmation_steps:
                     self._check_confirmable(result)
+                if result.train_steps is None:
+                    return result._replace(train_steps=fn_args.train_steps)
                 return result
 
             yield made, fn_args

@@ -96,9 +96,8 @@ def range_test(
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
     """
     (curve,) = range_tests(
-        lambda _: (model, dataset, validation_dataset),
+        lambda _: (model, dataset, validation_dataset, train_steps),
         [seed],
-        train_steps=train_steps,
         min_learning_rate=min_learning_rate,
         max_learning_rate=max_learning_rate,
         num_steps=num_steps,
@@ -110,10 +109,9 @@ def range_test(
 
 
 def range_tests(
-    make: Callable[[int], tuple[Any, Any, Any]],
+    make: Callable[[int], tuple[Any, Any, Any, int | None]],
     seeds: Sequence[int],
     *,
-    train_steps: int | None,
     min_learning_rate: float,
     max_learning_rate: float,
     num_steps: int,
@@ -129,10 +127,10 @@ def range_tests(
     optimizer, a memory, an array. Each curve depends on its seed alone, not on those before.
 
     Args:
-        make: Returns the compiled model, the batches, and the validation data or None, for a seed.
+        make: Returns for a seed the compiled model, the batches, the validation data or None, and
+            the number of steps that the model will be trained for or None.
         seeds: The seeds, each from 0 to 2**31 - 1.
-        train_steps: As for `range_test`; likewise the next five.
-        min_learning_rate: The first rate.
+        min_learning_rate: The first rate; as for `range_test`, likewise the next four.
         max_learning_rate: The last rate.
         num_steps: Number of training steps.
         smoothing: Weight of the past in the smoothed loss.
@@ -151,11 +149,6 @@ def range_tests(
             "Argument `divergence_factor` must be greater than 1. "
             f"Received: divergence_factor={divergence_factor}. Choose for example 4."
         )
-    if train_steps is not None and train_steps < 1:
-        raise ValueError(
-            "Argument `train_steps` must be at least 1, or None if not known. "
-            f"Received: train_steps={train_steps}."
-        )
     remaining = [operator.index(seed) for seed in seeds]
     subject = _made(make, remaining[0], num_steps)
     while remaining:
@@ -172,7 +165,7 @@ def range_tests(
                     smoothing=smoothing,
                     num_steps=num_steps,
                     seed=seed,
-                    train_steps=train_steps,
+                    train_steps=subject.train_steps,
                     model=_description(sweep.subject.model),
                     num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
                     **_optimizer_facts(subject.model.optimizer),
@@ -190,11 +183,13 @@ class _Subject(NamedTuple):
         model: A compiled model.
         batches: An iterator over its batches.
         validation: Batches whose loss is recorded, too, or None.
+        train_steps: Number of steps that the model will be trained for, or None.
     """
 
     model: Any
     batches: Any
     validation: ValidationBatches | None
+    train_steps: int | None
 
     @property
     def form(self) -> Any:
@@ -212,15 +207,20 @@ class _Subject(NamedTuple):
         )
 
 
-def _made(make: Callable[[int], tuple[Any, Any, Any]], seed: int, num_steps: int) -> _Subject:
+def _made(make: Callable[[int], tuple[Any, ...]], seed: int, num_steps: int) -> _Subject:
     """Returns what the user's code makes for a seed."""
-    model, dataset, validation_dataset = make(seed)
+    model, dataset, validation_dataset, train_steps = make(seed)
+    if train_steps is not None and train_steps < 1:
+        raise ValueError(
+            "Argument `train_steps` must be at least 1, or None if not known. "
+            f"Received: train_steps={train_steps}."
+        )
     _check_compiled(model)
     check_trained_together(model)
     batches = iter(_batches(model, dataset, num_steps))
     with kept_random_state(seed):  # reading them may draw random numbers
         validation = validation_batches(model, validation_dataset)
-    return _Subject(model, batches, validation)
+    return _Subject(model, batches, validation, train_steps)
 
 
 def _description(model: Any) -> str:

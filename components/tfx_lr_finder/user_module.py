@@ -29,11 +29,14 @@ class LrFinderFnResult(NamedTuple):
         dataset: A `tf.data.Dataset` of training batches as `model.fit` takes them.
         validation_dataset: One of batches as `model.evaluate` takes them: the sweep records
             their loss, for a better rate, and a confirmation needs them. None: neither.
+        train_steps: Number of updates of the whole training to come, at least 1: the best rate of
+            a short one is higher. None: `num_steps` of `train_args`.
     """
 
     model: Any
     dataset: Any
     validation_dataset: Any = None
+    train_steps: int | None = None
 
 
 def make_fn_args(

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import traceback
 
+import keras as keras3
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -93,6 +94,45 @@ DATA = {
     },
     "generator": lambda keras: {"x": generated()},
 }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "train_steps"),
+    [
+        ({"steps_per_epoch": 20, "epochs": 30}, 600),
+        ({"steps_per_epoch": 20, "epochs": 30, "initial_epoch": 25}, 100),
+        ({"epochs": 30}, 150),
+        ({}, 5),
+        ({"epochs": 0}, None),
+    ],
+    ids=["steps", "later_epochs", "whole_epochs", "one_epoch", "no_epoch"],
+)
+def test_length_of_the_training_is_that_of_fit(keras_module, arguments, train_steps):
+    """Epochs times their steps, which a data set of known length says if `fit` is not told."""
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+
+    captured = first_fit(lambda: dense(keras_module).fit(dataset, **arguments))
+
+    assert captured.train_steps == train_steps
+
+
+def test_length_of_a_data_set_that_does_not_say_it_is_not_known(keras_module):
+    """As of every data set that is read from files of records."""
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).filter(lambda x, y: True)
+
+    captured = first_fit(lambda: dense(keras_module).fit(dataset, epochs=30))
+
+    assert captured.train_steps is None
+
+
+def test_length_of_the_training_is_counted_in_updates():
+    """An optimizer that gathers the gradients of four batches makes a quarter of the updates."""
+    model = dense(keras3)
+    model.compile(keras3.optimizers.SGD(0.1, gradient_accumulation_steps=4), "mse")
+
+    captured = first_fit(lambda: model.fit(X, Y, steps_per_epoch=20, epochs=30))
+
+    assert captured.train_steps == 150
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")

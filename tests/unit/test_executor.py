@@ -95,8 +95,7 @@ class Run:
         """Runs the executor on what TFX records of a finder with these arguments."""
         finder = LearningRateFinder(
             examples=Channel(type=standard_artifacts.Examples),
-            lr_finder_fn=f"linear.{function}",
-            **{"num_steps": 100, **arguments},
+            **{"lr_finder_fn": f"linear.{function}", "num_steps": 100, **arguments},
         )
         properties = {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
         Executor().Do(self.inputs, self.outputs, properties)
@@ -360,6 +359,21 @@ def test_length_of_the_training_is_recorded_with_the_curve(noted, run):
     """It is the Trainer's number of steps, and None where none was said."""
     assert noted[0].curve.train_steps == 70
     assert run.curve.train_steps is None
+
+
+@pytest.mark.parametrize(
+    ("user_code", "train_steps"),
+    [
+        ({"lr_finder_fn": "linear.of_known_length"}, 300),
+        ({"lr_finder_fn": None, "run_fn": "linear.run_fn"}, 600),
+    ],
+    ids=["lr_finder_fn", "run_fn"],
+)
+def test_length_that_the_users_code_says_counts(examples, tmp_path, user_code, train_steps):
+    """Not the Trainer's `num_steps`, which may be those of one of many epochs."""
+    run = Run(examples, tmp_path).do(train_args=trainer_pb2.TrainArgs(num_steps=20), **user_code)
+
+    assert run.curve.train_steps == train_steps
 
 
 def test_user_code_gets_steps_and_configuration(noted):

@@ -23,7 +23,6 @@ ROWS = 24
 def sweeps(make, seeds, **options):
     """Returns the curves of short sweeps that are never stopped."""
     defaults = {
-        "train_steps": None,
         "min_learning_rate": 1e-3,
         "max_learning_rate": 0.1,
         "num_steps": 4,
@@ -31,12 +30,12 @@ def sweeps(make, seeds, **options):
         "divergence_factor": float("inf"),
         "graph_seed": 0,
     }
-    return list(range_tests(without_validation(make), seeds, **{**defaults, **options}))
+    return list(range_tests(with_nothing_else(make), seeds, **{**defaults, **options}))
 
 
-def without_validation(make):
-    """Returns a function that makes no validation data beside model and batches."""
-    return lambda seed: (*make(seed), None)
+def with_nothing_else(make):
+    """Returns a function that makes nothing beside model and batches."""
+    return lambda seed: (*make(seed), None, None)
 
 
 def seeded(make):
@@ -516,9 +515,8 @@ def test_error_of_a_later_model_arrives_and_the_first_is_left_as_it_was():
     with pytest.raises(LookupError, match="no such file"):
         curves.extend(
             range_tests(
-                without_validation(make),
+                with_nothing_else(make),
                 [0, 1],
-                train_steps=None,
                 min_learning_rate=1e-3,
                 max_learning_rate=0.1,
                 num_steps=6,
@@ -561,11 +559,11 @@ def make(seed):
         model = keras.Sequential([keras.Input((1,)), weight])
         model.compile(keras.optimizers.SGD(0.5), "mse")
     models.append(model)
-    return model, tf.data.Dataset.from_tensors((tf.ones((6, 1)), tf.zeros((6, 1)))), None
+    return model, tf.data.Dataset.from_tensors((tf.ones((6, 1)), tf.zeros((6, 1)))), None, None
 
 models = []
 curves = range_tests(
-    make, [0, 1], train_steps=None, min_learning_rate=0.01, max_learning_rate=0.1, num_steps=5,
+    make, [0, 1], min_learning_rate=0.01, max_learning_rate=0.1, num_steps=5,
     smoothing=0.0, divergence_factor=4.0, graph_seed=0,
 )
 found = [[c.losses.tolist(), c.num_replicas, c.batch_size] for c in curves]

@@ -102,9 +102,8 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
         return made
 
     curves = range_tests(
-        lambda _: (model(), batches(), None),
+        lambda _: (model(), batches(), None, None),
         range(num_sweeps),
-        train_steps=None,
         min_learning_rate=1e-6,
         max_learning_rate=1e-3,
         num_steps=20,

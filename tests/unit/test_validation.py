@@ -300,11 +300,11 @@ def test_each_of_several_sweeps_has_validation_data_of_its_own(keras_module):
 
     def make(seed):
         seed_everything(seed)
-        return noisy(keras_module), random_batches(seed), random_batches(10 + seed)
+        return noisy(keras_module), random_batches(seed), random_batches(10 + seed), None
 
     def curves(*seeds):
         options = {"min_learning_rate": 1e-3, "max_learning_rate": 0.1, "num_steps": 5}
-        rest = {"train_steps": None, "smoothing": 0.0, "divergence_factor": 9.0, "graph_seed": 0}
+        rest = {"smoothing": 0.0, "divergence_factor": 9.0, "graph_seed": 0}
         return [*range_tests(make, seeds, **options, **rest)]
 
     assert curves(0, 1) == [*curves(0), *curves(1)]

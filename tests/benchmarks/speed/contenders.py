@@ -81,9 +81,8 @@ def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iter
     """Returns whole sweeps of so many steps, one after the other, each of the model it is given."""
     dataset = workload.dataset()
     return range_tests(
-        lambda _: (model(), dataset, None),
+        lambda _: (model(), dataset, None, None),
         range(1000),
-        train_steps=None,
         min_learning_rate=LEAST,
         max_learning_rate=GREATEST,
         num_steps=num_steps,

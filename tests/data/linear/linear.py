@@ -31,6 +31,17 @@ def random_start(fn_args):
     return LrFinderFnResult(model=_model("glorot_uniform"), dataset=dataset)
 
 
+def run_fn(fn_args):
+    """Trains for 30 epochs of the Trainer's steps."""
+    dataset = _batches(fn_args).repeat()
+    _model().fit(dataset, steps_per_epoch=fn_args.train_steps, epochs=30)
+
+
+def of_known_length(fn_args):
+    """Says how long the training will be."""
+    return lr_finder_fn(fn_args)._replace(train_steps=300)
+
+
 def with_validation(fn_args):
     """Has the evaluation examples to be judged by."""
     return lr_finder_fn(fn_args)._replace(validation_dataset=_batches(fn_args, fn_args.eval_files))
