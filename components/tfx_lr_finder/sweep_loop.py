@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
+from tfx_lr_finder.autograph import as_in_fit
 from tfx_lr_finder.cluster import is_alone
 from tfx_lr_finder.curve import Array, StopReason
 from tfx_lr_finder.single_trace import single_trace
@@ -148,6 +149,7 @@ def build_loop(
     done = tf.Variable(0, trainable=False)
     notes = tf.Variable(np.zeros((rates.size, 3)), trainable=False)
     step_loss = _step_loss(model)
+    other_loss = validation and training_mode_loss(model, validation.number)
 
     @tf.function(autograph=False)
     def steps(iterator: Any, first: Any, end: Any, validation_iterator: Any) -> Any:
@@ -155,9 +157,7 @@ def build_loop(
             done.assign(step)
             learning_rate.assign(tf.gather(learning_rates, step))
             loss, num_rows = step_loss(iterator)
-            other = tf.zeros_like(loss)
-            if validation is not None:
-                other = training_mode_loss(model, validation.number)(validation_iterator)
+            other = other_loss(validation_iterator) if other_loss else tf.zeros_like(loss)
             note = tf.stack([loss, other, tf.cast(num_rows, loss.dtype)])
             notes.scatter_update(tf.IndexedSlices(note, step))
             return step + 1
@@ -203,7 +203,7 @@ def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
 
 def _batch_loss(model: Any) -> Callable[[Any], Any]:
     """Returns a function that does a training step on a batch and returns its loss."""
-    strategy, train_step = model.distribute_strategy, model.train_step
+    strategy, train_step = model.distribute_strategy, as_in_fit(model, model.train_step)
     if getattr(model, "jit_compile", False):
         train_step = tf.function(
             train_step, autograph=False, jit_compile=True, reduce_retracing=True

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfx_lr_finder.autograph import as_in_fit
 from tfx_lr_finder.training_state import has_own_train_step, loss_metrics, memory
 
 MIN_ROWS = 256
@@ -95,10 +96,12 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
         outputs = model(x, **options)
         return model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight)
 
+    replica_loss = as_in_fit(model, forward)
+
     def batch_loss(batch: Any) -> tf.Tensor:
         try:
             # Each replica divides its loss by their number.
-            loss = strategy.reduce("SUM", strategy.run(forward, args=(batch,)), axis=None)
+            loss = strategy.reduce("SUM", strategy.run(replica_loss, args=(batch,)), axis=None)
         except Exception as error:
             raise ValidationError(
                 "The validation data must be batches as `model.evaluate` takes them. "
