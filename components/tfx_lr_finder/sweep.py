@@ -325,7 +325,7 @@ def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
     except tf.errors.UnavailableError:  # another worker, or the storage: not of the model
         raise
     except tf.errors.OutOfRangeError as error:
-        raise _out_of_batches(num_steps) from error
+        raise out_of_batches(num_steps) from error
     except Exception as error:
         raise _impossible_step(model, batches, error) from error
 
@@ -349,6 +349,12 @@ def _check_compiled(model: Any) -> None:
             f"Received: model {model.name!r} with {kind.__module__}.{kind.__name__}. "
             f"Compile it for example with `tf_keras.optimizers.{kind.__name__}`."
         )
+    if getattr(optimizer, "relative_step", False):
+        raise ValueError(
+            "The optimizer must apply the rate that it is given. "
+            f"Received: model {model.name!r} with {type(optimizer).__name__}(relative_step=True), "
+            "which applies no more than 1 / sqrt(step). Build it with relative_step=False."
+        )
     if model.built and not model.trainable_variables:
         raise ValueError(
             "The model must have trainable weights. "
@@ -370,7 +376,8 @@ def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
     return model.distribute_strategy.experimental_distribute_dataset(batches)
 
 
-def _out_of_batches(num_steps: int) -> ValueError:
+def out_of_batches(num_steps: int) -> ValueError:
+    """Returns the error of a training that ends before its steps are done."""
     return ValueError(
         f"The data set must yield the batches of {num_steps} steps, if need be by starting over. "
         "Received: a data set that is empty, or that is used up after one pass. "

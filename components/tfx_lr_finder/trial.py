@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.sweep import out_of_batches
 from tfx_lr_finder.training_state import accumulation_steps, settable_learning_rate
 from tfx_lr_finder.validation import first_batches
 
@@ -34,20 +35,34 @@ def validation_loss(
         The loss; `inf` if it is not finite.
 
     Raises:
-        ValueError: If the validation data are no data set, are empty, or are endless and
-            `validation_steps` is not given.
+        ValueError: If the training data are used up after one pass; or if the validation data are
+            no data set, are empty, or are endless and `validation_steps` is not given.
     """
     first_batches(validation_dataset)
     _check_end(validation_dataset, validation_steps)
     with settable_learning_rate(model.optimizer) as variable:
         variable.assign(learning_rate)
         steps = num_steps * accumulation_steps(model.optimizer)
-        model.fit(dataset.repeat(), steps_per_epoch=steps, epochs=1, verbose=0)
+        try:
+            model.fit(_endless(dataset), steps_per_epoch=steps, epochs=1, verbose=0)
+        except tf.errors.FailedPreconditionError as error:
+            if "infinite number of elements" not in error.message:
+                raise
+            raise out_of_batches(num_steps) from error
     results = model.evaluate(
         validation_dataset, steps=validation_steps, return_dict=True, verbose=0
     )
     loss = float(results["loss"])
     return loss if math.isfinite(loss) else math.inf
+
+
+def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns batches that start over when they are used up, or fail where they cannot.
+
+    Keras would end the training there with no more than a warning.
+    """
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return dataset.repeat().apply(endless)
 
 
 def _check_end(validation_dataset: tf.data.Dataset, validation_steps: int | None) -> None:

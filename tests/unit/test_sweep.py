@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from tfx_lr_finder import sweep_loop
 from tfx_lr_finder.curve import Curve, StopReason
@@ -252,6 +253,55 @@ def test_dropout_is_that_of_training(keras_module):
     )
 
     assert set(curve.losses) == {0.0, 4.0}
+
+
+def gated_layer(x):
+    """Doubles features whose mean is positive, in an `if` of Python."""
+    if tf.reduce_mean(x) > 0.0:
+        return 2.0 * x
+    return x
+
+
+def gated(place, jit_compile):
+    """Returns a tf_keras model with Python's `if` on a tensor in its layer, loss or train step."""
+
+    class Gate(tf_keras.layers.Layer):
+        def call(self, inputs):
+            return gated_layer(inputs) if place == "layer" else 2.0 * inputs
+
+    class Gated(tf_keras.Sequential):
+        def train_step(self, batch):
+            x, y = batch
+            return super().train_step((gated_layer(x), y))
+
+    def loss(labels, predictions):
+        return tf.reduce_mean(gated_layer((labels - predictions) ** 2))
+
+    base = Gated if place == "train_step" else tf_keras.Sequential
+    model = base([tf_keras.Input((1,)), Gate(), tf_keras.layers.Dense(1, use_bias=False)])
+    optimizer = tf_keras.optimizers.SGD(0.01)
+    model.compile(optimizer, loss if place == "loss" else "mse", jit_compile=jit_compile)
+    model.set_weights([np.ones((1, 1))])
+    return model
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("place", ["layer", "loss", "train_step"])
+def test_python_on_tensors_is_what_it_is_in_a_fit_of_tf_keras(place, jit_compile):
+    """AutoGraph makes graphs of it: the first loss is that of `fit`."""
+    curve = range_test(
+        gated(place, jit_compile),
+        one_batch(),
+        validation_dataset=None if place == "train_step" else one_batch(),
+        min_learning_rate=1e-9,
+        max_learning_rate=1e-8,
+        num_steps=3,
+    )
+
+    history = gated(place, jit_compile).fit(one_batch(), verbose=0).history
+    assert curve.losses[0] == pytest.approx(history["loss"][0])
+    if place != "train_step":
+        assert curve.validation_losses[0] == pytest.approx(history["loss"][0], rel=1e-3)
 
 
 def test_batch_normalisation_is_that_of_training(keras_module):
@@ -951,6 +1001,24 @@ def test_model_that_trains_by_other_optimizers_is_refused(keras_module):
         r"no update by its \w+\. .*`super\(\)\.compile\(optimizer=",
     ):
         range_test(model, random_batches(), num_steps=20)
+
+
+def test_optimizer_that_bounds_its_rate_is_refused(keras_module):
+    """Adafactor as it comes: whatever it is given, at most one over the root of the step."""
+
+    def model(**options):
+        made = keras_module.Sequential([keras_module.Input((2,)), keras_module.layers.Dense(1)])
+        made.compile(keras_module.optimizers.Adafactor(**options), "mse")
+        return made
+
+    with pytest.raises(
+        ValueError,
+        match=r"must apply the rate that it is given\. Received: .* with "
+        r"Adafactor\(relative_step=True\).*relative_step=False",
+    ):
+        range_test(model(), random_batches())
+
+    assert len(range_test(model(relative_step=False), random_batches(), num_steps=3)) == 3
 
 
 def test_legacy_optimizer_is_refused():

@@ -85,6 +85,17 @@ def test_training_data_of_any_length_will_do(keras_module, num_batches):
     )
 
 
+def test_training_data_that_end_too_early_are_refused(keras_module):
+    """As those of a generator, which can be read once: the rate would have had fewer steps."""
+    left = iter(range(2))
+    once = tf.data.Dataset.from_generator(
+        lambda: left, output_signature=tf.TensorSpec((), tf.int32)
+    )
+
+    with pytest.raises(ValueError, match=r"the batches of 5 steps.* Received: .* after one pass"):
+        loss_of(line(keras_module), once.flat_map(lambda _: ones()), num_steps=5)
+
+
 def test_validation_is_no_training(keras_module):
     """Dropout and batch statistics are those of prediction; the weights stay."""
     layers = keras_module.layers
