@@ -121,7 +121,12 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
         ValueError: If it is not the metadata store of a pipeline, or cannot be reached.
     """
     store = _store(connection)
-    sweeps = [s for s in store.get_artifacts_by_type(SWEEP_TYPE) if s.state == Artifact.LIVE]
+    sweeps = [
+        sweep
+        for sweep in store.get_artifacts_by_type(SWEEP_TYPE)
+        # One that an Importer put out has no rate: it knows only where the sweep lies.
+        if sweep.state == Artifact.LIVE and "learning_rate" in sweep.custom_properties
+    ]
     latest = sorted(sweeps, key=lambda sweep: sweep.id, reverse=True)[:limit]
     return [_found_rate(store, sweep) for sweep in latest]
 
