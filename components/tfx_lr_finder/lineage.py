@@ -20,7 +20,7 @@ SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 
 _RATE_KEYS = ("best_hyperparameters", "learning_rate")
 """The component's outputs that hold the rate; a gate around a node makes it read the `sweep`."""
-_WHEEL = re.compile(r"(?P<module>.+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
+_WHEEL = re.compile(r"(?P<module>[^@]+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: its name, and a wheel with its hash as the version."""
 _STATEMENT = re.compile(r" query: +[A-Z].*", re.DOTALL)
 """The SQL that ML Metadata appends to an error."""

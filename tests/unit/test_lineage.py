@@ -1,4 +1,4 @@
-"""The rates in a metadata store: which of its sweeps count."""
+"""The rates in a metadata store: which of its sweeps count, and what is said of the module."""
 
 import pytest
 from ml_metadata import MetadataStore
@@ -13,7 +13,7 @@ from ml_metadata.proto.metadata_store_pb2 import (
     ExecutionType,
 )
 
-from tfx_lr_finder.lineage import SWEEP_TYPE, latest_rates
+from tfx_lr_finder.lineage import SWEEP_TYPE, Module, latest_rates
 
 FACTS = {"learning_rate": 0.01, "rule": "descent", "verdict": "ok"}
 
@@ -48,3 +48,14 @@ def test_imported_sweep_is_left_out(connection):
     put_sweep(connection, "Importer", {})
 
     assert [rate.sweep for rate in latest_rates(connection, 1)] == ["/root/LearningRateFinder"]
+
+
+@pytest.mark.parametrize("root", ["/root", "/home/me@team/root"])
+def test_packed_module_is_told_from_its_wheel(connection, root):
+    """At the first `@`, for the path of the wheel may have some of its own."""
+    wheel = f"{root}/_wheels/tfx_user_code_Finder-0.0+ab12-py3-none-any.whl"
+    put_sweep(connection, "LearningRateFinder", FACTS, module_path=f"model@{wheel}")
+
+    (rate,) = latest_rates(connection, 1)
+
+    assert rate.module == Module("model", "0.0+ab12", wheel)
