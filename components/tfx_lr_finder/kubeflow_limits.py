@@ -10,7 +10,7 @@ from tfx.orchestration.data_types import RUNTIME_PARAMETER_PATTERN, RuntimeParam
 from tfx.orchestration.kubeflow.v2.compiler_utils import placeholder_to_cel
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import UnionChannel
-from tfx.types.channel_utils import encode_placeholder_with_channels
+from tfx.types.channel_utils import encode_placeholder_with_channels, get_dependent_channels
 
 
 def check(pipeline: Pipeline) -> None:
@@ -19,13 +19,15 @@ def check(pipeline: Pipeline) -> None:
     Raises:
         ValueError: If a component's id has other characters than letters, digits and `-`, a
             `module_file` cannot be packed, a component is a Resolver, has a union of channels for
-            an input, an option that another component puts out or with a RuntimeParameter inside,
-            or reads files by span, version or date, or a condition is on the value of an artifact.
+            an input, reads what no component of the pipeline puts out, has an option that another
+            component puts out or with a RuntimeParameter inside, or reads files by span, version
+            or date, or a condition is on the value of an artifact.
     """
     for component in pipeline.components:
         _check_id(component.id)
         _check_resolver(component)
         _check_inputs(component)
+        _check_producers(component, pipeline)
         _check_module_file(component, pipeline.pipeline_info.pipeline_root)
         _check_options(component)
         _check_runtime_parameters(component)
@@ -62,6 +64,20 @@ def _check_inputs(component: BaseNode) -> None:
             f"Received: a union of several for {unions} of {component.id!r}. "
             "Read everything with one ExampleGen, or put the union into a component of yours."
         )
+
+
+def _check_producers(component: BaseNode, pipeline: Pipeline) -> None:
+    predicates = get_predicates(component, pipeline.dsl_context_registry)
+    read = [(repr(name), channel) for name, channel in component.inputs.items()]
+    read += [("a condition", channel) for p in predicates for channel in get_dependent_channels(p)]
+    known = {node.id for node in pipeline.components}
+    for name, channel in read:
+        if missing := channel.get_data_dependent_node_ids() - known:
+            raise ValueError(
+                "What a component reads must be put out by one of the pipeline's components. "
+                f"Received: {name} of {component.id!r} from {sorted(missing)}, not among them. "
+                "Add it to the pipeline's components."
+            )
 
 
 def _check_module_file(component: BaseNode, pipeline_root: str | None) -> None:

@@ -398,6 +398,38 @@ def test_union_of_outputs_is_refused(compiled):
         compiled([*examples, finder])
 
 
+def test_input_of_a_component_that_is_not_in_the_pipeline_is_refused(compiled):
+    """TFX only warns, and writes a task that waits for one that does not exist."""
+    _, *others = finder_and_trainer()
+
+    with (
+        pytest.warns(UserWarning, match="Did you forget to add it"),
+        pytest.raises(
+            ValueError,
+            match=r"'examples' of 'LearningRateFinder' from \['CsvExampleGen'\], not among them\. "
+            r"Add it to the pipeline's components\.",
+        ),
+    ):
+        compiled(others)
+
+
+def test_condition_on_a_component_that_is_not_in_the_pipeline_is_refused(compiled):
+    """It is an input as any other."""
+    examples, finder, _ = finder_and_trainer()
+    with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
+        second = LearningRateFinder(
+            examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+        ).with_id("Second")
+
+    with (
+        pytest.warns(UserWarning, match="Did you forget to add it"),
+        pytest.raises(
+            ValueError, match=r"a condition of 'Second' from \['LearningRateFinder'\], not among"
+        ),
+    ):
+        compiled([examples, second])
+
+
 def test_option_that_another_component_puts_out_is_refused(compiled):
     """TFX names a task in the file that does not exist."""
     examples, finder, _ = finder_and_trainer()
