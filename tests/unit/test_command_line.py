@@ -135,6 +135,24 @@ def test_file_is_written_and_named(sweep, tmp_path, command, start):
     }
 
 
+@pytest.mark.parametrize("command", ["plot", "report", "compare"])
+def test_evidence_is_not_replaced(sweep, tmp_path, command):
+    """Not of the sweep that is read, nor of another; by another name as little."""
+    link = tmp_path / "link"
+    link.symlink_to(f"{sweep}/sweep.json")
+    before = link.read_bytes()
+
+    for output in (f"{sweep}/sweep.json", link):
+        result = run(command, sweep, "--output", output)
+
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            "Error: Invalid value for '--output': It must not be a sweep, which would be replaced. "
+            f"Received: {output}. Name another file. See `main {command} --help`.\n"
+        )
+    assert link.read_bytes() == before
+
+
 @pytest.mark.parametrize("command", ["plot", "report"])
 def test_file_shows_the_rule_that_was_asked_for(sweep, tmp_path, command):
     """Another rule, another rate, another file."""

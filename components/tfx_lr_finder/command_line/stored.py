@@ -21,12 +21,21 @@ _rule = click.option(
 )
 
 
+def _no_evidence(context: click.Context, option: click.Parameter, path: str) -> str:
+    if os.path.basename(os.path.realpath(path)) == EVIDENCE_FILE:
+        raise click.BadParameter(
+            f"It must not be a sweep, which would be replaced. Received: {path}. Name another file."
+        )
+    return path
+
+
 def _output(default: str) -> Callable[[Any], Any]:
     return click.option(
         "--output",
         type=click.Path(dir_okay=False),
         default=default,
         show_default=True,
+        callback=_no_evidence,
         help="The file to write.",
     )
 
