@@ -77,6 +77,7 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
     Where a module has both, `lr_finder_fn` is meant for this.
 
     Raises:
+        ImportError: If the module cannot be imported, with the reason.
         ValueError: If there is no such function.
     """
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
@@ -84,6 +85,11 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
     try:
         with _on_path(exec_properties) as properties:
             function = udf_utils.get_fn(properties, name)
+    except ImportError as error:
+        # TFX puts one of its own around the user's, and names only the module.
+        if (cause := error.__cause__) is None:
+            raise
+        raise ImportError(f"{error} {type(cause).__name__}: {cause}") from error
     except AttributeError as error:
         # One from within the user's module is the user's own.
         if error.name != (path or name).rpartition(".")[2]:

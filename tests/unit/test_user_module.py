@@ -253,6 +253,19 @@ def test_dotted_path_without_the_function_is_refused(name):
         load({name: "json.no_such_function"})
 
 
+def test_error_while_a_named_module_is_imported_is_shown(tmp_path, monkeypatch):
+    """TFX's own message has only the module's name; a log or a line shows no more than that."""
+    (tmp_path / "incomplete_module.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(
+        ImportError,
+        match=r"^Could not import .*'incomplete_module'\. "
+        r"ModuleNotFoundError: No module named 'no_such_package'$",
+    ):
+        load({"run_fn": "incomplete_module.run_fn"})
+
+
 def test_dotted_function_is_not_looked_for_under_another_name(tmp_path, monkeypatch):
     """A module's `run_fn` does not stand for the function that was named."""
     (tmp_path / "named_module.py").write_text("def run_fn(fn_args):\n    return None\n")
