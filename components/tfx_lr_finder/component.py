@@ -15,7 +15,7 @@ from tfx.utils import json_utils
 
 from tfx_lr_finder import executor
 from tfx_lr_finder.artifacts import LearningRateSweep
-from tfx_lr_finder.options import SweepOptions, checked, option_type
+from tfx_lr_finder.options import SweepOptions, check_functions, checked, option_type
 
 
 class LearningRateFinderSpec(ComponentSpec):
@@ -157,21 +157,14 @@ class LearningRateFinder(BaseBeamComponent):
             ValueError: If not exactly one of `module_file`, `lr_finder_fn` and `run_fn` is given,
                 one of the latter is not a dotted path, or an option is out of its range.
         """
-        functions = {"lr_finder_fn": lr_finder_fn, "run_fn": run_fn}
-        given = {"module_file": module_file, **functions}
+        given = {"module_file": module_file, "lr_finder_fn": lr_finder_fn, "run_fn": run_fn}
         if sum(map(bool, given.values())) != 1:
             raise ValueError(
                 "Exactly one of `module_file`, `lr_finder_fn` and `run_fn` must be given. "
                 f"Received: {', '.join(f'{name}={value!r}' for name, value in given.items())}. "
                 "Give the Trainer's module_file, or the dotted path of a function."
             )
-        for name, value in functions.items():
-            path = _known(value)
-            if path and not all(path.rpartition(".")):
-                raise ValueError(
-                    f"Argument `{name}` must be a dotted path, of a module and a function in it. "
-                    f"Received: {name}={path!r}. Give for example 'package.module.{name}'."
-                )
+        check_functions({name: _known(value) for name, value in given.items()})
         if not isinstance(custom_config, dict | RuntimeParameter | None):
             raise TypeError(
                 "Argument `custom_config` must be a dict that can be written as JSON. "

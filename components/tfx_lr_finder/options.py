@@ -9,7 +9,8 @@ from typing import Any
 from tfx_lr_finder.rules import DEFAULT_RULE, get_rule
 from tfx_lr_finder.verdict import MIN_POINTS
 
-USER_CODE = ("module_file", "lr_finder_fn", "run_fn")
+_FUNCTIONS = ("lr_finder_fn", "run_fn")
+USER_CODE = ("module_file", *_FUNCTIONS)
 """The component's parameters that name the user's code: exactly one of them is given."""
 ON_FAILURE = ("raise", "default")
 MAX_SWEEPS = 100
@@ -66,6 +67,21 @@ def user_code(parameters: Mapping[str, Any]) -> str:
     """
     given = (parameters.get(name) for name in ("module_path", *USER_CODE))
     return next(filter(None, given), "")
+
+
+def check_functions(parameters: Mapping[str, Any]) -> None:
+    """Refuses a function among the parameters that is not named by a dotted path.
+
+    Raises:
+        ValueError: If one has no module, or no name in it.
+    """
+    for name in _FUNCTIONS:
+        path = parameters.get(name)
+        if path and not all(path.rpartition(".")):
+            raise ValueError(
+                f"Argument `{name}` must be a dotted path, of a module and a function in it. "
+                f"Received: {name}={path!r}. Give for example 'package.module.{name}'."
+            )
 
 
 def option_type(name: str) -> type:

@@ -15,7 +15,7 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
-from tfx_lr_finder.options import user_code
+from tfx_lr_finder.options import check_functions, user_code
 
 FUNCTION = "lr_finder_fn"
 TRAINER_FUNCTION = "run_fn"
@@ -78,8 +78,9 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
 
     Raises:
         ImportError: If the module cannot be imported, with the reason.
-        ValueError: If there is no such function.
+        ValueError: If there is no such function, or it is not named by a dotted path.
     """
+    check_functions(exec_properties)
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
     path = exec_properties.get(name)
     try:

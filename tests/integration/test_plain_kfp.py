@@ -307,6 +307,13 @@ def test_user_code_must_be_given_in_one_way(executor_input, tmp_path, given, sho
         kfp_main.run(executor_input(tmp_path, **given))
 
 
+@pytest.mark.parametrize("name", ["lr_finder_fn", "run_fn"])
+def test_function_without_a_module_is_refused(executor_input, tmp_path, name):
+    """As by the TFX component, which knows of it when the pipeline is built."""
+    with pytest.raises(ValueError, match=rf"`{name}` must be a dotted path.*{name}='function'\."):
+        kfp_main.run(executor_input(tmp_path, **{name: "function"}))
+
+
 def test_examples_without_splits_are_refused(executor_input, tmp_path):
     """A folder of files is not what TFX writes."""
     with pytest.raises(ValueError, match=r"one folder for each split.*without any Split-\*"):

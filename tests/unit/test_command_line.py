@@ -354,6 +354,11 @@ def test_long_message_is_cut_in_its_middle(tmp_path):
             r"Exactly one of --module-file, .* must be given\. Received: a\.b, c\.d\. See .*",
         ),
         (
+            f"{SWEEP} --run-fn run_fn",
+            r"Argument `run_fn` must be a dotted path, of a module and a function in it\. "
+            r"Received: run_fn='run_fn'\. Give for example 'package\.module\.run_fn'\. See .*",
+        ),
+        (
             f"{SWEEP} --lr-finder-fn a.b --num-steps 9",
             r"Argument `num_steps` must be at least 10.*Received: num_steps=9\. .* See .*",
         ),

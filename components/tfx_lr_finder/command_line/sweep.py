@@ -16,7 +16,7 @@ import click
 from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
 from tfx_lr_finder.command_line.stored import in_words, read_evidence, to_dict
 from tfx_lr_finder.evidence import EVIDENCE_FILE
-from tfx_lr_finder.options import ON_FAILURE, USER_CODE, SweepOptions, option_type
+from tfx_lr_finder.options import ON_FAILURE, USER_CODE, SweepOptions, check_functions, option_type
 from tfx_lr_finder.rules import RULES
 
 _CHOICES = {"rule": sorted(RULES), "on_failure": ON_FAILURE}
@@ -129,6 +129,7 @@ def sweep_command(
             f"Received: {both[0]} as both. Name another folder."
         )
     try:
+        check_functions(code)
         SweepOptions(**options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
