@@ -270,6 +270,26 @@ def test_input_is_not_replaced(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("output", "error"),
+    [
+        ("file/found", "[Errno 20] Not a directory: '{output}'"),
+        ("found", "[Errno 17] File exists: '{output}/sweep'"),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused_before_the_search(tmp_path, output, error):
+    """Nobody waits for a rate that is lost; the examples, which have no splits, are not read."""
+    for name in ("file", "found/sweep"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    arguments = ["--module-file", MODULE_FILE, "--examples", tmp_path]
+
+    result = run("sweep", *arguments, "--output", tmp_path / output)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: {error.format(output=tmp_path / output)}\n"
+
+
 def test_default_is_published_with_its_verdict(short_sweep, tmp_path):
     """If that is asked for, a sweep without a rate is no failure."""
     options = ["--on-failure", "default", "--default-learning-rate", "0.002"]

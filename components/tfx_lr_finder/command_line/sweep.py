@@ -143,7 +143,7 @@ def sweep_command(
 
     parameters = {"train_steps": train_steps, "custom_config": custom_config}
     if is_chief():
-        _remove_earlier(outputs)
+        _make_folders(outputs)
     with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no result
         run_executor(inputs, outputs, {**options, **code, **parameters})
     if not is_chief():
@@ -156,14 +156,19 @@ def sweep_command(
     )
 
 
-def _remove_earlier(outputs: dict[str, str]) -> None:
-    """Removes the outputs of an earlier sweep; folders without its evidence are left alone."""
-    sweep = outputs["sweep"]
+def _make_folders(outputs: dict[str, str]) -> None:
+    """Makes the outputs' folders in place of an earlier sweep's; others are left as they are.
+
+    Where nothing can be written, it fails before the search, not after it.
+    """
+    rate, sweep = os.path.dirname(outputs["learning_rate"]), outputs["sweep"]
+    # The sweep at last, for it tells that there was one.
+    folders = (outputs["best_hyperparameters"], rate, sweep)
     if os.path.exists(os.path.join(sweep, EVIDENCE_FILE)):
-        rate = os.path.dirname(outputs["learning_rate"])
-        # The sweep at last, for it tells that there was one.
-        for folder in filter(os.path.isdir, (outputs["best_hyperparameters"], rate, sweep)):
+        for folder in filter(os.path.isdir, folders):
             shutil.rmtree(folder)
+    for folder in folders:
+        os.makedirs(folder, exist_ok=True)
 
 
 def _user_code(given: dict[str, str | None]) -> dict[str, str]:
