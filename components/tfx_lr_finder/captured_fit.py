@@ -108,11 +108,11 @@ def _capturing(keras: Any, reached: list[FirstFit | ValueError]) -> Callable[...
 
 
 def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]) -> int | None:
-    """Returns the number of updates in all epochs; None if `fit` would find it out by training."""
+    """Returns the number of updates in all epochs; None if neither call nor data set says it."""
     epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
     if epoch_steps < 0:  # endless, or as long as it happens to be
         return None
-    num_batches = (arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
+    num_batches = max(0, arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
     return int(num_batches) // accumulation_steps(model.optimizer) or None
 
 

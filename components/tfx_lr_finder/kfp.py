@@ -32,7 +32,8 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
     - The user's code, in one of four ways: `module_file`, an artifact; `module`, its text;
       `lr_finder_fn` or `run_fn`, the dotted path of the function in the image.
     - `train_steps`: number of steps of the training to come, whose best rate is higher if they
-      are few; 0 (default) if not known. `custom_config`: dict for the user's code.
+      are few, where the user's code does not say it; 0 (default) if not known.
+    - `custom_config`: dict for the user's code.
     - The options of the TFX component, with its defaults: `num_steps` and so on.
 
     Outputs:

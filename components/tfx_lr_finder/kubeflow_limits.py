@@ -72,7 +72,10 @@ def _check_producers(component: BaseNode, pipeline: Pipeline) -> None:
     read += [("a condition", channel) for p in predicates for channel in get_dependent_channels(p)]
     known = {node.id for node in pipeline.components}
     for name, channel in read:
-        if missing := channel.get_data_dependent_node_ids() - known:
+        producers = channel.get_data_dependent_node_ids()
+        if queried := getattr(channel, "producer_component_id", None):  # of an artifact query
+            producers = producers | {queried}
+        if missing := producers - known:
             raise ValueError(
                 "What a component reads must be put out by one of the pipeline's components. "
                 f"Received: {name} of {component.id!r} from {sorted(missing)}, not among them. "

@@ -20,9 +20,10 @@ from tfx_lr_finder.curve import (
 from tfx_lr_finder.sweep_loop import Loop, Record, TrainStepError, build_loop
 from tfx_lr_finder.training_state import (
     accumulation_steps,
+    constants,
     global_generators,
-    holds_more_than_variables,
     inner_optimizer,
+    is_adapted,
     kept_random_state,
     kept_variables,
     not_among,
@@ -123,8 +124,9 @@ def range_tests(
 
     The graph is traced once: a later model hands its initial values to the first one's variables
     and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
-    its own; so does one that is not built yet, or that has more than Keras knows of: a second
-    optimizer, a memory, an array. Each curve depends on its seed alone, not on those before.
+    its own; so does one that is not built yet, was adapted to data, has other arrays among the
+    attributes of its layers, or changes variables that Keras does not list, as a second optimizer
+    does. Each curve depends on its seed alone, not on those before.
 
     Args:
         make: Returns for a seed the compiled model, the batches, the validation data or None, and
@@ -195,12 +197,13 @@ class _Subject(NamedTuple):
     def form(self) -> Any:
         """What has to be equal for the values of one model to make another that model.
 
-        None if nothing does: it is not built yet, or keeps more than variables of Keras.
+        None if nothing does: it is not built yet, or was adapted to data.
         """
-        if not self.model.built or holds_more_than_variables(self.model):
+        if not self.model.built or is_adapted(self.model):
             return None
         return (
             [(variable.shape, variable.dtype) for variable in training_variables(self.model)],
+            constants(self.model),
             _optimizer_facts(self.model.optimizer),
             self.batches.element_spec,
             self.validation and (self.validation.iterator.element_spec, self.validation.number),
@@ -210,7 +213,7 @@ class _Subject(NamedTuple):
 def _made(make: Callable[[int], tuple[Any, ...]], seed: int, num_steps: int) -> _Subject:
     """Returns what the user's code makes for a seed."""
     model, dataset, validation_dataset, train_steps = make(seed)
-    if train_steps is not None and train_steps < 1:
+    if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
         raise ValueError(
             "Argument `train_steps` must be at least 1, or None if not known. "
             f"Received: train_steps={train_steps}."
@@ -302,7 +305,7 @@ def _traced(subject: _Subject, rates: Array, graph_seed: int, own_seed: int) -> 
         generators = global_generators()
         states = [generator.state for generator in generators]
         known = [*training_variables(model), *states, learning_rate]
-        # Of a layer, a recurrent one's memory, of a second optimizer: Keras does not know of it.
+        # What Keras does not list: a second optimizer's slots, a memory, a layer's tf.Variable.
         others = not_among(loop.variables, known)
         yield _Sweep(
             subject,

@@ -112,7 +112,7 @@ class Loop(NamedTuple):
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What the steps read or change, but for what the loop itself notes."""
+        """What the steps read, or assign and read back, but for what the loop itself notes."""
         own = {id(self.done), id(self.notes)}
         return [variable for variable in self.steps.graph.variables if id(variable) not in own]
 

@@ -55,16 +55,22 @@ def memory(model: Any) -> list[Any]:
     return [state for flat in states for state in flat if state is not None]
 
 
-def holds_more_than_variables(model: Any) -> bool:
-    """Returns whether a layer has constants that another one like it may have otherwise.
+def is_adapted(model: Any) -> bool:
+    """Returns whether a layer was adapted to data: to a vocabulary, a mean, which are constants."""
+    return any(hasattr(layer, "adapt") for layer in model._flatten_layers())
 
-    It was adapted to data, to a vocabulary or a mean, or has an array among its attributes.
-    """
-    return any(
-        hasattr(layer, "adapt")
-        or any(isinstance(value, np.ndarray | tf.Tensor) for value in vars(layer).values())
-        for layer in model._flatten_layers()
-    )
+
+def constants(model: Any) -> list[tuple[Any, ...]]:
+    """Returns the arrays among the attributes of layers, which a graph holds as they were."""
+    values = [value for layer in model._flatten_layers() for value in vars(layer).values()]
+    arrays = [np.asarray(v) for v in values if isinstance(v, np.ndarray) or _is_eager(v)]
+    return [(array.shape, array.dtype, array.tobytes()) for array in arrays]
+
+
+def _is_eager(value: Any) -> bool:
+    """Returns whether a value is a tensor that NumPy can read."""
+    is_tensor = isinstance(value, tf.Tensor) and not tf.is_symbolic_tensor(value)
+    return is_tensor and value.dtype.is_numpy_compatible
 
 
 def has_own_train_step(model: Any) -> bool:

@@ -80,7 +80,8 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
         ImportError: If the module cannot be imported, with the reason.
         ValueError: If there is no such function, or it is not named by a dotted path.
     """
-    check_functions(exec_properties)
+    if not any(exec_properties.get(key) for key in ("module_path", "module_file")):
+        check_functions(exec_properties)
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
     path = exec_properties.get(name)
     try:
@@ -88,7 +89,7 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
             function = udf_utils.get_fn(properties, name)
     except ImportError as error:
         # TFX puts one of its own around the user's, and names only the module.
-        if (cause := error.__cause__) is None:
+        if (cause := error.__cause__ or error.__context__) is None:
             raise
         raise ImportError(f"{error} {type(cause).__name__}: {cause}") from error
     except AttributeError as error:

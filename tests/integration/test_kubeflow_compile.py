@@ -18,8 +18,8 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2, trainer_pb2
 from tfx.types.channel import Channel
-from tfx.types.channel_utils import union
-from tfx.types.standard_artifacts import Model, ModelBlessing
+from tfx.types.channel_utils import artifact_query, union
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
 from penguin.compile_kubeflow import main as compile_penguin
 from tfx_lr_finder import LearningRateFinder
@@ -396,6 +396,15 @@ def test_union_of_outputs_is_refused(compiled):
         ValueError, match=r"union of several for \['examples'\] of 'LearningRateFinder'.*Gen"
     ):
         compiled([*examples, finder])
+
+
+def test_query_for_an_output_of_no_component_is_refused(compiled):
+    """It would be a task that waits, too."""
+    examples = artifact_query(Examples, producer_component_id="Gen", output_key="examples")
+    finder = LearningRateFinder(examples=examples, lr_finder_fn="user.lr_finder_fn")
+
+    with pytest.raises(ValueError, match=r"'examples' of 'LearningRateFinder' from \['Gen'\], not"):
+        compiled([finder])
 
 
 def test_input_of_a_component_that_is_not_in_the_pipeline_is_refused(compiled):

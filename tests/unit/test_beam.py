@@ -3,6 +3,7 @@
 import json
 
 import apache_beam as beam
+import keras
 import pytest
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -90,7 +91,9 @@ def search(tmp_path_factory):
         "confirmation_steps": 4,
         "seed": 0,
     }
-    return Search({"examples": [examples]}, properties, {"space": [], "values": {"units": 3}})
+    policy = keras.config.dtype_policy()
+    yield Search({"examples": [examples]}, properties, {"space": [], "values": {"units": 3}})
+    keras.config.set_dtype_policy(policy)
 
 
 def with_function(search, name):

@@ -104,12 +104,15 @@ DATA = {
         ({"epochs": 30}, 150),
         ({}, 5),
         ({"epochs": 0}, None),
+        ({"epochs": 3, "initial_epoch": 5}, None),
     ],
-    ids=["steps", "later_epochs", "whole_epochs", "one_epoch", "no_epoch"],
+    ids=["steps", "later_epochs", "whole_epochs", "one_epoch", "no_epoch", "none_left"],
 )
 def test_length_of_the_training_is_that_of_fit(keras_module, arguments, train_steps):
     """Epochs times their steps, which a data set of known length says if `fit` is not told."""
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+    if "steps_per_epoch" in arguments:
+        dataset = dataset.repeat()
 
     captured = first_fit(lambda: dense(keras_module).fit(dataset, **arguments))
 

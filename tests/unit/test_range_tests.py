@@ -289,6 +289,30 @@ def test_graph_is_traced_once_for_all_sweeps(keras_module):
     assert len(several) == len(single) > 0
 
 
+def test_equal_constants_share_a_graph(keras_module):
+    """A table that a layer holds as an array is of no seed: one trace, as without it."""
+    traces = []
+
+    class Scaling(keras_module.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.scales = np.array([1.0, 2.0], np.float32)
+
+        def call(self, inputs):
+            traces.append(inputs)
+            return inputs * self.scales
+
+    def make():
+        return regression(keras_module, Scaling()), batches()
+
+    sweeps(seeded(make), [0])
+    single = len(traces)
+    sweeps(seeded(make), range(3))
+
+    # Each model calls its layers once to be built.
+    assert len(traces) - single == single + 2
+
+
 def test_models_are_let_go_one_after_another(keras_module):
     """Beside the first, whose graph serves all, no model is held when the next one is made."""
     models, alive = [], []

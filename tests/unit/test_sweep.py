@@ -495,7 +495,7 @@ def test_schedule_is_back_also_when_the_step_cannot_be_built(keras_module):
 def test_curve_keeps_what_the_sweep_was_asked_for():
     """Smoothing, number of steps, batch size, seed and length of the training are recorded."""
     curve = range_test(
-        telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, train_steps=321
+        telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, train_steps=np.int64(321)
     )
 
     assert (curve.smoothing, curve.num_steps, curve.batch_size, curve.seed) == (0.5, 7, 1, 9)

@@ -80,7 +80,9 @@ _HELP = _documented(inspect.getdoc(SweepOptions) or "")
 @click.option("--base-model", type=_FOLDER, help="Folder of a model to start from.")
 @click.option("--hyperparameters", type=_FOLDER, help="Folder with hyperparameters, as a Tuner's.")
 @click.option(
-    "--train-steps", type=click.IntRange(min=1), help="Number of the Trainer's training steps."
+    "--train-steps",
+    type=click.IntRange(min=1),
+    help="Number of the Trainer's training steps, where your code does not say it.",
 )
 @click.option(
     "--custom-config", callback=_json_object, metavar="JSON", help="JSON object for your module."
@@ -159,7 +161,7 @@ def sweep_command(
 def _make_folders(outputs: dict[str, str]) -> None:
     """Makes the outputs' folders in place of an earlier sweep's; others are left as they are.
 
-    Where nothing can be written, it fails before the search, not after it.
+    Where they cannot be made, it fails before the search, not after it.
     """
     rate, sweep = os.path.dirname(outputs["learning_rate"]), outputs["sweep"]
     # The sweep at last, for it tells that there was one.
