@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.training_state import package
+
 
 def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a function that calls the user's code, to be called in a graph.
@@ -18,8 +20,8 @@ def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
         model: A compiled Keras model.
         function: What is to be converted.
     """
-    is_tf_keras = any(_package(base) == "tf_keras" for base in type(model).__mro__)
-    if not is_tf_keras or {_package(part) for part in _parts(model)} <= {"tf_keras", "tensorflow"}:
+    is_tf_keras = any(package(base) == "tf_keras" for base in type(model).__mro__)
+    if not is_tf_keras or {package(part) for part in _parts(model)} <= {"tf_keras", "tensorflow"}:
         return function
     autograph = tf.__internal__.autograph  # as tf_keras itself does; there is no public way
     converted: Callable[..., Any] = autograph.tf_convert(function, autograph.control_status_ctx())
@@ -34,7 +36,3 @@ def _parts(model: Any) -> Iterator[Any]:
         yield from filter(callable, functions)
     for loss in filter(callable, tf.nest.flatten(model.loss)):
         yield loss if hasattr(loss, "__name__") else type(loss)
-
-
-def _package(part: Any) -> str:
-    return str(part.__module__).partition(".")[0]

@@ -15,7 +15,7 @@ from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.hyperparameters import Config
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.sweep import range_tests
-from tfx_lr_finder.training_state import seeded
+from tfx_lr_finder.training_state import package, seeded
 from tfx_lr_finder.trial import validation_loss
 from tfx_lr_finder.user_module import LrFinderFnResult
 from tfx_lr_finder.working_folder import working_folder
@@ -126,7 +126,7 @@ class Search:
                 "validation_dataset), give `fit` its validation_data, or set confirmation_steps=0."
             )
         # https://github.com/keras-team/keras/issues/20585
-        if not is_alone() and type(result.model).fit.__module__.partition(".")[0] == "keras":
+        if not is_alone() and package(type(result.model).fit) == "keras":
             raise ValueError(
                 "To confirm a rate, a model is trained by its `fit`, which in Keras 3 does not "
                 f"work on several workers. {received} a model of Keras 3 with a TF_CONFIG of "

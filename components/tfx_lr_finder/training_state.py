@@ -1,6 +1,7 @@
 """Leaving a model, its optimizer and the random state as they were."""
 
 import contextlib
+import hashlib
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -61,10 +62,11 @@ def is_adapted(model: Any) -> bool:
 
 
 def constants(model: Any) -> list[tuple[Any, ...]]:
-    """Returns the arrays among the attributes of layers, which a graph holds as they were."""
+    """Returns what tells apart the arrays among layers' attributes, which a graph holds."""
     values = [value for layer in model._flatten_layers() for value in vars(layer).values()]
     arrays = [np.asarray(v) for v in values if isinstance(v, np.ndarray) or _is_eager(v)]
-    return [(array.shape, array.dtype, array.tobytes()) for array in arrays]
+    # Not the bytes themselves: the table of an embedding would be held twice.
+    return [(a.shape, a.dtype, hashlib.sha256(a.tobytes()).digest()) for a in arrays]
 
 
 def _is_eager(value: Any) -> bool:
@@ -73,9 +75,14 @@ def _is_eager(value: Any) -> bool:
     return is_tensor and value.dtype.is_numpy_compatible
 
 
+def package(part: Any) -> str:
+    """Returns the name of the package that a class or function comes from, as `keras`."""
+    return str(part.__module__).partition(".")[0]
+
+
 def has_own_train_step(model: Any) -> bool:
     """Returns whether a model's training step is not Keras's: its loss may be anything."""
-    return type(model).train_step.__module__.partition(".")[0] not in ("keras", "tf_keras")
+    return package(type(model).train_step) not in ("keras", "tf_keras")
 
 
 def loss_metrics(model: Any) -> list[Any]:

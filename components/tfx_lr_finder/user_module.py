@@ -80,6 +80,7 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
         ImportError: If the module cannot be imported, with the reason.
         ValueError: If there is no such function, or it is not named by a dotted path.
     """
+    # In a module that it has as a file, TFX looks for the bare name.
     if not any(exec_properties.get(key) for key in ("module_path", "module_file")):
         check_functions(exec_properties)
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION

@@ -499,7 +499,7 @@ def test_schedule_is_back_also_when_the_step_cannot_be_built(keras_module):
 def test_curve_keeps_what_the_sweep_was_asked_for():
     """Smoothing, number of steps, batch size, seed and length of the training are recorded."""
     curve = range_test(
-        telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, train_steps=np.int64(321)
+        telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, train_steps=321
     )
 
     assert (curve.smoothing, curve.num_steps, curve.batch_size, curve.seed) == (0.5, 7, 1, 9)
@@ -1027,9 +1027,8 @@ def test_optimizer_that_bounds_its_rate_is_refused(keras_module):
 
 def test_legacy_optimizer_is_refused():
     """tf_keras's older ones have no rate that a graph can set; the message names the newer one."""
-    keras = pytest.importorskip("tf_keras")
-    model = keras.Sequential([keras.layers.Dense(1)], name="old")
-    model.compile(keras.optimizers.legacy.Adam(), "mse")
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1)], name="old")
+    model.compile(tf_keras.optimizers.legacy.Adam(), "mse")
 
     with pytest.raises(
         ValueError,
@@ -1154,11 +1153,12 @@ def test_training_of_no_steps_is_refused_before_the_sweep(keras_module):
 
 
 def test_integers_of_numpy_are_integers(keras_module):
-    """Steps and seed may come out of NumPy; the curve can be written all the same."""
+    """Steps, seed and length may come out of NumPy; the curve can be written all the same."""
     model = keras_module.Sequential([keras_module.layers.Dense(1)])
     model.compile(keras_module.optimizers.SGD(0.5), "mse")
 
-    curve = range_test(model, random_batches(), num_steps=np.int64(6), seed=np.int64(3))
+    numbers = {"num_steps": np.int64(6), "seed": np.int64(3), "train_steps": np.int64(30)}
+    curve = range_test(model, random_batches(), **numbers)
 
     assert Curve.from_json(curve.to_json()) == curve
 
