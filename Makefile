@@ -10,7 +10,7 @@ IMAGE ?= tfx-lr-finder:$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.t
 # Python's own bytecode makes every import of TFX two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo taxi kubeflow image kubeflow-local test lint types unit integration docs container test-image quality bench lock clean
+.PHONY: demo taxi kubeflow image kubeflow-local test lint types suite unit integration docs container test-image quality bench lock clean
 
 demo: $(VENV)/installed  ## Runs the penguin pipeline and shows what it found.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_local output/penguin
@@ -28,7 +28,7 @@ image: $(VENV)/installed  ## Builds the container image, with docker or podman.
 kubeflow-local: image $(KFP_VENV)/installed  ## Runs the penguin pipeline as Kubeflow would, each task in a container.
 	PYTHONPATH=pipelines $(BIN)/python -m penguin.run_kubeflow_local $(IMAGE) output/kubeflow $(KFP_VENV)/bin/python
 
-test: lint types unit integration docs  ## Every check.
+test: lint types suite docs  ## Every check; with CI=true the slow tests, too.
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -37,11 +37,19 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy
 
+# The tests of a file share what takes long, so a file stays in one process; the long files come
+# first, as the collection has them.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	$(if $(filter true,$(CI)),-m "not container")
+
+suite: $(VENV)/installed  ## Both kinds of tests, in two processes.
+	$(PYTEST) tests
+
 unit: $(VENV)/installed
-	$(BIN)/python -m pytest tests/unit
+	$(PYTEST) tests/unit
 
 integration: $(VENV)/installed
-	$(BIN)/python -m pytest tests/integration
+	$(PYTEST) tests/integration
 
 docs: $(VENV)/installed  ## Builds the documentation: output/docs/index.html.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # --quiet would let warnings pass

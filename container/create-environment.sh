@@ -2,7 +2,7 @@
 # Makes a virtual environment with the locked dependencies: create-environment.sh FOLDER
 #
 # TFX 1.21 where it can run (glibc 2.39 or later, Python 3.10-3.13), else TFX 1.16 (Python 3.10).
-# Needs Python and pip only; a second run on the same locks changes nothing.
+# Needs Python and pip only, with Python 3.10 a C++ compiler, too; a second run on the same locks changes nothing.
 set -eu
 folder=$1
 requirements=$(dirname "$0")/requirements
@@ -38,6 +38,15 @@ choose_python() {
 }
 
 choose_python
+# pyfarmhash, which TFX imports, has no wheel for Python 3.10.
+case $("$python" --version) in
+"Python 3.10."*)
+    command -v c++ >/dev/null || {
+        echo "Python 3.10 needs a C++ compiler, and its headers: apt-get install g++ python3-dev" >&2
+        exit 1
+    }
+    ;;
+esac
 lock=$requirements/tfx-$tfx-dev.txt
 if ! cmp -s "$lock" "$folder/lock.txt"; then
     echo "Setting up TFX $tfx on $("$python" --version) in $folder (the first time, a few minutes)"

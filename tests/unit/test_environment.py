@@ -38,6 +38,31 @@ def test_set_up_without_a_supported_python_says_in_one_line_what_to_install(tmp_
     assert not (tmp_path / "environment").exists()
 
 
+def test_python_310_without_a_compiler_says_in_one_line_what_to_install(tmp_path):
+    """One package has no wheel for it: this is said before minutes of installing."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sh", "dirname", "cmp"):
+        (commands / name).symlink_to(str(shutil.which(name)))
+    python = commands / "python3"
+    python.write_text("#!/bin/sh\n[ $1 = --version ] && echo Python 3.10.13 || echo 1.16\n")
+    python.chmod(0o755)
+
+    result = subprocess.run(
+        [str(SCRIPT), str(tmp_path / "environment")],
+        env={"PATH": str(commands), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Python 3.10 needs a C++ compiler, and its headers: apt-get install g++ python3-dev\n"
+    )
+    assert not (tmp_path / "environment").exists()
+
+
 def test_analyzer_that_needs_another_one_runs(tmp_path):
     """The releases of Beam and of Transform fit: a second pass over the data knows the first."""
     schema = tft.DatasetMetadata.from_feature_spec({"x": tf.io.FixedLenFeature([], tf.float32)})

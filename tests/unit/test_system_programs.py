@@ -1,0 +1,59 @@
+"""The suite on a machine without the programs that some tests need, beside Python."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+HOW_TO_GET_THEM = [
+    "needs chromium, chromedriver: apt-get install chromium chromium-driver",
+    "needs docker or podman: apt-get install podman runc debootstrap",
+    "needs mariadb-install-db: apt-get install mariadb-server-core mariadb-client-core",
+]
+RUNS = """
+import os, pytest
+for os.environ["CI"] in ("false", "true"):
+    ended = pytest.main(["-p", "no:cacheprovider", "-m", "needs", "-q", "--tb=no", "tests"])
+    print("ended with", int(ended))
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What is printed without any program: elsewhere, and in CI.
+
+    All tests are collected, and the others left out then.
+    """
+    environment = {**os.environ, "PATH": str(tmp_path_factory.mktemp("no_programs"))}
+    command = [sys.executable, "-c", RUNS]
+    process = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True
+    )
+    elsewhere, ci, _ = re.split(r"(?<=ended with \d)\n", process.stdout)
+    return elsewhere, ci
+
+
+def test_tests_that_need_a_program_are_skipped_and_say_how_to_get_it(printed):
+    """In one line for all tests that need the same, at the end."""
+    elsewhere, _ = printed
+    summary = elsewhere.partition("short test summary info")[2]
+
+    skipped = re.findall(r"(?m)^SKIPPED \[\d+\] tests/conftest.py:\d+: (.*)$", summary)
+
+    assert sorted(skipped) == HOW_TO_GET_THEM
+    assert re.search(r"(?m)^\d+ skipped, \d+ deselected.*\nended with 0$", elsewhere)
+
+
+def test_tests_that_need_a_program_fail_in_ci(printed):
+    """Each of them, and none is skipped: CI has the programs."""
+    _, ci = printed
+    summary = ci.partition("short test summary info")[2]
+
+    failed = re.findall(r"(?m)^ERROR tests/\S+\.py::.* - Failed: (.*)$", summary)
+
+    assert sorted(set(failed)) == HOW_TO_GET_THEM
+    assert re.search(rf"(?m)^\d+ deselected.*, {len(failed)} errors.*\nended with 1$", ci)
