@@ -60,6 +60,8 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
     from tfx.orchestration.pipeline import Pipeline
     from tfx.orchestration.portable import runtime_parameter_utils
 
+    from tfx_lr_finder.offline import offline
+
     class NodeByNode(LocalDagRunner):
         """LocalDagRunner goes through a pipeline's nodes in order, but says nothing in between."""
 
@@ -81,15 +83,15 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
                 print("cached" if is_cached(folder, name, node_id) else seconds, file=terminal)
 
     logging.set_verbosity(logging.INFO)  # a line in the log for each event, TFX's too
-    NodeByNode().run(
-        Pipeline(
-            pipeline_name=name,
-            pipeline_root=str(folder),
-            components=components,
-            enable_cache=True,
-            metadata_connection_config=_connection(folder),
-        )
+    pipeline = Pipeline(
+        pipeline_name=name,
+        pipeline_root=str(folder),
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=_connection(folder),
     )
+    with offline():
+        NodeByNode().run(pipeline)
     _release_last_model()
     if all(is_cached(folder, name, component.id) for component in components):
         print("Everything was served from the cache.", file=terminal)

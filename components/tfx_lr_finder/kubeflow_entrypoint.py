@@ -2,7 +2,8 @@
 
 The command of a task: `python -m tfx_lr_finder.kubeflow_entrypoint`, with the arguments of TFX's
 own `kubeflow_v2_run_executor`, which does the work. What TFX lacks there is added before and
-after: types of inputs, object-store URIs, output folders, values of value artifacts.
+after: types of inputs, object-store URIs, output folders, values of value artifacts; and Beam and
+pip download nothing that nobody asked for.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from tfx_lr_finder.kubeflow_invocation import (
     with_tfx_outputs,
     with_types,
 )
+from tfx_lr_finder.offline import offline
 
 Arguments = tuple[argparse.Namespace, list[str]]
 
@@ -56,7 +58,8 @@ def main(arguments: Arguments) -> None:
     local = with_local_paths(with_types(with_tfx_outputs(handed_in), inputs_spec))
     local["outputs"]["outputFile"] = unfinished
     known.json_serialized_invocation_args = json.dumps(local)
-    with _artifacts_prepared({artifact["uri"] for artifact in artifacts(local["outputs"])}):
+    output_uris = {artifact["uri"] for artifact in artifacts(local["outputs"])}
+    with offline(), _artifacts_prepared(output_uris):
         kubeflow_v2_run_executor.main((known, beam_arguments))
     _restore_uris(unfinished, handed_in)
     fileio.rename(unfinished, output_file)

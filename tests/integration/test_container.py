@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cut_off import asked, cut_off
 from tfx.components import CsvExampleGen, SchemaGen
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.data_types import RuntimeParameter
@@ -21,12 +22,14 @@ import tfx_lr_finder
 from local import latest_output
 from penguin import run_local
 from penguin.compile_kubeflow import main as compile_penguin
-from penguin.run_kubeflow_local import main as run_kubeflow_local
 from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Evidence
 from tfx_lr_finder.kubeflow import compile_pipeline
 
-pytestmark = pytest.mark.container
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.needs("docker or podman", packages="podman runc debootstrap"),
+]
 
 REPOSITORY = Path(__file__).parents[2]
 LABELS = "org.opencontainers.image."
@@ -50,6 +53,14 @@ with tempfile.TemporaryDirectory() as folder:
     pathlib.Path(folder, "pyproject.toml").write_text("[project]\\nname = 'x'\\nversion = '1'")
     install = ["pip", "install", "--no-build-isolation", "--target", f"{folder}/x", folder]
     subprocess.run([sys.executable, "-m", *install], check=True)
+"""
+
+DEMO_AND_COMMAND_LINE = """
+python -m penguin.run_local /tmp/demo
+data=/tmp/demo/Transform
+tfx-lr-finder sweep --module-file /project/pipelines/penguin/module/model.py --num-sweeps 2 \\
+    --examples $data/transformed_examples/* --transform-graph $data/transform_graph/* \\
+    --output /tmp/found
 """
 
 
@@ -99,12 +110,21 @@ def image_with_own_code(engine, image):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, image):
-    """The pipeline root, after a run of the compiled penguin pipeline in containers."""
+def asked_file(tmp_path_factory):
+    """The file that says what the run of the penguin pipeline asked of other machines."""
+    return tmp_path_factory.mktemp("asked") / "asked.json"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, image, engine, asked_file, pipelines_environment):
+    """The pipeline root, after a run of the compiled penguin pipeline in containers.
+
+    What they send to other machines is lost.
+    """
     root = tmp_path_factory.mktemp("kubeflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(REPOSITORY / "pipelines"))
-        run_kubeflow_local(image, root, str(KFP_PYTHON))
+    program = [sys.executable, "-m", "penguin.run_kubeflow_local", image, root, KFP_PYTHON]
+    before = engine_cut_off(engine, "dropped", asked_file)
+    subprocess.run([*before, *program], check=True, env=pipelines_environment)
     return root
 
 
@@ -128,10 +148,15 @@ def read_curve(sweep):
     return Evidence.from_json(Path(sweep, "sweep.json").read_text()).curves[0]
 
 
-def run_compiled(pipeline_file, root, **environment):
+def engine_cut_off(engine, mode, report):
+    """Returns `cut_off` for containers: those of podman, for Docker's belong to its service."""
+    return cut_off(mode, report) if engine == "podman" else []
+
+
+def run_compiled(pipeline_file, root, *, before=(), **environment):
     """Runs a compiled pipeline in containers, and returns how that ended."""
     return subprocess.run(
-        [KFP_PYTHON, "-m", "run_kubeflow_local", pipeline_file, root],
+        [*before, KFP_PYTHON, "-m", "run_kubeflow_local", pipeline_file, root],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines"), **environment},
@@ -214,6 +239,20 @@ def test_every_task_reported_its_outputs(outputs):
     }
     model = Path(outputs["Trainer"]["model"]["uri"])
     assert (model / "Format-Serving" / "saved_model.pb").is_file()
+
+
+def test_tasks_ask_nothing_of_other_machines(folder, asked_file):
+    """They look up no name and call no address, where they would have waited for an answer."""
+    assert asked(asked_file) == []
+
+
+def test_demo_and_command_line_in_the_image_ask_nothing_of_other_machines(engine, image, tmp_path):
+    """Nor do they with the image's newer Beam, whose default is to download a runner."""
+    options = [f"--volume={REPOSITORY}:/project:ro", "--env=PYTHONPATH=/project/pipelines"]
+    before = engine_cut_off(engine, "dropped", tmp_path / "asked.json")
+    command = [*before, engine, "run", "--rm", "--network=host", *options, image]
+    subprocess.run([*command, "sh", "-euc", DEMO_AND_COMMAND_LINE], check=True)
+    assert asked(tmp_path / "asked.json") == []
 
 
 def test_curve_is_that_of_a_local_run(outputs, local_curve):
@@ -326,15 +365,17 @@ def test_parameter_without_default_is_asked_for(image, tmp_path):
     assert "missing ['folder']" in ended.stderr
 
 
-def test_plain_kfp_pipeline_runs(image, tmp_path):
-    """Without TFX's DSL, the rate reaches the next task as a number."""
+def test_plain_kfp_pipeline_runs(engine, image, tmp_path):
+    """Without TFX's DSL, the rate reaches the next task as a number; no other machine is asked."""
     compile_plain_kfp(["--image", image, "--output", str(tmp_path / "plain.yaml"), "--no-gate"])
-    ended = run_compiled(tmp_path / "plain.yaml", tmp_path)
+    before = engine_cut_off(engine, "refused", tmp_path / "asked.json")
+    ended = run_compiled(tmp_path / "plain.yaml", tmp_path, before=before)
     assert ended.returncode == 0, ended.stderr
     outputs = json.loads((tmp_path / "outputs.json").read_text())
     found = outputs["learning-rate-finder"]
     assert found["learning_rate"] == found["sweep"]["metadata"]["learning_rate"]
     assert outputs["train"]["model"]["metadata"]["loss"] < 1
+    assert asked(tmp_path / "asked.json") == []
 
 
 def test_gate_that_cannot_be_decided_is_refused(image, tmp_path):

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
+from cut_off import asked, cut_off
 
 FOLDER = "demo"
 COMPONENTS = {
@@ -37,11 +39,10 @@ SECOND_OUTPUT = (
 )
 
 
-def run(arguments, folder, environment):
+def run(arguments, folder, environment, before=()):
     """Runs Python in a folder, where relative paths begin, and returns the finished process."""
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    command = [*before, sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,16 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(place, pipelines_environment):
-    """The first run of the demo."""
-    return run(["-m", "penguin.run_local", FOLDER], place, pipelines_environment)
+def asked_file(tmp_path_factory):
+    """The file that says what the first run asked of other machines."""
+    return tmp_path_factory.mktemp("asked") / "asked.json"
+
+
+@pytest.fixture(scope="module")
+def first(place, pipelines_environment, asked_file):
+    """The first run of the demo: what it sends to other machines is lost."""
+    before = cut_off("dropped", asked_file)
+    return run(["-m", "penguin.run_local", FOLDER], place, pipelines_environment, before)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +72,8 @@ def log(first, place):
 
 @pytest.fixture(scope="module")
 def second(place, log, pipelines_environment):
-    """The second run, in the same folder."""
-    return run(["-m", "penguin.run_local", FOLDER], place, pipelines_environment)
+    """The second run, in the same folder; how one starts is the first one's to show."""
+    return forked.run(["-m", "penguin.run_local", FOLDER], place, pipelines_environment)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,11 @@ def test_first_run_prints_its_progress_and_a_summary(first):
     """A line a component with its seconds, then the summary, and not a word more."""
     assert first.returncode == 0
     assert re.fullmatch(FIRST_OUTPUT, first.stdout)
+
+
+def test_first_run_asks_nothing_of_other_machines(first, asked_file):
+    """It looks up no name and calls no address, where it would have waited for an answer."""
+    assert asked(asked_file) == []
 
 
 def test_second_run_says_that_it_is_served_from_the_cache(second):

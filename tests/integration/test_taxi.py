@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 import yaml
+from cut_off import asked, cut_off
 
 from local import latest_output
 from taxi.module import model as module
 from taxi.pipeline import create_components
 from taxi.run_local import PIPELINE_NAME
 from tfx_lr_finder.kubeflow import compile_pipeline
+
+pytestmark = pytest.mark.slow
 
 FOLDER = "taxi"
 RATE = "learning_rate"
@@ -42,10 +45,16 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def process(place, pipelines_environment):
-    """The finished run."""
+def asked_file(tmp_path_factory):
+    """The file that says what the run asked of other machines."""
+    return tmp_path_factory.mktemp("asked") / "asked.json"
+
+
+@pytest.fixture(scope="module")
+def process(place, pipelines_environment, asked_file):
+    """The finished run, to which every other machine was refused."""
     return subprocess.run(
-        [sys.executable, "-m", "taxi.run_local", FOLDER],
+        [*cut_off("refused", asked_file), sys.executable, "-m", "taxi.run_local", FOLDER],
         cwd=place,
         env=pipelines_environment,
         capture_output=True,
@@ -145,6 +154,11 @@ def test_run_prints_its_progress_and_a_summary(process, printed):
     assert process.returncode == 0, process.stderr
     assert printed
     assert process.stderr == ""
+
+
+def test_run_asks_nothing_of_other_machines(process, asked_file):
+    """It looks up no name and calls no address."""
+    assert asked(asked_file) == []
 
 
 def test_all_trips_are_used(output):
