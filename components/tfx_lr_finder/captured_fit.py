@@ -5,14 +5,17 @@ import functools
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 import tensorflow as tf
 
 from tfx_lr_finder.fit_data import training_batches, validation_batches
+from tfx_lr_finder.leaving import Exit
+from tfx_lr_finder.optimizer_tree import accumulation_steps
+from tfx_lr_finder.optimizer_updates import updates_replaced
 from tfx_lr_finder.replacement import replaced
-from tfx_lr_finder.training_state import accumulation_steps
 
 
 class FirstFit(NamedTuple):
@@ -31,15 +34,19 @@ class FirstFit(NamedTuple):
     train_steps: int | None
 
 
-class _Stop(BaseException):
-    """Leaves the user's code. Not an Exception: `except Exception` there does not hold it."""
+_SEARCHES = {"keras_tuner", "kerastuner", "optuna", "hyperopt"}
+"""Packages that call `fit` on models of hyperparameters that they try."""
+
+Reach = Callable[[FirstFit | ValueError], NoReturn]
+"""Notes what the user's code came to, and leaves it."""
 
 
 def first_fit(function: Callable[[], object]) -> FirstFit:
     """Runs a function up to its first call of a Keras model's `fit`.
 
     That call makes its data sets and goes no further: no step is trained, no callback starts, and
-    the rest of the function does not run, but for what it has in `finally`.
+    the rest of the function does not run, but for what it has in `finally`, or in an `except` that
+    holds everything. A `fit` in a thread ends the function, too.
 
     Args:
         function: The user's code, for Keras 3 or tf_keras.
@@ -53,16 +60,20 @@ def first_fit(function: Callable[[], object]) -> FirstFit:
         Exception: Whatever the function itself raises before.
     """
     reached: list[FirstFit | ValueError] = []
+    way_out = Exit()
+
+    def reach(result: FirstFit | ValueError) -> NoReturn:
+        reached.append(result)
+        way_out.leave()
+
     with contextlib.ExitStack() as stack:
         for keras in _kerases():
-            stack.enter_context(replaced(keras.Model, "fit", _capturing(keras, reached)))
-            for optimizer, name in _updates(keras):
-                stack.enter_context(replaced(optimizer, name, _refusing(reached)))
+            stack.enter_context(replaced(keras.Model, "fit", _capturing(keras, reach)))
+        for optimizer in _optimizers():
+            stack.enter_context(updates_replaced(optimizer, _refusing(reach)))
         try:
-            function()
-        except _Stop:
-            pass
-        except Exception:
+            way_out.run(function)
+        except (Exception, SystemExit):
             # With a result there, the error comes of leaving `fit`: a `finally` of the user's.
             if not reached:
                 raise
@@ -78,31 +89,32 @@ def _kerases() -> list[Any]:
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
 
 
-def _updates(keras: Any) -> Iterator[tuple[Any, str]]:
-    """Yields every class and method of it by which an optimizer changes weights."""
-    optimizers = keras.optimizers
-    if hasattr(optimizers.Optimizer, "apply"):  # Keras 3, whose `apply_gradients` calls it
-        yield optimizers.Optimizer, "apply"
-    else:
-        yield optimizers.Optimizer, "apply_gradients"
-        yield optimizers.legacy.Optimizer, "apply_gradients"
+def _optimizers() -> list[Any]:
+    """Returns the base class of every kind of optimizer."""
+    bases = [tf.compat.v1.train.Optimizer]
+    for keras in _kerases():
+        bases.append(keras.optimizers.Optimizer)
+        if keras.__name__ == "tf_keras":
+            bases.append(keras.optimizers.legacy.Optimizer)
+    return bases
 
 
-def _capturing(keras: Any, reached: list[FirstFit | ValueError]) -> Callable[..., None]:
+def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
     """Returns what stands for `fit`: it notes the model and the data, and leaves."""
     fit = keras.Model.fit
     signature = inspect.signature(fit)
 
     @functools.wraps(fit)
     def capture(*args: Any, **kwargs: Any) -> None:
+        if package := _searching_package():
+            reach(_not_of_a_search(package))
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
         model, arguments = call.arguments.pop("self"), call.arguments
         dataset = training_batches(keras, model, fit, arguments)
         validation_dataset = validation_batches(keras, model, arguments)
         train_steps = _train_steps(model, dataset, arguments)
-        reached.append(FirstFit(model, dataset, validation_dataset, train_steps))
-        raise _Stop
+        reach(FirstFit(model, dataset, validation_dataset, train_steps))
 
     return capture
 
@@ -116,14 +128,34 @@ def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]
     return int(num_batches) // accumulation_steps(model.optimizer) or None
 
 
-def _refusing(reached: list[FirstFit | ValueError]) -> Callable[..., None]:
+def _refusing(reach: Reach) -> Callable[..., None]:
     """Returns what stands for an optimizer's update: nothing is trained outside of `fit`."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
-        reached.append(_not_by_fit("trains in a loop of its own, by its optimizer's update"))
-        raise _Stop
+        reach(_not_by_fit("trains in a loop of its own, by its optimizer's update"))
 
     return refuse
+
+
+def _searching_package() -> str | None:
+    """Returns the package that calls `fit` to try hyperparameters out, if one does."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package in _SEARCHES:
+            return str(package)
+        frame = frame.f_back
+    return None
+
+
+def _not_of_a_search(package: str) -> ValueError:
+    return ValueError(
+        "`run_fn` must train one model by `fit`. "
+        f"Received: a `run_fn` that searches for hyperparameters by {package}, whose trials are "
+        "other models. Put the search into TFX's Tuner before the finder, or add a function "
+        "`lr_finder_fn(fn_args) -> LrFinderFnResult` to the module, which returns the model that "
+        "is to be trained."
+    )
 
 
 def _not_by_fit(received: str) -> ValueError:

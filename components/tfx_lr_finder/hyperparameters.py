@@ -4,8 +4,10 @@ The stock Trainer hands the dict to the user's module as it is. It is edited as 
 that whatever an upstream Tuner wrote comes through unchanged.
 """
 
-import json
+import math
 from typing import Any
+
+from tfx_lr_finder import strict_json
 
 Config = dict[str, Any]
 
@@ -21,7 +23,7 @@ def parse_config(text: str, source: str) -> Config:
         ValueError: If it is not JSON, or not of the form of `HyperParameters.get_config()`.
     """
     try:
-        config = json.loads(text, parse_constant=_refuse_constant)
+        config = strict_json.parse(text)
     except ValueError as error:
         raise ValueError(
             "Upstream hyperparameters must be JSON. "
@@ -30,14 +32,11 @@ def parse_config(text: str, source: str) -> Config:
     if not _is_config(config):
         raise ValueError(
             "Upstream hyperparameters must have the form of keras_tuner's "
-            '`HyperParameters.get_config()`: {"space": [...], "values": {...}}. '
+            '`HyperParameters.get_config()`: {"space": [...], "values": {...}}, with a text for '
+            "each name. "
             f"Received: {text[:200]!r} in {source}. Write them as a Tuner does."
         )
     return config  # type: ignore[no-any-return]
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _is_config(config: Any) -> bool:
@@ -46,7 +45,9 @@ def _is_config(config: Any) -> bool:
         and isinstance(config.get("values"), dict)
         and isinstance(config.get("space"), list)
         and all(
-            isinstance(entry, dict) and isinstance(entry.get("config"), dict)
+            isinstance(entry, dict)
+            and isinstance(entry.get("config"), dict)
+            and isinstance(entry["config"].get("name", ""), str)
             for entry in config["space"]
         )
     )
@@ -74,6 +75,25 @@ def with_learning_rate(
     known = any(entry["config"].get("name") == name for entry in config["space"])
     space = config["space"] if known else [*config["space"], _float(name, learning_rate, low, high)]
     return {**config, "space": space, "values": {**config["values"], name: learning_rate}}
+
+
+def with_any_rate(config: Config | None, name: str, low: float, high: float) -> Config:
+    """Returns a configuration that has a learning rate, for code that reads one.
+
+    It has the form that the Trainer will be given. The rate is the upstream one; where there is
+    none it is the middle of the range that is swept, on the logarithmic axis, for want of one
+    that is found: one that the user's code can build a model with, whose optimizer is then given
+    the rates of the sweep.
+
+    Args:
+        config: The upstream configuration, or None where there is none.
+        name: Name of the learning rate in it.
+        low: The first rate that is swept.
+        high: The last one.
+    """
+    if config is not None and name in config["values"]:
+        return config
+    return with_learning_rate(config, name, math.sqrt(low) * math.sqrt(high), low, high)
 
 
 def _float(name: str, default: float, low: float, high: float) -> Config:

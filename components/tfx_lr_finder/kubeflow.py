@@ -9,13 +9,17 @@ from google.protobuf import json_format
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
-    KubeflowV2DagRunner,
-    KubeflowV2DagRunnerConfig,
-)
 from tfx.orchestration.pipeline import Pipeline
 
-from tfx_lr_finder import kubeflow_limits
+from tfx_lr_finder.extras import imported_with_extra
+
+with imported_with_extra("kfp", "kfp"):
+    from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
+        KubeflowV2DagRunner,
+        KubeflowV2DagRunnerConfig,
+    )
+
+    from tfx_lr_finder import kubeflow_limits
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow_entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""

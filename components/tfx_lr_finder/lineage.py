@@ -4,10 +4,13 @@ It asks ML Metadata itself: neither TFX nor TensorFlow is loaded. It goes from e
 newer releases of ML Metadata can neither filter nor give a subgraph.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import re
+import sqlite3
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -118,8 +121,10 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
         limit: The greatest number of rates, at least 1.
 
     Raises:
-        ValueError: If it is not the metadata store of a pipeline, or cannot be reached.
+        ValueError: If it is not the metadata store of a pipeline, cannot be reached, or is a
+            SQLite file that another process has locked.
     """
+    _check_not_locked(connection.sqlite.filename_uri)
     store = _store(connection)
     sweeps = [
         sweep
@@ -129,6 +134,23 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
     ]
     latest = sorted(sweeps, key=lambda sweep: sweep.id, reverse=True)[:limit]
     return [_found_rate(store, sweep) for sweep in latest]
+
+
+def _check_not_locked(sqlite_file: str) -> None:
+    """Refuses a file that is locked: ML Metadata tries for long, and then does not say why."""
+    if not sqlite_file:
+        return
+    uri = f"file:{urllib.parse.quote(sqlite_file)}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            database.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):  # what else is wrong, ML Metadata says
+            raise ValueError(
+                "The metadata store must not be locked by another process. "
+                f"Received: {sqlite_file}: {error}. "
+                "Wait until the pipeline that writes to it is done, or show a copy."
+            ) from error
 
 
 def _store(connection: Any) -> MetadataStore:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import glob
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.captured_fit import first_fit
 from tfx_lr_finder.hyperparameters import Config
+from tfx_lr_finder.missing_arguments import WatchedFnArgs
 from tfx_lr_finder.options import check_functions, user_code
 
 FUNCTION = "lr_finder_fn"
@@ -49,11 +51,14 @@ def make_fn_args(
 
     Its output folders lie in `working_dir`, which does not outlive the call of the user's code.
     As for the Trainer, that of the run is there, and that of the model is the module's to make.
+    Unlike the Trainer's, the file patterns find files in a folder whose name has `[`, `*` or `?`.
 
     Raises:
         ValueError: If a split to train on has no files.
     """
     fn_args = get_common_fn_args(inputs, exec_properties, working_dir)
+    fn_args.train_files = [*map(_literal_folder, fn_args.train_files)]
+    fn_args.eval_files = [*map(_literal_folder, fn_args.eval_files)]
     for pattern in fn_args.train_files:
         if not fileio.glob(pattern):
             raise ValueError(
@@ -68,7 +73,12 @@ def make_fn_args(
     fn_args.model_run_dir = os.path.join(working_dir, "model_run")
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     fn_args.hyperparameters = hyperparameters
-    return fn_args
+    return WatchedFnArgs.of(fn_args)
+
+
+def _literal_folder(pattern: str) -> str:
+    folder, _, name = pattern.rpartition("/")
+    return f"{glob.escape(folder)}/{name}"
 
 
 def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
@@ -78,6 +88,7 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
 
     Raises:
         ImportError: If the module cannot be imported, with the reason.
+        RuntimeError: If the module ends the process.
         ValueError: If there is no such function, or it is not named by a dotted path.
     """
     # In a module that it has as a file, TFX looks for the bare name.
@@ -86,7 +97,7 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
     path = exec_properties.get(name)
     try:
-        with _on_path(exec_properties) as properties:
+        with _going_on(), _on_path(exec_properties) as properties:
             function = udf_utils.get_fn(properties, name)
     except ImportError as error:
         # TFX puts one of its own around the user's, and names only the module.
@@ -138,8 +149,18 @@ def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult
 
     Raises:
         TypeError: If it returns anything but an `LrFinderFnResult`.
+        RuntimeError: If it ends the process.
+        Exception: Whatever the function raises; a note says which of the arguments that it read
+            were not given.
     """
-    result = function(fn_args)
+    with _going_on():
+        try:
+            result = function(fn_args)
+        except Exception as error:
+            notes = fn_args.missing if isinstance(fn_args, WatchedFnArgs) else ()
+            # As `add_note` does, which Python 3.10 does not have.
+            error.__notes__ = [*getattr(error, "__notes__", ()), *notes]  # type: ignore[attr-defined]
+            raise
     if not isinstance(result, LrFinderFnResult):
         raise TypeError(
             f"`{FUNCTION}` must return an LrFinderFnResult. "
@@ -147,3 +168,15 @@ def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult
             "Return `LrFinderFnResult(model=model, dataset=dataset)`."
         )
     return result
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """Makes an error of the end of the process: its exit code would tell of a rate, or of none."""
+    try:
+        yield
+    except SystemExit as end:
+        raise RuntimeError(
+            f"The user's code must not end the process. Received: SystemExit({end.code!r}), as "
+            "`sys.exit` raises it. Raise an error, or return."
+        ) from end

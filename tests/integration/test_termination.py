@@ -23,7 +23,10 @@ SWEEPS = {
     "one sweep": ["1"],
     "two sweeps": ["2"],
     "threads": ["2", "--direct_running_mode=multi_threading", "--direct_num_workers=2"],
-    "processes": ["2", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+    "processes": pytest.param(
+        ["2", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+        marks=pytest.mark.slow,
+    ),
 }
 
 KILLED = f"""
@@ -36,7 +39,7 @@ def forked():
     # Nothing of TensorFlow has run yet: its libraries are loaded, and no thread is started.
     if (child := os.fork()) == 0:
         try:
-            pipeline.run(examples, folder, {NUM_STEPS})
+            pipeline.run(examples, folder, "right", {NUM_STEPS})
             os._exit(0)
         finally:
             os._exit(1)
@@ -129,8 +132,8 @@ def runs(tmp_path):
 @pytest.mark.parametrize("sweeps", SWEEPS.values(), ids=SWEEPS)
 def test_sigterm_ends_an_execution_within_seconds_and_leaves_nothing(runs, sweeps):
     """In the middle of sweeps that would go on for minutes, wherever Beam runs them."""
-    program = [str(MISTAKES / "pipeline.py"), runs.folder / "examples", runs.folder, "1000000"]
-    process = runs.start(*program, *sweeps)
+    program = [str(MISTAKES / "pipeline.py"), runs.folder / "examples", runs.folder]
+    process = runs.start(*program, "slow", "10000", *sweeps)
     while not runs.working_folders:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
@@ -149,6 +152,7 @@ def test_sigterm_ends_an_execution_within_seconds_and_leaves_nothing(runs, sweep
     assert runs.working_folders == []
 
 
+@pytest.mark.slow
 def test_execution_after_kills_is_undisturbed(runs):
     """Killed at twenty random moments, the pipeline then finds what it found before."""
     process = runs.start("-c", KILLED, runs.folder / "examples", runs.folder)

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import traceback
 
+import forked
 import keras as keras3
 import numpy as np
 import pytest
@@ -680,22 +681,9 @@ def test_distributed_data_set_is_refused(keras_module, part):
     assert int(model.optimizer.iterations) == 0
 
 
-def run_in_subprocess(script, **environment):
-    """Runs a script in a Python of its own and returns what it printed."""
-    completed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert completed.returncode == 0, completed.stderr
-    return completed.stdout.split()
-
-
 def test_models_of_a_strategy_are_captured():
     """Two logical CPU devices; `fit` inside of the scope and outside; data of three kinds."""
-    printed = run_in_subprocess(
+    script = textwrap.dedent(
         """
         import keras, numpy as np, tensorflow as tf, tf_keras
         (cpu,) = tf.config.list_physical_devices("CPU")
@@ -743,13 +731,16 @@ def test_models_of_a_strategy_are_captured():
         """
     )
 
+    process = forked.run(["-c", script])
+
+    assert process.returncode == 0, process.stderr
     one_keras = 3 * ["True", "4", "4"] + ["True"]
-    assert printed == 2 * one_keras
+    assert process.stdout.split() == 2 * one_keras
 
 
 def test_legacy_keras_is_captured():
     """`TF_USE_LEGACY_KERAS=1`: `tf.keras`, loaded by the module when it runs, is tf_keras."""
-    printed = run_in_subprocess(
+    script = textwrap.dedent(
         """
         import numpy as np, tensorflow as tf
         from tfx_lr_finder.captured_fit import first_fit
@@ -765,8 +756,16 @@ def test_legacy_keras_is_captured():
         captured = first_fit(run_fn)
         print(type(captured.model).__module__.split(".")[0], len(list(captured.dataset)))
         print(range_test(captured.model, captured.dataset, num_steps=10).batch_size)
-        """,
-        TF_USE_LEGACY_KERAS="1",
+        """
     )
 
-    assert printed == ["tf_keras", "4", "2"]
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == ["tf_keras", "4", "2"]

@@ -29,13 +29,15 @@ def main() -> None:
 
     \b
     Exit codes:
-      0  done
-      1  an error
-      2  wrong usage
-      3  no learning rate can be suggested
+      0    done
+      1    an error
+      2    wrong usage
+      3    no learning rate can be suggested
+      130  interrupted by Ctrl-C
+      143  ended by SIGTERM
     \b
     Examples:
       tfx-lr-finder sweep --module-file model.py --examples data --output found
-      tfx-lr-finder suggest found/sweep --rule valley
+      tfx-lr-finder suggest found --rule valley
       tfx-lr-finder show pipeline/metadata.db
     """

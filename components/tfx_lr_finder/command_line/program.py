@@ -14,10 +14,16 @@ from typing import Any, NoReturn
 import absl.logging
 import click
 
+from tfx_lr_finder.command_line.place import FRAME, Place, place_in_user_code
 from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.termination import TerminatedError
 
 NO_LEARNING_RATE = 3
 """Exit code where no learning rate can be suggested; click's own: 1 for an error, 2 for usage."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as of any program that it ends."""
+TERMINATED = 143
+"""Exit code after SIGTERM, likewise."""
 
 _LONGEST = 1000
 """Of a longer message the beginning and the end are shown, in characters."""
@@ -60,7 +66,7 @@ class Program(click.Group):
             code = super().main(args, *other, **{**named, "standalone_mode": False})
         except click.Abort:
             click.echo("Aborted.", err=True)
-            code = 1
+            code = INTERRUPTED
         except click.ClickException as error:
             message = _printable(_one_line(error.format_message()))
             click.echo(f"Error: {message}{_help(error)}", err=True)
@@ -72,12 +78,30 @@ class _NoLearningRate(click.ClickException):
     exit_code = NO_LEARNING_RATE
 
 
+class _Terminated(click.ClickException):
+    exit_code = TERMINATED
+
+
 def _failure(error: Exception) -> click.ClickException:
     """Returns an error of the package or of the user's code as one of click's."""
     if isinstance(error, NoLearningRateError):
         return _NoLearningRate(str(error))
+    if isinstance(error, TerminatedError):
+        return _Terminated(str(error))
+    traced = "".join(traceback.format_exception(error))
+    place = place_in_user_code(traced)
     is_clear = isinstance(error, ValueError | RuntimeError | OSError)
-    return click.ClickException(str(error) if is_clear else f"{type(error).__name__}: {error}")
+    if place is not None:  # who raised it, decides: the user's messages are not written for this
+        is_clear = is_clear and _raised_at(error).is_ours
+    name = [] if is_clear else [f"{type(error).__name__}:" if str(error) else type(error).__name__]
+    where = [f"(at {place.file}, line {place.line})"] if place else []
+    notes = getattr(error, "__notes__", [])
+    return click.ClickException(" ".join([*name, str(error), *notes, *where]))
+
+
+def _raised_at(error: Exception) -> Place:
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return Place(frame.f_code.co_filename, line)
 
 
 def put_out(content: Mapping[str, Any], text: str, as_json: bool) -> None:
@@ -143,9 +167,11 @@ def tensorflow_loaded_quietly() -> Iterator[None]:
 
 
 def _one_line(text: str) -> str:
-    """Returns a message without its line ends; of a worker's traceback the last line is kept."""
+    """Returns a message without its line ends; of a worker's traceback no function is kept."""
     said, _, traced = text.partition("Traceback (most recent call last):")
-    text = " ".join([*said.split(), *traced.rstrip().rpartition("\n")[2].split()])
+    if frames := list(FRAME.finditer(traced)):
+        traced = traced[frames[-1].end() :]
+    text = " ".join([*said.split(), *traced.split()])
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} [...] {text[-400:]}"
 
 

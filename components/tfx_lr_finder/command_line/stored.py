@@ -11,7 +11,10 @@ import click
 from tfx_lr_finder.command_line.program import Command, put_out
 from tfx_lr_finder.evidence import EVIDENCE_FILE, Evidence
 from tfx_lr_finder.rules import RULES
-from tfx_lr_finder.suggestion import Suggestion, suggest
+from tfx_lr_finder.suggestion import suggest
+
+SWEEP_FILE = os.path.join("sweep", EVIDENCE_FILE)
+"""The evidence in the folder that `sweep --output` was given."""
 
 _stored_sweep = click.argument("sweep", type=click.Path(exists=True))
 _rule = click.option(
@@ -46,15 +49,16 @@ def _output(default: str) -> Callable[[Any], Any]:
 def suggest_command(sweep: str, rule: str | None, as_json: bool) -> None:
     """Suggests a rate from a stored sweep, without training.
 
-    SWEEP is a sweep.json, or the folder in which it lies: the component's output `sweep`.
+    SWEEP is a sweep.json, the folder in which it lies, which is the component's output `sweep`,
+    or the one that `sweep --output` was given.
 
     \b
     Examples:
       tfx-lr-finder suggest pipeline/LearningRateFinder/sweep/6
       tfx-lr-finder suggest sweep.json --rule valley --json
     """
-    suggestion = read_evidence(sweep, rule).suggestion
-    put_out(to_dict(suggestion), in_words(suggestion), as_json)
+    evidence = read_evidence(sweep, rule)
+    put_out(to_dict(evidence), in_words(evidence), as_json)
 
 
 @click.command("plot", cls=Command)
@@ -64,7 +68,7 @@ def suggest_command(sweep: str, rule: str | None, as_json: bool) -> None:
 def plot_command(sweep: str, rule: str | None, output: str, as_json: bool) -> None:
     """Draws the picture of a stored sweep, a PNG.
 
-    SWEEP is a sweep.json, or the folder in which it lies.
+    SWEEP is a sweep.json, the folder in which it lies, or the one above.
 
     \b
     Examples:
@@ -74,7 +78,7 @@ def plot_command(sweep: str, rule: str | None, output: str, as_json: bool) -> No
     from tfx_lr_finder.plot import plot
 
     evidence = read_evidence(sweep, rule)
-    _write(output, plot(evidence), evidence.suggestion, as_json)
+    _write(output, plot(evidence), evidence, as_json)
 
 
 @click.command("report", cls=Command)
@@ -84,7 +88,7 @@ def plot_command(sweep: str, rule: str | None, output: str, as_json: bool) -> No
 def report_command(sweep: str, rule: str | None, output: str, as_json: bool) -> None:
     """Writes the page of a stored sweep, one HTML file.
 
-    SWEEP is a sweep.json, or the folder in which it lies.
+    SWEEP is a sweep.json, the folder in which it lies, or the one above.
 
     \b
     Examples:
@@ -95,7 +99,7 @@ def report_command(sweep: str, rule: str | None, output: str, as_json: bool) -> 
     from tfx_lr_finder.report import report
 
     evidence = read_evidence(sweep, rule)
-    _write(output, report(evidence, plot(evidence)).encode(), evidence.suggestion, as_json)
+    _write(output, report(evidence, plot(evidence)).encode(), evidence, as_json)
 
 
 @click.command("compare", cls=Command)
@@ -105,7 +109,7 @@ def report_command(sweep: str, rule: str | None, output: str, as_json: bool) -> 
 def compare_command(sweeps: Sequence[str], rule: str | None, output: str, as_json: bool) -> None:
     """Shows several stored sweeps in a picture and a table.
 
-    SWEEPS are sweep.json files, or the folders in which they lie.
+    SWEEPS are sweep.json files, the folders in which they lie, or those above.
 
     \b
     Examples:
@@ -115,8 +119,8 @@ def compare_command(sweeps: Sequence[str], rule: str | None, output: str, as_jso
     from tfx_lr_finder.comparison import plot_comparison
 
     found = {path: read_evidence(path, rule) for path in sweeps}
-    pathlib.Path(output).write_bytes(plot_comparison(found))
-    content = [{"sweep": path, **to_dict(e.suggestion)} for path, e in found.items()]
+    _replace(output, plot_comparison(found))
+    content = [{"sweep": path, **to_dict(e)} for path, e in found.items()]
     put_out({"sweeps": content, "file": output}, f"{_table(found)}\n\n{output}", as_json)
 
 
@@ -124,41 +128,65 @@ def read_evidence(path: str, rule: str | None = None) -> Evidence:
     """Returns a stored evidence, with the suggestion of a rule in place of the published one.
 
     Args:
-        path: The `sweep.json`, or the folder in which it lies.
-        rule: Name of the rule; None (default) for the suggestion that was published. The trials,
-            which settled that one, are left out of another rule's evidence.
+        path: The `sweep.json`, the folder in which it lies, or the one above.
+        rule: Name of the rule; None (default) for the suggestion that was published. The trials
+            and proofs of that one are left out of another rule's evidence.
 
     Raises:
         NoLearningRateError: If the rule has no rate.
         OSError: If the file cannot be read.
         ValueError: If it is not the JSON of an evidence.
     """
-    file_path = os.path.join(path, EVIDENCE_FILE) if os.path.isdir(path) else path
-    with open(file_path, encoding="utf-8", errors="replace") as file:
+    with open(_file(path), encoding="utf-8", errors="replace") as file:
         evidence = Evidence.from_json(file.read())
     if rule is None:
         return evidence
     suggestion = suggest(evidence.curves, rule)
-    return dataclasses.replace(evidence, suggestion=suggestion, trials=(), trial_steps=0)
+    return dataclasses.replace(evidence, suggestion=suggestion, trials=(), trial_steps=0, proofs=())
 
 
-def to_dict(suggestion: Suggestion) -> dict[str, Any]:
-    """Returns a suggestion for JSON, with its verdict in words."""
-    return {**dataclasses.asdict(suggestion), "meaning": suggestion.verdict.meaning}
+def _file(path: str) -> str:
+    if not os.path.isdir(path):
+        return path
+    file = os.path.join(path, EVIDENCE_FILE)
+    below = os.path.join(path, SWEEP_FILE)
+    return below if os.path.exists(below) and not os.path.exists(file) else file
 
 
-def in_words(suggestion: Suggestion) -> str:
-    """Returns a suggestion for people."""
+def to_dict(evidence: Evidence) -> dict[str, Any]:
+    """Returns the suggestion of an evidence for JSON, with its verdict and advice in words."""
+    suggestion = evidence.suggestion
+    words = {"meaning": suggestion.verdict.meaning, "advice": evidence.advice}
+    return {**dataclasses.asdict(suggestion), **words}
+
+
+def in_words(evidence: Evidence) -> str:
+    """Returns the suggestion of an evidence for people."""
+    suggestion = evidence.suggestion
     return (
         f"Learning rate  {suggestion.learning_rate:.3g} "
         f"(rule: {suggestion.rule}, verdict: {suggestion.verdict.value})\n"
-        f"{suggestion.verdict.meaning}"
+        f"{suggestion.verdict.meaning}{evidence.advice and ' ' + evidence.advice}"
     )
 
 
-def _write(path: str, content: bytes, suggestion: Suggestion, as_json: bool) -> None:
-    pathlib.Path(path).write_bytes(content)
-    put_out({**to_dict(suggestion), "file": path}, f"{in_words(suggestion)}\n{path}", as_json)
+def _write(path: str, content: bytes, evidence: Evidence, as_json: bool) -> None:
+    _replace(path, content)
+    put_out({**to_dict(evidence), "file": path}, f"{in_words(evidence)}\n{path}", as_json)
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Writes a file; one that is there stays as it is until the new one is whole."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a terminal or a pipe, for example
+        pathlib.Path(path).write_bytes(content)
+        return
+    path = os.path.realpath(path)
+    beside = f"{path}.{os.getpid()}.unfinished"
+    try:
+        pathlib.Path(beside).write_bytes(content)
+        os.replace(beside, path)
+    finally:
+        pathlib.Path(beside).unlink(missing_ok=True)
 
 
 def _table(sweeps: dict[str, Evidence]) -> str:

@@ -3,33 +3,34 @@
 import contextlib
 import dataclasses
 import inspect
-import json
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
+from tfx_lr_finder import strict_json
+from tfx_lr_finder.command_line.output_folder import replaced_at_the_end
 from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
-from tfx_lr_finder.command_line.stored import in_words, read_evidence, to_dict
-from tfx_lr_finder.evidence import EVIDENCE_FILE
+from tfx_lr_finder.command_line.stored import SWEEP_FILE, in_words, read_evidence, to_dict
 from tfx_lr_finder.options import ON_FAILURE, USER_CODE, SweepOptions, check_functions, option_type
 from tfx_lr_finder.rules import RULES
+from tfx_lr_finder.termination import sigterm_raises
 
 _CHOICES = {"rule": sorted(RULES), "on_failure": ON_FAILURE}
 _FOLDER = click.Path(exists=True, file_okay=False)
+_FOLDERS = ("best_hyperparameters", "learning_rate", "sweep")
 
 
 def _json_object(context: click.Context, option: click.Parameter, text: str | None) -> Any:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = strict_json.parse(text)
     except ValueError as error:
-        raise click.BadParameter(f"It must be JSON. Received: {text!r}. {error}.") from error
+        raise click.BadParameter(f"It must be JSON. Received: {text[:200]!r}. {error}.") from error
     if not isinstance(value, dict):
         raise click.BadParameter(
             f"It must be a JSON object. Received: {text!r}. Give for example '{{\"units\": 8}}'."
@@ -81,7 +82,7 @@ _HELP = _documented(inspect.getdoc(SweepOptions) or "")
 @click.option("--hyperparameters", type=_FOLDER, help="Folder with hyperparameters, as a Tuner's.")
 @click.option(
     "--train-steps",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 2**31 - 1),
     help="Number of the Trainer's training steps, where your code does not say it.",
 )
 @click.option(
@@ -105,7 +106,7 @@ def sweep_command(
 
     It does what the component does in a pipeline, and writes what that puts out to folders of the
     same names: best_hyperparameters, learning_rate and sweep. Those of an earlier sweep are
-    removed first. What your code prints goes to the standard error.
+    replaced at the end, if a rate was found. What your code prints goes to the standard error.
 
     \b
     Examples:
@@ -119,17 +120,7 @@ def sweep_command(
     options = {name: others.pop(name) for name in names}
     code = _user_code({name: others.pop(name) for name in USER_CODE})
     inputs = {name: path for name, path in others.items() if path is not None}
-    outputs = {
-        "best_hyperparameters": os.path.join(output, "best_hyperparameters"),
-        "learning_rate": os.path.join(output, "learning_rate", "value"),
-        "sweep": os.path.join(output, "sweep"),
-    }
-    replaced = {os.path.realpath(path) for path in outputs.values()}
-    if both := [path for path in inputs.values() if os.path.realpath(path) in replaced]:
-        raise click.UsageError(
-            "--output must not lead to an input, which would be replaced. "
-            f"Received: {both[0]} as both. Name another folder."
-        )
+    _check_apart([*inputs.values(), *filter(None, [code.get("module_file")])], output)
     try:
         check_functions(code)
         SweepOptions(**options)
@@ -143,34 +134,41 @@ def sweep_command(
         from tfx_lr_finder.cluster import is_chief
         from tfx_lr_finder.standalone import run_executor
 
-    parameters = {"train_steps": train_steps, "custom_config": custom_config}
-    if is_chief():
-        _make_folders(outputs)
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no result
-        run_executor(inputs, outputs, {**options, **code, **parameters})
+    parameters = {**options, **code, "train_steps": train_steps, "custom_config": custom_config}
+
+    def find(folder: str) -> None:
+        with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no result
+            run_executor(inputs, _outputs(folder), parameters)
+
     if not is_chief():
-        return  # the chief has what was found
-    suggestion = read_evidence(outputs["sweep"]).suggestion
+        find(output)  # which writes nothing: the chief has what was found
+        return
+    with sigterm_raises(), replaced_at_the_end(output, _FOLDERS, SWEEP_FILE) as folder:
+        find(folder)
+    outputs = _outputs(output)
+    evidence = read_evidence(outputs["sweep"])
     put_out(
-        {**to_dict(suggestion), "outputs": outputs},
-        "\n".join([in_words(suggestion), *outputs.values()]),
+        {**to_dict(evidence), "outputs": outputs},
+        "\n".join([in_words(evidence), *outputs.values()]),
         as_json,
     )
 
 
-def _make_folders(outputs: dict[str, str]) -> None:
-    """Makes the outputs' folders in place of an earlier sweep's; others are left as they are.
+def _outputs(folder: str) -> dict[str, str]:
+    """Returns where each of the component's outputs lies in a folder."""
+    paths = {name: os.path.join(folder, name) for name in _FOLDERS}
+    return {**paths, "learning_rate": os.path.join(folder, "learning_rate", "value")}
 
-    Where they cannot be made, it fails before the search, not after it.
-    """
-    rate, sweep = os.path.dirname(outputs["learning_rate"]), outputs["sweep"]
-    # The sweep at last, for it tells that there was one.
-    folders = (outputs["best_hyperparameters"], rate, sweep)
-    if os.path.exists(os.path.join(sweep, EVIDENCE_FILE)):
-        for folder in filter(os.path.isdir, folders):
-            shutil.rmtree(folder)
-    for folder in folders:
-        os.makedirs(folder, exist_ok=True)
+
+def _check_apart(inputs: Sequence[str], output: str) -> None:
+    for path in inputs:
+        for resolved in (os.path.abspath, os.path.realpath):  # a link is lost with its folder
+            folder = resolved(output)
+            if os.path.commonpath([folder, resolved(path)]) == folder:
+                raise click.UsageError(
+                    "--output must not be the folder of an input, which could be replaced. "
+                    f"Received: {path} in {output}. Name another folder."
+                )
 
 
 def _user_code(given: dict[str, str | None]) -> dict[str, str]:

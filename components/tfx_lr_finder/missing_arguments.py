@@ -1,0 +1,47 @@
+"""The Trainer's arguments, which know what was looked for in them and had not been given."""
+
+from typing import Any
+
+import attr
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+_GIVEN_BY = {
+    "train_steps": ("`num_steps` of `train_args`", "--train-steps"),
+    "eval_steps": ("`num_steps` of `eval_args`", None),
+    "transform_graph_path": ("the input `transform_graph`", "--transform-graph"),
+    "transform_output": ("the input `transform_graph`", "--transform-graph"),
+    "schema_path": ("the input `schema`", "--schema"),
+    "schema_file": ("the input `schema`", "--schema"),
+    "base_model": ("the input `base_model`", "--base-model"),
+    "custom_config": ("`custom_config`", "--custom-config"),
+}
+"""What gives an argument: in a pipeline, and on the command line, which cannot give all."""
+
+
+class WatchedFnArgs(FnArgs):
+    """Arguments as the Trainer's, which note those that are read while they are None."""
+
+    @classmethod
+    def of(cls, fn_args: FnArgs) -> "WatchedFnArgs":
+        """Returns the same arguments."""
+        return cls(**{field.name: getattr(fn_args, field.name) for field in attr.fields(FnArgs)})
+
+    def __getattribute__(self, name: str) -> Any:
+        """Returns an argument."""
+        value = super().__getattribute__(name)
+        if value is None and name in _GIVEN_BY:
+            self.__dict__.setdefault("_missing", {})[name] = _GIVEN_BY[name]
+        return value
+
+    @property
+    def missing(self) -> list[str]:
+        """A sentence for each argument that was read and had not been given."""
+        return [
+            f"It read `fn_args.{name}`, which is None because {parameter} was not given"
+            + (f" ({option} on the command line)." if option else ".")
+            for name, (parameter, option) in self.__dict__.get("_missing", {}).items()
+        ]
+
+
+# The class that the user's code knows, in the messages of its own errors.
+WatchedFnArgs.__name__ = FnArgs.__name__

@@ -1,0 +1,108 @@
+"""What JSON has for the fields of a dataclass, checked before it is made of them."""
+
+import dataclasses
+import enum
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def checked_fields(kind: type, content: Any, infinite: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Returns the fields of a dataclass, as JSON has them.
+
+    Args:
+        kind: The dataclass. Its integers are counts, which are not negative, but for a seed.
+        content: What is to be an object with a value for each field, of the field's type. One
+            that has a default may be missing.
+        infinite: Names of numbers for which None stands for infinity.
+
+    Raises:
+        ValueError: If it is anything else, with the name of the field.
+    """
+    what = f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__.lower()}"
+    if not isinstance(content, dict):
+        raise ValueError(f"{what.capitalize()} must be an object. Received: {_shown(content)}.")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    missing = [name for name, field in fields.items() if name not in content and _is_needed(field)]
+    unknown = sorted(content.keys() - fields.keys())
+    if missing or unknown:
+        raise ValueError(
+            f"{what.capitalize()} must have the fields {', '.join(fields)}. "
+            f"Received: none of {missing}, and beside them {_shown(unknown)}."
+        )
+    hints = typing.get_type_hints(kind)
+    for name, value in content.items():
+        is_fit = _fits(value, hints[name]) or (name in infinite and value is None)
+        if not is_fit or (hints[name] is int and value < 0 and name != "seed"):
+            raise ValueError(
+                f"The {name} of {what} must be {_described(hints[name])}. "
+                f"Received: {_shown(value)}."
+            )
+    return content
+
+
+def check_not_negative(name: str, value: float | None) -> None:
+    """Refuses a number below 0.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if value is not None and not 0 <= value < math.inf:
+        raise ValueError(f"The {name} must be at least 0 and finite. Received: {value}.")
+
+
+def _is_needed(field: Any) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is np.ndarray:
+        return isinstance(value, list) and all(_fits(number, float) for number in value)
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(part, parts[0]) for part in value)
+    if origin is not None and issubclass(origin, Mapping):
+        return isinstance(value, dict) and all(_fits(part, parts[1]) for part in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if issubclass(hint, enum.Enum):
+        return value in [member.value for member in hint]
+    if dataclasses.is_dataclass(hint):
+        return isinstance(value, dict)
+    return isinstance(value, hint)
+
+
+def _described(hint: Any) -> str:
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return f"one of {', '.join(member.value for member in hint)}"
+    simple = {
+        float: "a number",
+        int: "an integer of at least 0",
+        bool: "true or false",
+        str: "a text",
+    }
+    if hint in simple:
+        return simple[hint]
+    if type(None) in typing.get_args(hint):
+        return " or ".join("null" if p is type(None) else _described(p) for p in hint.__args__)
+    origin = typing.get_origin(hint)
+    if origin is np.ndarray:
+        return "a list of numbers"
+    parts = typing.get_args(hint)
+    if origin is tuple:
+        return f"a list, each of which is {_described(parts[0])}"
+    return "an object" + (f", each of whose values is {_described(parts[1])}" if parts else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]} and so on"
