@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_lr_finder.training_state import package
+from tfx_lr_finder.training_state import is_tf_keras, package
 
 
 def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,8 +20,10 @@ def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
         model: A compiled Keras model.
         function: What is to be converted.
     """
-    is_tf_keras = any(package(base) == "tf_keras" for base in type(model).__mro__)
-    if not is_tf_keras or {package(part) for part in _parts(model)} <= {"tf_keras", "tensorflow"}:
+    if not is_tf_keras(model) or {package(part) for part in _parts(model)} <= {
+        "tf_keras",
+        "tensorflow",
+    }:
         return function
     autograph = tf.__internal__.autograph  # as tf_keras itself does; there is no public way
     converted: Callable[..., Any] = autograph.tf_convert(function, autograph.control_status_ctx())

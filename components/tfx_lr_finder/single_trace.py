@@ -13,10 +13,10 @@ from tfx_lr_finder.training_state import has_own_train_step
 def single_trace(model: Any) -> Iterator[None]:
     """Lets `tf.function` trace a training step once, where it would do so twice.
 
-    It traces anew where variables came into being in the first trace. Here those of the optimizer
-    come into being before the step, and those of the metrics outside of the graph. A model of
-    which not all layers are built, or with a `train_step` of its own, may be another one in the
-    second trace, and has both.
+    It traces anew where variables came into being in the first trace. Those of the optimizer came
+    into being before (tf_keras has them leave the graph), and those of the metrics do so outside
+    of the graph. A model of which not all layers are built, or with a `train_step` of its own, may
+    be another one in the second trace, and has both.
 
     To be entered in the function that is traced.
 
@@ -27,10 +27,6 @@ def single_trace(model: Any) -> Iterator[None]:
         yield
         return
     with tf.variable_creator_scope(_outside):
-        # Keras 3 only: the optimizers of tf_keras do it by themselves, whenever they are asked.
-        if not getattr(model.optimizer, "built", True):
-            with model.distribute_strategy.scope():
-                model.optimizer.build(model.trainable_variables)
         yield
 
 

@@ -1,10 +1,9 @@
 """Leaving a model, its optimizer and the random state as they were."""
 
 import contextlib
-import hashlib
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from tensorflow.python.eager import context as eager_context
 from tensorflow.python.framework.config import is_op_determinism_enabled
 from tensorflow.python.ops import stateful_random_ops
 
+from tfx_lr_finder.optimizer_tree import optimizers_within, rated_optimizers
 from tfx_lr_finder.replacement import replaced
 
 _KERAS_GENERATOR = "global_seed_generator"
@@ -27,13 +27,28 @@ def training_variables(model: Any) -> list[Any]:
     optimizer = model.optimizer
     variables = [
         *model.variables,
-        *(optimizer.variables() if callable(optimizer.variables) else optimizer.variables),
-        *(variable for metric in model.metrics for variable in metric.variables),
+        *(variable for part in optimizers_within(optimizer) for variable in _slots(part)),
+        *(variable for metric in metrics_within(model) for variable in metric.variables),
     ]
     # The dynamic loss scale of tf_keras, which its `variables` leave out.
     loss_scale = getattr(optimizer, "_loss_scale", None)
     if loss_scale is not None and hasattr(loss_scale, "counter"):
         variables += [loss_scale.current_loss_scale, loss_scale.counter]
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _slots(optimizer: Any) -> list[Any]:
+    """Returns what an optimizer of either Keras lists as its variables."""
+    return list(optimizer.variables() if callable(optimizer.variables) else optimizer.variables)
+
+
+def changed_by_inference(model: Any) -> list[Any]:
+    """Returns every variable that a forward pass outside of training, or a loss, may change."""
+    variables = [
+        *model.non_trainable_variables,
+        *memory(model),
+        *(variable for metric in model.metrics for variable in metric.variables),
+    ]
     return list({id(variable): variable for variable in variables}.values())
 
 
@@ -61,23 +76,14 @@ def is_adapted(model: Any) -> bool:
     return any(hasattr(layer, "adapt") for layer in model._flatten_layers())
 
 
-def constants(model: Any) -> list[tuple[Any, ...]]:
-    """Returns what tells apart the arrays among layers' attributes, which a graph holds."""
-    values = [value for layer in model._flatten_layers() for value in vars(layer).values()]
-    arrays = [np.asarray(v) for v in values if isinstance(v, np.ndarray) or _is_eager(v)]
-    # Not the bytes themselves: the table of an embedding would be held twice.
-    return [(a.shape, a.dtype, hashlib.sha256(a.tobytes()).digest()) for a in arrays]
-
-
-def _is_eager(value: Any) -> bool:
-    """Returns whether a value is a tensor that NumPy can read."""
-    is_tensor = isinstance(value, tf.Tensor) and not tf.is_symbolic_tensor(value)
-    return is_tensor and value.dtype.is_numpy_compatible
-
-
 def package(part: Any) -> str:
     """Returns the name of the package that a class or function comes from, as `keras`."""
     return str(part.__module__).partition(".")[0]
+
+
+def is_tf_keras(model: Any) -> bool:
+    """Returns whether a model is one of tf_keras, not of Keras 3."""
+    return any(package(base) == "tf_keras" for base in type(model).__mro__)
 
 
 def has_own_train_step(model: Any) -> bool:
@@ -85,24 +91,40 @@ def has_own_train_step(model: Any) -> bool:
     return package(type(model).train_step) not in ("keras", "tf_keras")
 
 
+def reports_own_loss(model: Any) -> bool:
+    """Returns whether the loss that a training step reports is of the user's making."""
+    makers = (type(model).compute_metrics, type(model).get_metrics_result)
+    is_own = any(package(maker) not in ("keras", "tf_keras") for maker in makers)
+    return is_own or has_own_train_step(model)
+
+
+def metrics_within(model: Any) -> list[Any]:
+    """Returns the metrics of a model and its parts, also those that its `metrics` leaves out."""
+    parts = [value for layer in model._flatten_layers() for value in vars(layer).values()]
+    lists = [part for part in parts if isinstance(part, list | tuple)]
+    lists += [list(part.values()) for part in parts if isinstance(part, dict)]
+    inner = [value for part in lists for value in part]
+    found = {id(value): value for value in [*model.metrics, *parts, *inner] if _is_metric(value)}
+    return list(found.values())
+
+
+def _is_metric(value: Any) -> bool:
+    return all(hasattr(type(value), name) for name in ("update_state", "result", "reset_state"))
+
+
 def loss_metrics(model: Any) -> list[Any]:
     """Returns the metrics that a training step may read its loss from.
 
     Beside a small model, the others would take time to reset after each step.
     """
-    if has_own_train_step(model):
-        return list(model.metrics)
+    if reports_own_loss(model):
+        return metrics_within(model)
     return [metric for metric in model.metrics if metric.name == "loss"]
 
 
 def inner_optimizer(optimizer: Any) -> Any:
     """Returns the optimizer under a LossScaleOptimizer, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def accumulation_steps(optimizer: Any) -> int:
-    """Returns the number of batches whose gradients an optimizer gathers for one update."""
-    return getattr(inner_optimizer(optimizer), "gradient_accumulation_steps", None) or 1
 
 
 @contextlib.contextmanager
@@ -138,14 +160,69 @@ def _own(variable: Any) -> Any:
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
+class LearningRate:
+    """The rates within an optimizer as one: the greatest of them, the others in proportion.
+
+    Attributes:
+        variables: Those that hold the rates.
+        dtype: The type of the first.
+    """
+
+    def __init__(self, variables: Sequence[Any], rates: Sequence[float]) -> None:
+        self.variables = list(variables)
+        self.dtype = variables[0].dtype
+        self._shares = [rate / max(rates) for rate in rates]
+
+    def assign(self, value: Any) -> None:
+        """Sets the greatest rate."""
+        for variable, share in zip(self.variables, self._shares, strict=True):
+            variable.assign(value if share == 1 else tf.cast(value, variable.dtype) * share)
+
+
 @contextlib.contextmanager
-def settable_learning_rate(optimizer: Any) -> Iterator[Any]:
-    """Yields the variable that holds the optimizer's learning rate.
+def settable_learning_rate(
+    optimizer: Any, swept: Sequence[Any] | None = None
+) -> Iterator[LearningRate]:
+    """Yields what holds the optimizer's learning rate.
 
     An optimizer built with a schedule, which refuses another rate, reads a variable of ours in
     its place; the schedule is back at the end.
+
+    Args:
+        optimizer: An optimizer of Keras 3 or tf_keras.
+        swept: Those within it whose rates are set, by default all that have one. Of several, the
+            greatest rate is set, and the others keep their proportion to it.
+
+    Raises:
+        ValueError: If one of several has a schedule, or all of their rates are 0.
     """
-    optimizer = inner_optimizer(optimizer)
+    swept = rated_optimizers(optimizer) if swept is None else swept
+    rates = [1.0] if len(swept) == 1 else [_number(part) for part in swept]
+    if not max(rates) > 0:
+        raise ValueError(
+            "One of the rates within an optimizer must be greater than 0: they are swept in "
+            f"proportion. Received: {type(optimizer).__name__} with the rates {rates}."
+        )
+    with contextlib.ExitStack() as stack:
+        variables = [stack.enter_context(settable(part)) for part in swept]
+        yield LearningRate(variables, rates)
+
+
+def _number(optimizer: Any) -> float:
+    """Returns the rate of one of several optimizers."""
+    own = optimizer._learning_rate
+    if not hasattr(own, "assign"):
+        raise ValueError(
+            "Several rates within an optimizer must be numbers: they are swept in proportion. "
+            f"Received: {type(optimizer).__name__} with {type(own).__name__}. "
+            "Give it the rate at the schedule's peak for the search."
+        )
+    return float(own.numpy())
+
+
+@contextlib.contextmanager
+def settable(optimizer: Any) -> Iterator[Any]:
+    """Yields the variable that holds the rate of one optimizer, or stands for its schedule."""
     own = optimizer._learning_rate  # neither Keras 3 nor tf_keras has a public way to a schedule
     if hasattr(own, "assign"):
         with kept_variables([own]):

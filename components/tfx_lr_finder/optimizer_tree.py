@@ -1,0 +1,61 @@
+"""The optimizers within an optimizer: those that it hands gradients on to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_HANDING_ON = {"LossScaleOptimizer", "LossScaleOptimizerV3", "MultiOptimizer"}
+"""Keras's own optimizers around others, whose own rate nothing reads."""
+
+
+def optimizers_within(optimizer: Any) -> list[Any]:
+    """Returns an optimizer and all that it holds, each once, outer ones first."""
+    found: dict[int, Any] = {}
+
+    def visit(part: Any) -> None:
+        if isinstance(part, Mapping):
+            visit(list(part.values()))
+        elif isinstance(part, list | tuple | set):
+            for each in part:
+                visit(each)
+        elif hasattr(type(part), "apply_gradients") and id(part) not in found:
+            found[id(part)] = part
+            visit(list(vars(part).values()))
+
+    visit(optimizer)
+    return list(found.values())
+
+
+def rated_optimizers(optimizer: Any) -> list[Any]:
+    """Returns those within an optimizer that have a rate of their own which may be read."""
+    return [
+        part
+        for part in optimizers_within(optimizer)
+        if "_learning_rate" in vars(part) and type(part).__name__ not in _HANDING_ON
+    ]
+
+
+def num_updates(optimizer: Any) -> int:
+    """Returns how often an optimizer and those within it have updated, all together."""
+    return sum(int(part.iterations.numpy()) for part in optimizers_within(optimizer))
+
+
+def accumulation_steps(optimizer: Any) -> int:
+    """Returns the number of batches whose gradients an optimizer gathers for one update.
+
+    Raises:
+        ValueError: If it holds optimizers that gather different numbers of batches.
+    """
+    numbers = [(part, _own_accumulation(part)) for part in optimizers_within(optimizer)]
+    innermost = {number for part, number in numbers if len(optimizers_within(part)) == 1}
+    if len(innermost) > 1:
+        raise ValueError(
+            "The optimizers within an optimizer must update at the same steps. "
+            f"Received: {type(optimizer).__name__} around optimizers that accumulate the "
+            f"gradients of {sorted(innermost)} batches. "
+            "Give them the same `gradient_accumulation_steps`."
+        )
+    return max(number for _, number in numbers)
+
+
+def _own_accumulation(optimizer: Any) -> int:
+    return getattr(optimizer, "gradient_accumulation_steps", None) or 1
