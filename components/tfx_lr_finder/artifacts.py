@@ -1,5 +1,6 @@
 """The artifact of a search: its type, its files, and the facts in its properties."""
 
+import math
 import os
 
 from tfx.dsl.io import fileio
@@ -18,8 +19,10 @@ class LearningRateSweep(Artifact):
     """The evidence for a learning rate: `sweep.json`, `curve.png`, `report.html`, `tensorboard/`.
 
     Custom properties, set when it is written: `learning_rate` (float); `spread` (float, decades,
-    of more than one sweep); `rule`, `verdict` and `stop_reason` (str, the first sweep's);
-    `num_sweeps`, `num_steps`, `num_points`, `batch_size`, `num_replicas`,
+    of more than one sweep); `constant_loss` (float, the loss of the best constant output, where it
+    is known); `proof_loss` (float, that of the published rate's proof, where it is finite);
+    `proof_steps` and `num_proofs` (int); `rule`, `verdict` and `stop_reason` (str, the first
+    sweep's); `num_sweeps`, `num_steps`, `num_points`, `batch_size`, `num_replicas`,
     `gradient_accumulation_steps` and `seed` (int); `train_steps` (int, where it is known). `rule`
     is `default` where no rate could be suggested and the default rate was published. ML Metadata
     in SQLite keeps six decimals of a float: the exact rate is in the component's other outputs.
@@ -50,11 +53,25 @@ def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:
     artifact.set_string_custom_property("stop_reason", curve.stop_reason.value)
     artifact.set_int_custom_property("num_sweeps", len(evidence.curves))
     artifact.set_int_custom_property("num_points", len(curve))
+    _set_proofs(artifact, evidence)
     names = ("num_steps", "batch_size", "num_replicas", "gradient_accumulation_steps", "seed")
     for name in names:
         artifact.set_int_custom_property(name, getattr(curve, name))
     if curve.train_steps is not None:
         artifact.set_int_custom_property("train_steps", curve.train_steps)
+
+
+def _set_proofs(artifact: LearningRateSweep, evidence: Evidence) -> None:
+    constant_loss = evidence.curves[0].constant_loss
+    if constant_loss is not None:
+        artifact.set_float_custom_property("constant_loss", constant_loss)
+    artifact.set_int_custom_property("num_proofs", len(evidence.proofs))
+    rate = evidence.suggestion.learning_rate
+    of_rate = [proof for proof in evidence.proofs if proof.learning_rate == rate]
+    if of_rate:
+        artifact.set_int_custom_property("proof_steps", of_rate[-1].num_steps)
+        if math.isfinite(of_rate[-1].loss):
+            artifact.set_float_custom_property("proof_loss", of_rate[-1].loss)
 
 
 def read_evidence(artifact: Artifact) -> Evidence:

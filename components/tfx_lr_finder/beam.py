@@ -90,6 +90,13 @@ def _read(file: str) -> Any:
         return json.loads(stream.read())
 
 
+def _described(error: Exception) -> str:
+    """Returns an error's traceback with its notes, which Python 3.10 leaves out."""
+    text = "".join(traceback.format_exception(error))
+    notes = [note for note in getattr(error, "__notes__", ()) if note not in text]
+    return "\n".join([text.rstrip("\n"), *notes])
+
+
 class _Train(beam.DoFn):
     """Does a bundle's elements one after another, so that they share one graph."""
 
@@ -130,9 +137,9 @@ class _Train(beam.DoFn):
             search = Search.from_json(self._search)
             for result in getattr(search, self._kind)([e for _, e in self._elements]):
                 self._write(numbers.pop(0), {"result": result.to_dict()})
-        except Exception:
+        except Exception as error:
             # Beam would say no more of it than its text either, between much else.
-            self._write(numbers[0], {"error": traceback.format_exc()})
+            self._write(numbers[0], {"error": _described(error)})
 
     def _write(self, number: int, content: dict[str, Any]) -> None:
         text = json.dumps(content, allow_nan=False)

@@ -103,6 +103,7 @@ class LearningRateFinder(BaseBeamComponent):
         rule: str | RuntimeParameter = SweepOptions.rule,
         num_sweeps: int | RuntimeParameter = SweepOptions.num_sweeps,
         confirmation_steps: int | RuntimeParameter = SweepOptions.confirmation_steps,
+        proof_steps: int | RuntimeParameter = SweepOptions.proof_steps,
         seed: int | RuntimeParameter = SweepOptions.seed,
         learning_rate_name: str | RuntimeParameter = SweepOptions.learning_rate_name,
         on_failure: str | RuntimeParameter = SweepOptions.on_failure,
@@ -132,7 +133,8 @@ class LearningRateFinder(BaseBeamComponent):
             custom_config: JSON-serialisable dict for the user's code.
             min_learning_rate: The first rate of the sweep, greater than 0; default 1e-6.
             max_learning_rate: The last rate, greater than the first; default 10.
-            num_steps: Training steps of the sweep, at least 10; default 200.
+            num_steps: Training steps of the sweep, at least 10, and 7 for each decade of the
+                range; default 200.
             smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98; 0: none.
             divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of
                 its best; greater than 1; default 4.
@@ -145,6 +147,10 @@ class LearningRateFinder(BaseBeamComponent):
             confirmation_steps: If not 0, the model is trained so many steps at the rate, and at
                 0.75 decades below and above it, and the validation loss decides; default 0. A
                 fifth of `train_args.num_steps` is worth its time, a tenth is not.
+            proof_steps: Steps of the training at the rate itself that proves it, at least 10;
+                default 120, but no more than the training to come has. It must end clearly below
+                the loss of the best constant output; where it does not, lower and higher rates
+                are proved, eight in all.
             seed: Seed of initial weights, data order and dropout; default 0.
             learning_rate_name: Name of the rate in the hyperparameters; default
                 `learning_rate`.
@@ -179,6 +185,7 @@ class LearningRateFinder(BaseBeamComponent):
             rule=rule,
             num_sweeps=num_sweeps,
             confirmation_steps=confirmation_steps,
+            proof_steps=proof_steps,
             seed=seed,
             learning_rate_name=learning_rate_name,
             on_failure=on_failure,

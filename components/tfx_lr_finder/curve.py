@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfx_lr_finder import strict_json
+from tfx_lr_finder.stored_form import checked_fields
+
 Array = NDArray[np.float64]
+
+MAX_STEPS = 10_000
+"""No sweep has more: over seven decades its rate grows by 0.16% a step, which no loss shows."""
 
 
 class StopReason(str, enum.Enum):
@@ -45,13 +51,13 @@ def exponential_learning_rates(
     Args:
         min_learning_rate: The first rate, greater than 0.
         max_learning_rate: The last rate, greater than `min_learning_rate` and finite.
-        num_steps: Number of rates, at least 2.
+        num_steps: Number of rates, from 2 to 10,000.
 
     Returns:
         Float64 array of shape `(num_steps,)`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range, or the rates would be equal.
     """
     if not 0 < min_learning_rate < max_learning_rate < float("inf"):
         raise ValueError(
@@ -59,12 +65,25 @@ def exponential_learning_rates(
             f"Received: min_learning_rate={min_learning_rate}, "
             f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
         )
-    if num_steps < 2:
+    if not 2 <= num_steps <= MAX_STEPS:
         raise ValueError(
-            "Argument `num_steps` must be at least 2, for the two ends of the range. "
+            f"Argument `num_steps` must be from 2 to {MAX_STEPS:,}: the range has two ends, and "
+            "more steps show nothing more. "
             f"Received: num_steps={num_steps}. Choose for example 200."
         )
-    return np.geomspace(min_learning_rate, max_learning_rate, num_steps)
+    rates = np.geomspace(min_learning_rate, max_learning_rate, num_steps)
+    if not _are_apart(rates):
+        raise ValueError(
+            f"The ends of the range must be further apart, for {num_steps} rates between them. "
+            f"Received: min_learning_rate={min_learning_rate}, "
+            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
+        )
+    return rates
+
+
+def _are_apart(rates: Array) -> bool:
+    """Returns whether rates differ also on the logarithmic axis, where every slope is taken."""
+    return bool(np.all(np.diff(np.log10(rates)) > 0))
 
 
 def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
@@ -114,6 +133,8 @@ class Curve:
         is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
             running averages shows a rate's effect some steps later.
         train_steps: Number of steps that the model will be trained for; None if not known.
+        constant_loss: Loss of the best constant output on the examples of `steady_losses`: what a
+            model reaches that ignores its inputs; None if it is not known.
         model: Class and size of the model.
         optimizer: Class name of the optimizer.
         num_replicas: Number of replicas that share a batch.
@@ -133,6 +154,7 @@ class Curve:
     validation_losses: Array | None = None
     is_plain_sgd: bool = False
     train_steps: int | None = None
+    constant_loss: float | None = None
     model: str = ""
     optimizer: str = ""
     num_replicas: int = 1
@@ -151,7 +173,7 @@ class Curve:
                 "A curve needs as many learning rates as losses, and at least one. "
                 f"Received: shapes {rates.shape} and {losses.shape}."
             )
-        if not (np.all(rates > 0) and np.all(np.diff(rates) > 0) and np.isfinite(rates[-1])):
+        if not (np.all(rates > 0) and np.isfinite(rates[-1]) and _are_apart(rates)):
             raise ValueError(
                 "A curve's learning rates must be greater than 0, finite and strictly increasing. "
                 f"Received: {rates}."
@@ -168,6 +190,10 @@ class Curve:
             raise ValueError(
                 "A curve needs as many validation losses as losses, all of them finite, or none. "
                 f"Received: {validation} of shape {validation.shape}."
+            )
+        if rates.size > MAX_STEPS:
+            raise ValueError(
+                f"A curve must have at most {MAX_STEPS:,} points. Received: {rates.size}."
             )
         if self.num_steps < rates.size:
             raise ValueError(
@@ -205,6 +231,12 @@ class Curve:
         """Logarithm to base 10 of `learning_rates`, shape `(n,)`: the axis of every slope."""
         return np.log10(self.learning_rates)
 
+    @property
+    def steps_per_decade(self) -> float:
+        """Number of steps in which the rate grows tenfold; 0 for a single point."""
+        first, last = self.log_learning_rates[[0, -1]]
+        return float((len(self) - 1) / (last - first)) if len(self) > 1 else 0.0
+
     def __len__(self) -> int:
         """Returns the number of points."""
         return int(self.losses.size)
@@ -227,8 +259,12 @@ class Curve:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Curve":
-        """Returns the curve that `to_dict` gave."""
-        return cls(**content)
+        """Returns the curve that `to_dict` gave.
+
+        Raises:
+            ValueError: If it is not of that form.
+        """
+        return cls(**checked_fields(cls, content))
 
     @classmethod
     def from_json(cls, text: str) -> "Curve":
@@ -238,8 +274,8 @@ class Curve:
             ValueError: If `text` is not the JSON of a curve.
         """
         try:
-            return cls.from_dict(json.loads(text))
-        except (TypeError, ValueError) as error:
+            return cls.from_dict(strict_json.parse(text))
+        except ValueError as error:
             raise ValueError(
                 f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "
                 "Read the curve.json of a sweep artifact."

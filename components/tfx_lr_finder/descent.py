@@ -24,10 +24,13 @@ DONE = 0.95
 """The landmark: this part of the descent is done."""
 SHIFT_PLAIN_SGD = 0.1
 """Decades from the landmark to the rate, for gradient descent without momentum."""
-LAG_STEPS = 12.0
-"""An optimizer with running averages of the gradient shows a rate's effect so many steps later.
+STEPS_PER_DECADE = 75.0
+"""Where a sweep has so many steps a decade, the rate is that of the landmark.
 
-The usual momentum, 0.9, remembers `1 / (1 - 0.9)` steps.
+What a sweep has learned when it reaches a rate goes with the sum of the rates so far, which is the
+rate times the steps a decade: with half as many steps the landmark comes at twice the rate.
+Gradient descent without momentum has its landmark near the edge of stability, which does not
+depend on the number of steps.
 """
 EDGE_DISTANCE = 0.4
 """The landmark where the sweep saw no descent: so many decades below the edge of stability.
@@ -53,6 +56,7 @@ class Course:
         smoothed: Local linear regression of the capped losses, shape `(n,)`.
         error: Standard error of `smoothed`.
         lowest: Index of the least smoothed loss before the first blow-up.
+        blow_up: Index from which the loss rose clearly after a clear fall; None if it did not.
     """
 
     log_rates: Array
@@ -61,11 +65,16 @@ class Course:
     smoothed: Array
     error: float
     lowest: int
+    blow_up: int | None
 
     @property
     def fall(self) -> float:
         """How far the loss fell."""
         return float(self.start - self.smoothed[self.lowest])
+
+    def loss_at(self, learning_rate: float) -> float:
+        """The smoothed loss at a rate."""
+        return float(np.interp(np.log10(learning_rate), self.log_rates, self.smoothed))
 
     @property
     def fell(self) -> bool:
@@ -92,13 +101,11 @@ class Course:
         """
         rise = max(0.03 * abs(self.start), 3 * self.error)
         above = self.smoothed > self.start + rise
-        for i in np.flatnonzero(above):
-            near = (self.log_rates >= self.log_rates[i]) & (
-                self.log_rates <= self.log_rates[i] + 0.2
-            )
-            if above[near].all():
-                return float(self.log_rates[i])
-        return float(self.log_rates[-1])
+        ends = np.searchsorted(self.log_rates, self.log_rates + 0.2, side="right")
+        counts = np.append(0, np.cumsum(above))
+        starts = np.arange(above.size)
+        lasting = np.flatnonzero(counts[ends] - counts[starts] == ends - starts)
+        return float(self.log_rates[lasting[0] if lasting.size else -1])
 
     @property
     def shows_rate(self) -> bool:
@@ -116,8 +123,9 @@ def course_of(curve: Curve) -> Course:
     capped = np.minimum(losses, start + CAP * abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, capped, BANDWIDTH)
     error = deviation / float(np.sqrt(np.median(num_points)))
-    lowest = _first_minimum(smoothed, start, error)
-    return Course(curve.log_learning_rates, head, start, smoothed, error, lowest)
+    blow_up = _first_blow_up(smoothed, start, error)
+    lowest = int(np.argmin(smoothed[: smoothed.size if blow_up is None else blow_up + 1]))
+    return Course(curve.log_learning_rates, head, start, smoothed, error, lowest, blow_up)
 
 
 def descent_rate(curve: Curve) -> float:
@@ -129,9 +137,9 @@ def descent_rate(curve: Curve) -> float:
         rate = 10 ** (u* + shift) * (min(train_steps, 400) / 400) ** exponent
 
     For gradient descent without momentum the shift is 0.1 and the exponent -0.1. For every other
-    optimizer they are `-12 / steps_per_decade`, since what the curve shows at a rate is the work
-    of the rates of some steps before, and -0.4. Where the loss did not fall, `u*` lies 0.4
-    decades below the rate from which it rises. The rate is kept within the curve.
+    optimizer they are `log10(steps_per_decade / 75)`, since what a sweep has learned at a rate
+    goes with the rate times the steps a decade, and -0.4. Where the loss did not fall, `u*` lies
+    0.4 decades below the rate from which it rises. The rate is kept within the curve.
     """
     factor = budget_factor(curve.train_steps, curve.is_plain_sgd)
     rate = 10 ** (course_of(curve).landmark + _shift(curve)) * factor
@@ -151,16 +159,13 @@ def budget_factor(train_steps: int | None, is_plain_sgd: bool) -> float:
 def _shift(curve: Curve) -> float:
     if curve.is_plain_sgd:
         return SHIFT_PLAIN_SGD
-    log_rates = curve.log_learning_rates
-    decades_per_step = (log_rates[-1] - log_rates[0]) / max(log_rates.size - 1, 1)
-    return float(-LAG_STEPS * decades_per_step)
+    return float(np.log10(curve.steps_per_decade / STEPS_PER_DECADE))
 
 
-def _first_minimum(smoothed: Array, start: float, error: float) -> int:
-    """Returns the index of the least loss before it first rises clearly after a clear fall."""
+def _first_blow_up(smoothed: Array, start: float, error: float) -> int | None:
+    """Returns the index at which the loss first has risen clearly after a clear fall."""
     best = np.minimum.accumulate(smoothed)
     fallen = start - best
     has_fallen = (fallen > 0) & (fallen >= 0.5 * (start - smoothed.min()))
     blown_up = has_fallen & (smoothed - best > np.maximum(0.5 * fallen, 5 * error))
-    last = int(np.argmax(blown_up)) + 1 if blown_up.any() else smoothed.size
-    return int(np.argmin(smoothed[:last]))
+    return int(np.argmax(blown_up)) if blown_up.any() else None

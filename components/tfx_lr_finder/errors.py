@@ -1,8 +1,11 @@
 """The one error that is the project's own."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfx_lr_finder.curve import Curve
+from tfx_lr_finder.proof import Proof, advice_on
 from tfx_lr_finder.verdict import Verdict
 
 _SHOWN_POINTS = 8
@@ -19,7 +22,12 @@ class NoLearningRateError(RuntimeError):
     """
 
     def __init__(
-        self, verdict: Verdict, curve: Curve, num_failed: int = 1, num_sweeps: int = 1
+        self,
+        verdict: Verdict,
+        curve: Curve,
+        num_failed: int = 1,
+        num_sweeps: int = 1,
+        proofs: Sequence[Proof] = (),
     ) -> None:
         """Composes the message.
 
@@ -28,6 +36,7 @@ class NoLearningRateError(RuntimeError):
             curve: A curve that it was found on.
             num_failed: Number of sweeps without a rate.
             num_sweeps: Number of sweeps.
+            proofs: The short trainings that showed it, if there were any.
         """
         self.verdict = verdict
         of_several = f"{num_failed} of {num_sweeps} sweeps without a rate; of the first such, "
@@ -38,4 +47,16 @@ class NoLearningRateError(RuntimeError):
             f"Received: {of_several if num_sweeps > 1 else ''}"
             f"{len(curve)} of {curve.num_steps} steps, "
             f"stopped because {curve.stop_reason.meaning}, rate and loss {points}."
+            f"{_in_words(proofs)}"
         )
+
+
+def _in_words(proofs: Sequence[Proof]) -> str:
+    if not proofs:
+        return ""
+    ends = ", ".join(f"{proof.learning_rate:.1e}: {proof.loss:.4g}" for proof in proofs)
+    advice = advice_on(proofs[0])
+    return (
+        f" Trainings of {proofs[0].num_steps} steps from a loss of {proofs[0].start_loss:.4g} "
+        f"ended at {ends}.{advice and ' ' + advice}"
+    )

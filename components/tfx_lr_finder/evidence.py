@@ -3,13 +3,18 @@
 import dataclasses
 import functools
 import json
+import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tfx_lr_finder import strict_json
 from tfx_lr_finder.confirmation import Trial
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.errors import NoLearningRateError
+from tfx_lr_finder.proof import Proof, advice_on
 from tfx_lr_finder.rules import RULES
+from tfx_lr_finder.stored_form import check_not_negative, checked_fields
 from tfx_lr_finder.suggestion import Suggestion, suggest
 from tfx_lr_finder.verdict import Verdict
 
@@ -29,6 +34,8 @@ class Evidence:
         curves: The curves of the sweeps, at least one.
         trials: The short trainings that confirmed the rate; none if that was not asked for.
         trial_steps: Number of steps of each trial; 0 if there are none.
+        proofs: The short trainings that put the rate to the proof, in their order; none where the
+            default rate was published.
         versions: Version of each package that took part, by its name.
         seconds: Duration of the search, from the call of the user's code.
     """
@@ -37,8 +44,20 @@ class Evidence:
     curves: tuple[Curve, ...]
     trials: tuple[Trial, ...] = ()
     trial_steps: int = 0
+    proofs: tuple[Proof, ...] = ()
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def advice(self) -> str:
+        """What would help the model to learn, in words; empty if nothing is known to."""
+        return advice_on(self.proofs[0]) if self.proofs else ""
+
+    @property
+    def num_steps(self) -> int:
+        """Number of training steps that the search took."""
+        trials = len(self.trials) * self.trial_steps
+        return sum(map(len, self.curves)) + trials + sum(proof.num_steps for proof in self.proofs)
 
     @functools.cached_property
     def answers(self) -> dict[str, Suggestion | Verdict]:
@@ -59,6 +78,7 @@ class Evidence:
             "curves": [curve.to_dict() for curve in self.curves],
             "trials": [trial.to_dict() for trial in self.trials],
             "trial_steps": self.trial_steps,
+            "proofs": [proof.to_dict() for proof in self.proofs],
             "versions": dict(self.versions),
             "seconds": self.seconds,
         }
@@ -72,10 +92,10 @@ class Evidence:
             ValueError: If `text` is not the JSON of an evidence.
         """
         try:
-            return _from_dict(json.loads(text))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return _from_dict(strict_json.parse(text))
+        except ValueError as error:
             raise ValueError(
-                f"Not the JSON of an evidence: {type(error).__name__}: {error} "
+                f"Not the JSON of an evidence: {error} "
                 f"Received: {text[:200]!r}. Read the sweep.json of a sweep artifact."
             ) from error
 
@@ -87,13 +107,49 @@ def _answer(curves: tuple[Curve, ...], rule: str) -> Suggestion | Verdict:
         return error.verdict
 
 
-def _from_dict(content: dict[str, Any]) -> Evidence:
-    suggestion = content["suggestion"]
-    return Evidence(
-        suggestion=Suggestion(**{**suggestion, "verdict": Verdict(suggestion["verdict"])}),
-        curves=tuple(Curve.from_dict(curve) for curve in content["curves"]),
-        trials=tuple(Trial.from_dict(trial) for trial in content["trials"]),
-        trial_steps=content["trial_steps"],
-        versions=content["versions"],
-        seconds=content["seconds"],
+def _from_dict(content: Any) -> Evidence:
+    if isinstance(content, dict):  # what the rules answered is for people: they are asked again
+        content = {name: part for name, part in content.items() if name != "answers"}
+    parts = checked_fields(Evidence, content)
+    evidence = Evidence(
+        suggestion=_suggestion(parts["suggestion"]),
+        curves=tuple(Curve.from_dict(curve) for curve in parts["curves"]),
+        trials=tuple(
+            Trial.from_dict(checked_fields(Trial, trial, infinite=("loss",)))
+            for trial in parts.get("trials", ())
+        ),
+        trial_steps=parts.get("trial_steps", 0),
+        proofs=tuple(
+            Proof.from_dict(checked_fields(Proof, proof, infinite=("loss", "start_loss")))
+            for proof in parts.get("proofs", ())
+        ),
+        versions=parts.get("versions", {}),
+        seconds=parts.get("seconds", 0.0),
     )
+    if not evidence.curves:
+        raise ValueError("The curves of an evidence must be at least one. Received: none.")
+    for curve in evidence.curves:
+        _check_end(curve)
+    for found in (evidence.suggestion, *evidence.trials, *evidence.proofs):
+        rate: float = found.learning_rate  # type: ignore[attr-defined]
+        if not rate > 0:
+            raise ValueError(f"A learning rate must be greater than 0. Received: {rate}.")
+    check_not_negative("spread", evidence.suggestion.spread)
+    check_not_negative("seconds", evidence.seconds)
+    return evidence
+
+
+def _check_end(curve: Curve) -> None:
+    """Refuses a curve the end of whose range no picture could show."""
+    first, last = curve.log_learning_rates[[0, -1]]
+    end = first + (last - first) * (curve.num_steps - 1) / max(len(curve) - 1, 1)
+    if end > math.log10(sys.float_info.max):
+        raise ValueError(
+            "The last of a curve's num_steps rates must be finite, as the first ones tell it. "
+            f"Received: {len(curve)} of {curve.num_steps} rates, to {curve.learning_rates[-1]}."
+        )
+
+
+def _suggestion(content: Any) -> Suggestion:
+    fields = checked_fields(Suggestion, content)
+    return Suggestion(**{**fields, "verdict": Verdict(fields["verdict"])})

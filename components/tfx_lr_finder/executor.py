@@ -3,16 +3,11 @@
 Its dotted path is written into compiled pipelines: `tfx_lr_finder.executor.Executor`.
 """
 
-import dataclasses
 import functools
-import importlib.metadata
 import json
 import os
-import time
-from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
@@ -22,19 +17,16 @@ from tfx.types.artifact import Artifact
 from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
 from tfx_lr_finder.cluster import check_cluster, is_chief
-from tfx_lr_finder.confirmation import Trial, candidate_rates, confirmed_rate
-from tfx_lr_finder.curve import Curve
-from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.evidence import DEFAULT, Evidence
+from tfx_lr_finder.find import find
 from tfx_lr_finder.hyperparameters import (
     Config,
     hyperparameter_names,
     parse_config,
     with_learning_rate,
 )
+from tfx_lr_finder.offline import offline
 from tfx_lr_finder.options import SweepOptions
 from tfx_lr_finder.search import Search
-from tfx_lr_finder.suggestion import Suggestion, suggest
 from tfx_lr_finder.termination import sigterm_raises
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
@@ -49,11 +41,11 @@ class Executor(BaseBeamExecutor):
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
     ) -> None:
-        """Sweeps the learning rate, suggests one, and writes it with its evidence.
+        """Finds a learning rate, as `find` does, and writes it with its evidence.
 
         Several sweeps, and the trainings that confirm the rate, are elements of a Beam pipeline
-        made with the `beam_pipeline_args`. Processes of one cluster, which train together, each
-        do all of them; the chief alone writes.
+        made with the `beam_pipeline_args`, in this process where these name no runner. Processes
+        of one cluster, which train together, each do all of them; the chief alone writes.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and
@@ -78,46 +70,17 @@ class Executor(BaseBeamExecutor):
             _log_added_rate(upstream, options.learning_rate_name)
         sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
-        with sigterm_raises():
-            evidence = self._find(search, os.path.join(sweep.uri, "unfinished"))
+        on_workers = functools.partial(
+            beam.run,
+            search,
+            make_pipeline=self._make_beam_pipeline,
+            folder=os.path.join(sweep.uri, "unfinished"),
+        )
+        with sigterm_raises(), offline():
+            evidence = find(search, on_workers)
             if is_chief():
                 write_sweep(sweep, evidence)
                 _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
-        _log_rate(evidence)
-
-    def _find(self, search: Search, folder: str) -> Evidence:
-        options, started = search.options, time.monotonic()
-        run = functools.partial(
-            beam.run, search, make_pipeline=self._make_beam_pipeline, folder=folder
-        )
-        seeds = range(options.seed, options.seed + options.num_sweeps)
-        _log_start(options)
-        curves = run("sweeps", list(seeds))
-        _log_sweeps(curves)
-        suggestion, trials = _suggest(curves, options), []
-        if options.confirmation_steps and suggestion.rule != DEFAULT:
-            trials = run("trials", candidate_rates(suggestion.learning_rate))
-            _log_trials(trials)
-            rate = confirmed_rate(
-                trials, options.confirmation_steps, curves[0].train_steps, curves[0].is_plain_sgd
-            )
-            suggestion = dataclasses.replace(suggestion, learning_rate=rate)
-        return Evidence(
-            suggestion,
-            tuple(curves),
-            tuple(trials),
-            options.confirmation_steps if trials else 0,
-            _versions(),
-            time.monotonic() - started,
-        )
-
-
-def _log_start(options: SweepOptions) -> None:
-    logging.info(
-        "Learning-rate search: %d sweep(s) of %d steps from %g to %g, rule %s.",
-        *(options.num_sweeps, options.num_steps),
-        *(options.min_learning_rate, options.max_learning_rate, options.rule),
-    )
 
 
 def _log_added_rate(upstream: Config, learning_rate_name: str) -> None:
@@ -130,59 +93,20 @@ def _log_added_rate(upstream: Config, learning_rate_name: str) -> None:
         )
 
 
-def _log_sweeps(curves: Sequence[Curve]) -> None:
-    for curve in curves:
-        logging.info(
-            "Sweep, seed %d (%s, %s): %d of %d steps, stopped because %s.",
-            *(curve.seed, curve.model, curve.optimizer),
-            *(len(curve), curve.num_steps, curve.stop_reason.meaning),
-        )
-
-
-def _log_trials(trials: Sequence[Trial]) -> None:
-    for trial in trials:
-        logging.info("Trial at %.3g: validation loss %.4g.", trial.learning_rate, trial.loss)
-
-
-def _log_rate(evidence: Evidence) -> None:
-    suggestion = evidence.suggestion
-    logging.info(
-        "Learning rate %.3g (rule %s, verdict %s), found in %.1f s. %s",
-        *(suggestion.learning_rate, suggestion.rule, suggestion.verdict.value, evidence.seconds),
-        suggestion.verdict.meaning,
-    )
-
-
-def _versions() -> dict[str, str]:
-    names = ("tfx-lr-finder", "tfx", "apache-beam", "keras")
-    versions = {name: importlib.metadata.version(name) for name in names}
-    return {**versions, "tensorflow": tf.__version__}  # a package of several names
-
-
 def _read_hyperparameters(inputs: Artifacts) -> Config | None:
     if not inputs.get("hyperparameters"):
         return None
     folder = artifact_utils.get_single_uri(inputs["hyperparameters"])
-    files = fileio.glob(os.path.join(folder, "*"))
+    files = fileio.listdir(folder)
     if len(files) != 1:
         raise ValueError(
             "Input `hyperparameters` must be a folder with exactly one file, as a Tuner writes it. "
             f"Received: {len(files)} files in {folder}. "
             "Hand over a Tuner's `best_hyperparameters`, or leave the input out."
         )
-    with fileio.open(files[0]) as file:
-        text = file.read()
-    return parse_config(text, files[0])
-
-
-def _suggest(curves: Sequence[Curve], options: SweepOptions) -> Suggestion:
-    try:
-        return suggest(curves, options.rule)
-    except NoLearningRateError as error:
-        if options.default_learning_rate is None:
-            raise
-        logging.warning("%s Using default_learning_rate instead.", error)
-        return Suggestion(options.default_learning_rate, DEFAULT, error.verdict)
+    path = os.path.join(folder, files[0])
+    with fileio.open(path, "rb") as file:
+        return parse_config(file.read().decode(errors="replace"), path)
 
 
 def _write_rate(

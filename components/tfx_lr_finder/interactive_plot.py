@@ -15,9 +15,11 @@ from tfx_lr_finder.curve import Array, Curve
 from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.suggestion import Suggestion
 from tfx_lr_finder.view import (
+    CONSTANT,
     GREY,
     RED,
     color,
+    constant_loss,
     learning_rate_range,
     loss_range,
     losses_by_name,
@@ -66,6 +68,7 @@ class InteractivePlot:
         self._renderers: list[_Model] = []
         self._add_sweeps(evidence.curves)
         self._add_unreached(evidence.curves)
+        self._add_constant(evidence.curves)
         self._add_rates(evidence)
         self._plot = self._framed(evidence)
 
@@ -106,6 +109,12 @@ class InteractivePlot:
             part = Part(f"not reached: {stop_reasons(curves)}", GREY)
             strip = self._model("VStrip", fill_color=GREY, fill_alpha=0.2, line_color=None)
             self._add(part, strip, x0=unreached[:1], x1=unreached[1:])
+
+    def _add_constant(self, curves: Sequence[Curve]) -> None:
+        if (constant := constant_loss(curves)) is not None:
+            part = Part(f"{CONSTANT} {constant:.3g}", GREY, "dashed")
+            span = self._model("HSpan", line_color=GREY, line_dash=part.line, line_width=2)
+            self._add(part, span, y=[constant])
 
     def _add_rates(self, evidence: Evidence) -> None:
         found = evidence.suggestion.learning_rate

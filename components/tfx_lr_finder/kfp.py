@@ -5,9 +5,11 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from kfp import dsl
-
+from tfx_lr_finder.extras import imported_with_extra
 from tfx_lr_finder.options import SweepOptions, option_type
+
+with imported_with_extra("kfp", "kfp"):
+    from kfp import dsl
 
 INPUT_ARTIFACTS = ("transform_graph", "schema", "base_model", "hyperparameters", "module_file")
 

@@ -6,14 +6,16 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfx_lr_finder.curve import MAX_STEPS
 from tfx_lr_finder.rules import DEFAULT_RULE, get_rule
-from tfx_lr_finder.verdict import MIN_POINTS
+from tfx_lr_finder.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 
 _FUNCTIONS = ("lr_finder_fn", "run_fn")
 USER_CODE = ("module_file", *_FUNCTIONS)
 """The component's parameters that name the user's code: exactly one of them is given."""
 ON_FAILURE = ("raise", "default")
 MAX_SWEEPS = 100
+MIN_PROOF_STEPS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class SweepOptions:
     Attributes:
         min_learning_rate: The first rate, greater than 0.
         max_learning_rate: The last rate, greater than the first.
-        num_steps: Number of training steps, at least 10.
+        num_steps: Number of training steps, from 10 to 10,000, and 7 for each decade of the range.
         smoothing: Weight of the past in the smoothed loss, in [0, 1); 0 means none.
         divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of its
             best; greater than 1.
@@ -31,6 +33,8 @@ class SweepOptions:
         num_sweeps: Number of sweeps, from 1 to 100; their seeds are `seed`, `seed + 1` and so on.
         confirmation_steps: Steps of each of the three short trainings that confirm the rate, at
             least 1, or 0 for none.
+        proof_steps: Steps of the short training that puts a rate to the proof, from 10 to
+            10,000; no more than the training to come has.
         seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.
         learning_rate_name: Name of the rate among the hyperparameters.
         on_failure: `raise`, or `default`: publish `default_learning_rate` with the verdict.
@@ -49,6 +53,7 @@ class SweepOptions:
     rule: str = DEFAULT_RULE
     num_sweeps: int = 1
     confirmation_steps: int = 0
+    proof_steps: int = 120
     seed: int = 0
     learning_rate_name: str = "learning_rate"
     on_failure: str = "raise"
@@ -109,6 +114,15 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
                 f"Received: min_learning_rate={least}, max_learning_rate={greatest}. "
                 "Swap them, or choose for example 1e-6 and 10."
             )
+    if {"min_learning_rate", "max_learning_rate", "num_steps"} <= result.keys():
+        decades = math.log10(result["max_learning_rate"] / result["min_learning_rate"])
+        least_steps = math.ceil(MIN_STEPS_PER_DECADE * decades) + 1
+        if result["num_steps"] < least_steps:
+            raise ValueError(
+                f"Argument `num_steps` must give at least {MIN_STEPS_PER_DECADE:g} steps a decade: "
+                f"fewer show no course. Received: num_steps={result['num_steps']} for "
+                f"{decades:.3g} decades. Choose at least {least_steps}, for example 200."
+            )
     if {"on_failure", "default_learning_rate"} <= result.keys():
         on_failure, default = result["on_failure"], result["default_learning_rate"]
         if (on_failure == "default") != (default is not None):
@@ -126,8 +140,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "max_learning_rate": _RATE,
     "default_learning_rate": _RATE,
     "num_steps": (
-        lambda steps: steps >= MIN_POINTS,
-        f"be at least {MIN_POINTS}: fewer points show no course",
+        lambda steps: MIN_POINTS <= steps <= MAX_STEPS,
+        f"be from {MIN_POINTS} to {MAX_STEPS:,}: fewer steps show no course, more show no more",
         "200",
     ),
     "smoothing": (lambda weight: 0 <= weight < 1, "be in [0, 1)", "0.98, or 0 for none"),
@@ -145,6 +159,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         lambda steps: steps >= 0,
         "be at least 0",
         "a fifth of the Trainer's steps, or 0 for none",
+    ),
+    "proof_steps": (
+        lambda steps: MIN_PROOF_STEPS <= steps <= MAX_STEPS,
+        f"be from {MIN_PROOF_STEPS} to {MAX_STEPS:,}: fewer steps show no learning, more are a "
+        "training",
+        "120",
     ),
     "seed": (lambda seed: 0 <= seed < 2**31, "be from 0 to 2**31 - 1", "0"),
     "learning_rate_name": (bool, "not be empty", "'learning_rate'"),

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from tfx_lr_finder.curve import Curve
 from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.view import (
+    CONSTANT,
     GREY,
     RED,
     color,
+    constant_loss,
     learning_rate_range,
     loss_range,
     stop_reasons,
@@ -24,9 +26,10 @@ def plot(evidence: Evidence) -> bytes:
     """Returns a PNG of the loss over the learning rate on a logarithmic axis.
 
     It shows the smoothed loss of every sweep with the batches' own losses faint behind it, the
-    validation loss dotted where there is one, a red line at the rate that was found, and, shaded,
-    the rates that no sweep reached. It is made without pyplot: no display is needed, and no state
-    is left behind. Its background is white, for documents of any colour.
+    validation loss dotted where there is one, a dashed line at the loss of the best constant
+    output, a red line at the rate that was found, and, shaded, the rates that no sweep reached.
+    It is made without pyplot: no display is needed, and no state is left behind. Its background
+    is white, for documents of any colour.
     """
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -34,6 +37,8 @@ def plot(evidence: Evidence) -> bytes:
     axes.set_xlim(*learning_rate_range(evidence))
     axes.set_ylim(*loss_range(evidence.curves))
     _draw_sweeps(axes, evidence.curves)
+    if (constant := constant_loss(evidence.curves)) is not None:
+        axes.axhline(constant, color=GREY, linestyle="--", label=f"{CONSTANT} {constant:.3g}")
     suggestion = evidence.suggestion
     label = f"{suggestion.learning_rate:.3g}"
     axes.axvline(

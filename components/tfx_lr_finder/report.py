@@ -15,12 +15,15 @@ from markupsafe import Markup, escape
 
 from tfx_lr_finder.evidence import DEFAULT, Evidence
 from tfx_lr_finder.interactive_plot import InteractivePlot
+from tfx_lr_finder.proof import Proof
 from tfx_lr_finder.rules import RULES
 from tfx_lr_finder.suggestion import Suggestion
 from tfx_lr_finder.verdict import Verdict
 from tfx_lr_finder.view import planned_end, stop_reasons
 
 _TONES = {Verdict.OK: "good", Verdict.NOISY: "warning", Verdict.EDGE: "warning"}
+_FAR_APART = 10.0
+"""Rules whose rates differ by more than this factor contradict each other."""
 
 
 def report(evidence: Evidence, picture: bytes) -> str:
@@ -39,6 +42,7 @@ def report(evidence: Evidence, picture: bytes) -> str:
         verdict=suggestion.verdict.value.replace("_", " "),
         tone=_TONES.get(suggestion.verdict, "problem"),
         meaning=with_code(suggestion.verdict.meaning),
+        advice=evidence.advice,
         origin=_origin(evidence),
         picture=base64.b64encode(picture).decode(),
         parts=plot.parts,
@@ -46,6 +50,8 @@ def report(evidence: Evidence, picture: bytes) -> str:
         script=_packed_script(),
         chosen=suggestion.rule,
         rules=[(rule, _meaning(rule), *_answer(a)) for rule, a in evidence.answers.items()],
+        contradiction=_contradiction(evidence),
+        proofs=[_proof(proof) for proof in evidence.proofs],
         trials=_trials(evidence),
         facts=_facts(evidence),
     )
@@ -90,6 +96,11 @@ def _origin(evidence: Evidence) -> str:
         read, _ = _answer(evidence.answers[rule])
         trainings = _count(len(evidence.trials), "training")
         sentence += f" as {read}, then settled by {trainings} of {evidence.trial_steps} steps"
+    if evidence.proofs:
+        first = evidence.proofs[0].learning_rate
+        moved = first != evidence.suggestion.learning_rate
+        sentence += f" as {_rate(first)}, at which it did not learn" if moved else ""
+        sentence += f"; put to the proof by {_count(len(evidence.proofs), 'training')}"
     return f"{sentence}."
 
 
@@ -118,6 +129,34 @@ def _trials(evidence: Evidence) -> dict[str, str]:
     }
 
 
+def _contradiction(evidence: Evidence) -> str:
+    """Returns, in a sentence, that the rules' rates lie far apart; empty if they do not."""
+    rates = [a.learning_rate for a in evidence.answers.values() if isinstance(a, Suggestion)]
+    if not rates or max(rates) <= _FAR_APART * min(rates):
+        return ""
+    return (
+        f"The rules differ by more than a decade, from {_rate(min(rates))} to {_rate(max(rates))}: "
+        "only the published rate was put to the proof."
+    )
+
+
+def _proof(proof: Proof) -> tuple[str, str, str]:
+    """Returns rate, number of steps, and what a proof came to."""
+    loss = f"{proof.loss:.4g}" if isfinite(proof.loss) else "not finite"
+    return _rate(proof.learning_rate), str(proof.num_steps), loss
+
+
+def _bound(evidence: Evidence) -> str:
+    """Returns what the proofs had to get below."""
+    if not evidence.proofs:
+        return ""
+    proof = evidence.proofs[0]
+    start = f"{proof.start_loss:.4g} at the start"
+    base = proof.constant_loss
+    constant = "not known" if base is None else f"{base:.4g}"
+    return f"{start}; best constant output {constant}; on {proof.judged_on.value}"
+
+
 def _facts(evidence: Evidence) -> dict[str, str]:
     curves, curve = evidence.curves, evidence.curves[0]
     spread = evidence.suggestion.spread
@@ -131,6 +170,8 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         "Replicas": _if_several(curve.num_replicas),
         "Batches a step": _if_several(curve.gradient_accumulation_steps),
         "Training to come": f"{curve.train_steps} steps" if curve.train_steps else "not known",
+        "Loss to get below": _bound(evidence),
+        "Steps in all": str(evidence.num_steps),
         "Smoothing": f"{curve.smoothing:g}",
         "Seed": ", ".join(str(c.seed) for c in curves),
         "Spread": "" if spread is None else f"{spread:.2g} decades",

@@ -52,6 +52,22 @@ def descent(curve: Curve) -> float:
     return descent_rate(curve)
 
 
+ARTICLE_FACTOR = 4.0
+"""The article's sweep ends where the smoothed loss exceeds the least loss this many times."""
+
+
+def article_end(curve: Curve) -> int:
+    """Returns how many points of a curve the article's own sweep would have recorded.
+
+    It ends with the first point whose smoothed loss is above 4 times the least loss of a batch so
+    far, where the package's own goes on, for it compares with the least smoothed loss. Losses
+    below 0, with which it would end at once, do not end it.
+    """
+    least = np.minimum.accumulate(curve.losses)
+    above = (least >= 0) & (curve.smoothed_losses > ARTICLE_FACTOR * least)
+    return int(np.argmax(above)) + 1 if above.any() else len(curve)
+
+
 STEEPEST_SKIP = 3
 """Points at the start that `steepest` leaves out: their average is over too few losses."""
 
@@ -62,11 +78,13 @@ def steepest(curve: Curve) -> float:
 
     `k = argmin over i >= 3 of (s[i+1] - s[i]) / (log10 rate[i+1] - log10 rate[i])`, and the
     answer is `rate[k+1]`, where the fall has arrived (L. N. Smith, arXiv 1506.01186, section 3.3).
+    The curve is read up to where the article's own sweep ends, see `article_end`.
 
     Raises:
         NoLearningRateError: If the smoothed loss does not fall after the third step.
     """
-    slopes = np.diff(curve.smoothed_losses) / np.diff(curve.log_learning_rates)
+    end = article_end(curve)
+    slopes = np.diff(curve.smoothed_losses[:end]) / np.diff(curve.log_learning_rates[:end])
     slopes = slopes[STEEPEST_SKIP:]
     if not np.any(slopes < 0):
         raise NoLearningRateError(Verdict.FLAT, curve)
@@ -78,12 +96,13 @@ def minimum(curve: Curve) -> float:
     """Returns a tenth of the rate at which the smoothed loss is lowest.
 
     `rate[argmin s] / 10`, at least `rate[0]`: the common alternative to the steepest fall
-    (fastai's `minimum`), one order of magnitude below the loss's turning point.
+    (fastai's `minimum`), one order of magnitude below the loss's turning point. The curve is read
+    up to where the article's own sweep ends, see `article_end`.
 
     Raises:
         NoLearningRateError: If the smoothed loss is lowest at the first step.
     """
-    lowest = int(np.argmin(curve.smoothed_losses))
+    lowest = int(np.argmin(curve.smoothed_losses[: article_end(curve)]))
     if lowest == 0:
         raise NoLearningRateError(Verdict.FLAT, curve)
     return float(max(curve.learning_rates[lowest] / 10, curve.learning_rates[0]))

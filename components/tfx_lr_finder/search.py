@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfx.types.artifact import Artifact
@@ -11,14 +11,30 @@ from tfx.types.artifact import Artifact
 from tfx_lr_finder import user_module
 from tfx_lr_finder.cluster import is_alone, one_strategy
 from tfx_lr_finder.confirmation import Trial
-from tfx_lr_finder.curve import Curve
-from tfx_lr_finder.hyperparameters import Config
+from tfx_lr_finder.curve import Curve, exponential_learning_rates
+from tfx_lr_finder.hyperparameters import Config, with_any_rate
 from tfx_lr_finder.options import SweepOptions
-from tfx_lr_finder.sweep import range_tests
+from tfx_lr_finder.proof import LONGER
+from tfx_lr_finder.sweep import Trainings
 from tfx_lr_finder.training_state import package, seeded
 from tfx_lr_finder.trial import validation_loss
 from tfx_lr_finder.user_module import LrFinderFnResult
 from tfx_lr_finder.working_folder import working_folder
+
+
+def trainings(make: Callable[[int], tuple[Any, ...]], options: SweepOptions) -> Trainings:
+    """Returns what trains a model, with room for the steps of a sweep and of a long proof."""
+    # A proof has one step more, at the rate 0.
+    most_steps = max(options.num_steps, LONGER * options.proof_steps + 1)
+    return Trainings(make, most_steps, options.seed)
+
+
+def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
+    """Returns the curve of a sweep with these options."""
+    rates = exponential_learning_rates(
+        options.min_learning_rate, options.max_learning_rate, options.num_steps
+    )
+    return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +59,17 @@ class Search:
         properties = self.exec_properties
         return SweepOptions(**{n: properties[n] for n in names if n in properties})
 
+    @property
+    def _given_hyperparameters(self) -> Config:
+        """What the user's code is given for hyperparameters: a rate is among them."""
+        options = self.options
+        return with_any_rate(
+            self.hyperparameters,
+            options.learning_rate_name,
+            options.min_learning_rate,
+            options.max_learning_rate,
+        )
+
     def to_json(self) -> str:
         """Returns the search as JSON."""
         # Not TFX's own, which imports whatever class a value says it is.
@@ -63,18 +90,15 @@ class Search:
             TypeError: If the user's function returns anything but an LrFinderFnResult.
             ValueError: If the user's module or its data cannot be used.
         """
-        options = self.options
-        with self._user_code() as (made, _):
-            yield from range_tests(
-                made,
-                seeds,
-                min_learning_rate=options.min_learning_rate,
-                max_learning_rate=options.max_learning_rate,
-                num_steps=options.num_steps,
-                smoothing=options.smoothing,
-                divergence_factor=options.divergence_factor,
-                graph_seed=options.seed,
-            )
+        with self.trainings() as trainings:
+            for seed in seeds:
+                yield sweep(trainings, seed, self.options)
+
+    @contextlib.contextmanager
+    def trainings(self) -> Iterator[Trainings]:
+        """Loads the user's code; yields what trains its model, in one graph as long as it can."""
+        with self._user_code() as (made, _), trainings(made, self.options) as yielded:
+            yield yielded
 
     def trials(self, learning_rates: Sequence[float]) -> Iterator[Trial]:
         """Yields a short training at each rate, all of them from the same weights.
@@ -103,7 +127,7 @@ class Search:
         with one_strategy(), working_folder() as working_dir:
             function = user_module.load(self.exec_properties)
             fn_args = user_module.make_fn_args(
-                self.inputs, self.exec_properties, self.hyperparameters, working_dir
+                self.inputs, self.exec_properties, self._given_hyperparameters, working_dir
             )
 
             def made(seed: int) -> LrFinderFnResult:

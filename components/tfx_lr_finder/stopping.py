@@ -4,6 +4,23 @@ import numpy as np
 
 from tfx_lr_finder.curve import Array, StopReason, exponential_moving_average
 
+EARLIEST_END = 10
+"""The smoothed loss is compared with its best from this part of the steps on: a tenth."""
+
+
+def check_ends(smoothing: float, divergence_factor: float) -> None:
+    """Checks what `end_of_sweep` takes.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    exponential_moving_average((), smoothing)
+    if not divergence_factor > 1:
+        raise ValueError(
+            "Argument `divergence_factor` must be greater than 1. "
+            f"Received: divergence_factor={divergence_factor}. Choose for example 4."
+        )
+
 
 def end_of_sweep(
     losses: Array, num_steps: int, smoothing: float, divergence_factor: float
@@ -22,13 +39,17 @@ def end_of_sweep(
     is_finite = np.isfinite(losses)
     num_finite = losses.size if is_finite.all() else int(is_finite.argmin())
     smoothed = exponential_moving_average(losses[:num_finite], smoothing)
-    best = np.minimum.accumulate(smoothed)
+    # Over a few losses the average is nearly as noisy as they are: the first of small batches may
+    # be a hundredth of the usual one.
+    first = num_steps // EARLIEST_END
+    averages = smoothed[first:]
+    best = np.minimum.accumulate(averages)
     # An infinite factor gives an infinite bound, or NaN where the scale is 0: nothing is above.
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = np.where(best > 0, best, np.maximum(-best, smoothed[:1] - best))
-        diverged = smoothed > best + (divergence_factor - 1) * scale
+        scale = np.where(best > 0, best, np.maximum(-best, averages[:1] - best))
+        diverged = averages > best + (divergence_factor - 1) * scale
     if diverged.any():
-        return int(diverged.argmax()) + 1, StopReason.DIVERGED
+        return first + int(diverged.argmax()) + 1, StopReason.DIVERGED
     if num_finite < losses.size:
         return num_finite, StopReason.NON_FINITE
     return (num_steps, StopReason.ALL_STEPS) if losses.size == num_steps else None

@@ -14,6 +14,8 @@ from tfx_lr_finder.verdict import Verdict, judge, judge_course
 
 MAX_SPREAD = 0.3
 """Rates of several sweeps that spread by more decades than this are noisy: a factor of 2."""
+_NORMAL = 1.4826
+"""From the median deviation to the standard deviation of a normal distribution."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +40,11 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
 
     The rate of several sweeps is the median of theirs, on the logarithmic axis. At least half of
     the sweeps must have one. The verdict is the most frequent one among those, the graver of two
-    that are equally frequent; it is `noisy` where it would be `ok` but the rates' standard
-    deviation is above 0.3 decades.
+    that are equally frequent. It is `noisy` where it would be `ok` but the rates' deviation is
+    above 0.3 decades: 1.4826 times the median distance from the median, so that one sweep that
+    lands far away does not decide.
+
+    The verdict is what the curves tell. The component proves a rate before it calls it `ok`.
 
     Where the verdict is `flat`, only the rule `descent` has a rate: below the one from which the
     loss rises, if it does.
@@ -74,10 +79,11 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
     log_rates = np.log10([suggestion.learning_rate for suggestion in suggestions])
     spread = float(np.std(log_rates, ddof=1)) if len(log_rates) > 1 else None
     verdict = _most_frequent([suggestion.verdict for suggestion in suggestions])
-    if verdict is Verdict.OK and spread is not None and spread > MAX_SPREAD:
+    middle = float(np.median(log_rates))
+    if verdict is Verdict.OK and _NORMAL * np.median(np.abs(log_rates - middle)) > MAX_SPREAD:
         verdict = Verdict.NOISY
-    middle = suggestions[0].learning_rate if spread is None else 10 ** float(np.median(log_rates))
-    return Suggestion(middle, rule, verdict, spread)
+    learning_rate = suggestions[0].learning_rate if spread is None else 10**middle
+    return Suggestion(learning_rate, rule, verdict, spread)
 
 
 def _suggest(curve: Curve, rule: str) -> Suggestion:

@@ -1,6 +1,7 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
 import contextlib
+import functools
 import gc
 import math
 import operator
@@ -9,19 +10,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
+from tfx_lr_finder.applied_rate import check_applied, check_holds, swept_optimizers
+from tfx_lr_finder.batch_loss import BatchLossError, check_batch_loss, with_tried_batches
+from tfx_lr_finder.built import build_model, build_optimizer
 from tfx_lr_finder.cluster import check_trained_together
-from tfx_lr_finder.curve import (
-    Array,
-    Curve,
-    exponential_learning_rates,
-    exponential_moving_average,
-)
+from tfx_lr_finder.constant import BestConstant, NoConstantError
+from tfx_lr_finder.curve import Array, Curve, exponential_learning_rates
+from tfx_lr_finder.form import form_of
+from tfx_lr_finder.held_out import split
+from tfx_lr_finder.optimizer_tree import accumulation_steps, num_updates, optimizers_within
+from tfx_lr_finder.proof import JudgedOn, Proof
+from tfx_lr_finder.stopping import check_ends, end_of_sweep
 from tfx_lr_finder.sweep_loop import Loop, Record, TrainStepError, build_loop
 from tfx_lr_finder.training_state import (
-    accumulation_steps,
-    constants,
+    LearningRate,
+    changed_by_inference,
     global_generators,
+    has_own_train_step,
     inner_optimizer,
     is_adapted,
     kept_random_state,
@@ -31,7 +38,12 @@ from tfx_lr_finder.training_state import (
     settable_learning_rate,
     training_variables,
 )
-from tfx_lr_finder.validation import ValidationBatches, ValidationError, validation_batches
+from tfx_lr_finder.validation import (
+    ValidationBatches,
+    ValidationError,
+    inference_loss,
+    validation_batches,
+)
 
 
 def range_test(
@@ -54,15 +66,21 @@ def range_test(
     of a step is that of its batch alone, before the update. Where the optimizer accumulates
     gradients, a step is one update: it takes so many batches, and its loss is their mean.
 
+    The optimizer is tried out first: the weights must follow the rate that is set. Where it has
+    several rates, as a `MultiOptimizer`, the recorded one is the greatest of them, and the others
+    keep their proportion to it: `rate / max(own.learning_rate for own in optimizer.optimizers)` is
+    what each of them is to be multiplied by.
+
     With validation data, the loss of their first batches (256 examples, but at most 8 batches)
     is recorded after each update, in training mode but without a trace in the model: no noise of
     the batches is in it, and it sees over-fitting. A model with a `train_step` of its own goes
     without.
 
     The sweep ends after `num_steps`; at the first loss that is not finite, which is not part of
-    the curve; or when the smoothed loss exceeds `best + (divergence_factor - 1) * scale`. The
-    scale is `best`, the least smoothed loss so far, hence `divergence_factor * best`; where
-    `best <= 0` it is the greater of `|best|` and the fall since the first step.
+    the curve; where a weight is not finite, which a ReLU can hide from the loss; or when the
+    smoothed loss, from a tenth of the steps on, exceeds `best + (divergence_factor - 1) * scale`.
+    The scale is `best`, the least smoothed loss since then, hence `divergence_factor * best`; where
+    `best <= 0` it is the greater of `|best|` and the fall since then.
 
     The model's weights, its optimizer, its metrics, and the random state of Python, NumPy and
     TensorFlow are afterwards as they were, also when an error is raised.
@@ -80,7 +98,7 @@ def range_test(
             known: it is recorded with the curve.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
         max_learning_rate: The last rate, greater than the first; default 10.
-        num_steps: Number of training steps, at least 2; default 200.
+        num_steps: Number of training steps, from 2 to 10,000; default 200.
         smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98.
         divergence_factor: Greater than 1; default 4. `float("inf")` never stops.
         seed: Seed of the random operations that have none of their own; default 0.
@@ -90,8 +108,9 @@ def range_test(
 
     Raises:
         ValueError: If an argument is out of its range, the model is not compiled or trains by
-            another optimizer than its own, the data set runs out of batches, a training step
-            cannot be built, or the first loss is not finite.
+            another optimizer than its own, the optimizer does not apply the rate that it is given,
+            the data set runs out of batches, a training step cannot be built or returns another
+            loss than that of its batch, or the first loss is not finite.
 
     Reference:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
@@ -122,76 +141,159 @@ def range_tests(
 ) -> Iterator[Curve]:
     """Yields the curve of one range test a seed, each on a model and data set made for it.
 
-    The graph is traced once: a later model hands its initial values to the first one's variables
-    and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
-    its own; so does one that is not built yet, was adapted to data, has other arrays among the
-    attributes of its layers, or changes variables that Keras does not list, as a second optimizer
-    does. Each curve depends on its seed alone, not on those before.
-
     Args:
-        make: Returns for a seed the compiled model, the batches, the validation data or None, and
-            the number of steps that the model will be trained for or None.
+        make: As for `Trainings`.
         seeds: The seeds, each from 0 to 2**31 - 1.
         min_learning_rate: The first rate; as for `range_test`, likewise the next four.
         max_learning_rate: The last rate.
         num_steps: Number of training steps.
         smoothing: Weight of the past in the smoothed loss.
         divergence_factor: When a sweep stops.
-        graph_seed: Seed of TensorFlow's own random operations, which keep the one that their
-            graph was traced with.
+        graph_seed: As for `Trainings`.
 
     Raises:
         ValueError: As `range_test` does.
     """
     num_steps = operator.index(num_steps)  # NumPy's integers too
     rates = exponential_learning_rates(min_learning_rate, max_learning_rate, num_steps)
-    exponential_moving_average((), smoothing)
-    if not divergence_factor > 1:
-        raise ValueError(
-            "Argument `divergence_factor` must be greater than 1. "
-            f"Received: divergence_factor={divergence_factor}. Choose for example 4."
+    check_ends(smoothing, divergence_factor)
+    with Trainings(make, num_steps, graph_seed) as trainings:
+        for seed in seeds:
+            yield trainings.sweep(operator.index(seed), rates, smoothing, divergence_factor)
+
+
+class Trainings(contextlib.AbstractContextManager["Trainings"]):
+    """Trainings of a model from its initial state, at any rates, in one graph.
+
+    The graph is traced once: a later model hands its initial values to the first one's variables
+    and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
+    its own; so does one that is not built yet, was adapted to data, differs in anything but its
+    values, as an activation or a loss, or changes variables that Keras does not list, as a second
+    optimizer does. Each training depends on its seed alone, not on those before.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], tuple[Any, Any, Any, int | None]],
+        most_steps: int,
+        graph_seed: int,
+    ) -> None:
+        """Keeps what the trainings need; nothing is made yet.
+
+        Args:
+            make: Returns for a seed the compiled model, the batches, the validation data or None,
+                and the number of steps that the model will be trained for or None.
+            most_steps: The greatest number of steps of a training.
+            graph_seed: Seed of TensorFlow's own random operations, which keep the one that their
+                graph was traced with.
+        """
+        self._make = make
+        self._most_steps = most_steps
+        self._graph_seed = graph_seed
+        self._open = contextlib.ExitStack()
+        self._graph: _Graph | None = None
+
+    def __exit__(self, *error: object) -> None:
+        """Leaves the first model and the random state as they were."""
+        self._open.close()
+
+    def sweep(self, seed: int, rates: Array, smoothing: float, divergence_factor: float) -> Curve:
+        """Returns the curve of a range test, on a model and data made for a seed.
+
+        Raises:
+            ValueError: As `range_test` does.
+        """
+        subject = self._subject(seed, rates.size)
+        graph = self._graph_for(subject, seed, rates.max())
+        record = graph.run(
+            subject, seed, rates, smoothing, divergence_factor, "Learning-rate sweep"
         )
-    remaining = [operator.index(seed) for seed in seeds]
-    subject = _made(make, remaining[0], num_steps)
-    while remaining:
-        with _traced(subject, rates, graph_seed, remaining[0]) as sweep:
-            while remaining and sweep.takes(subject):
-                seed = remaining.pop(0)
-                record = sweep.run(subject, seed, smoothing, divergence_factor)
-                if not record.losses.size:
-                    of_training = not np.isfinite(sweep.loop.columns()[0][0])
-                    raise _no_finite_loss(rates[0], "training" if of_training else "validation")
-                yield Curve(
-                    learning_rates=rates[: record.losses.size],
-                    **record._asdict(),
-                    smoothing=smoothing,
-                    num_steps=num_steps,
-                    seed=seed,
-                    train_steps=subject.train_steps,
-                    model=_description(sweep.subject.model),
-                    num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
-                    **_optimizer_facts(subject.model.optimizer),
-                )
-                if remaining:
-                    del subject
-                    gc.collect()  # a Keras model is full of cycles: one a sweep would pile up
-                    subject = _made(make, remaining[0], num_steps)
+        if not record.losses.size:
+            raise _no_finite_loss(rates[0], graph.loop)
+        return Curve(
+            learning_rates=rates[: record.losses.size],
+            losses=record.losses,
+            validation_losses=record.validation_losses,
+            stop_reason=record.stop_reason,
+            batch_size=record.batch_size,
+            smoothing=smoothing,
+            num_steps=rates.size,
+            seed=seed,
+            train_steps=subject.train_steps,
+            constant_loss=graph.constant_loss(subject, rates.size)[0],
+            model=_description(subject.model),
+            num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
+            **_optimizer_facts(subject.model.optimizer),
+        )
+
+    def proof(self, seed: int, learning_rate: float, num_steps: int) -> Proof:
+        """Returns what a short training at a constant rate comes to.
+
+        It is judged by the validation data or, where there are none, by examples that are kept
+        from the training. A first step at the rate 0 tells the loss at the start.
+
+        Raises:
+            ValueError: As `range_test` does.
+        """
+        subject = self._subject(seed, num_steps + 1, holds_out=True)
+        rates = np.array([0.0, *[learning_rate] * num_steps])
+        graph = self._graph_for(subject, seed, rates.max())
+        final_loss: float | None = None
+
+        def judge() -> None:
+            nonlocal final_loss
+            if subject.validation is not None:
+                loss = inference_loss(graph.subject.model, subject.validation.batches)
+                final_loss = graph.loop.workers_mean(loss)
+
+        description = f"Proof at {learning_rate:.3g}"
+        record = graph.run(subject, seed, rates, 0.0, math.inf, description, judge)
+        constant_loss, constant = graph.constant_loss(subject, rates.size)
+        return Proof.of(
+            learning_rate,
+            record.steady_losses,
+            final_loss,
+            num_steps=num_steps,
+            seed=seed,
+            constant_loss=constant_loss,
+            constant=constant,
+            judged_on=subject.judged_on,
+        )
+
+    def _subject(self, seed: int, num_steps: int, holds_out: bool = False) -> "_Subject":
+        """Returns what the user's code makes for a seed."""
+        if self._graph is not None:
+            gc.collect()  # a Keras model is full of cycles: one a training would pile up
+        return _made(self._make, seed, num_steps, holds_out)
+
+    def _graph_for(self, subject: "_Subject", seed: int, greatest: float) -> "_Graph":
+        """Returns the graph that trains a subject: the last one if it can."""
+        if self._graph is None or not self._graph.takes(subject):
+            self._graph = None
+            self._open.close()
+            traced = _traced(subject, self._most_steps, greatest, self._graph_seed, seed)
+            self._graph = self._open.enter_context(traced)
+        return self._graph
 
 
 class _Subject(NamedTuple):
-    """What a sweep is made of.
+    """What a training is made of.
 
     Attributes:
         model: A compiled model.
-        batches: An iterator over its batches.
+        dataset: Its batches, of one pass.
+        batches: An iterator over the batches of the training.
         validation: Batches whose loss is recorded, too, or None.
         train_steps: Number of steps that the model will be trained for, or None.
+        judged_on: What a proof is judged by.
     """
 
     model: Any
+    dataset: tf.data.Dataset
     batches: Any
     validation: ValidationBatches | None
     train_steps: int | None
+    judged_on: JudgedOn
 
     @property
     def form(self) -> Any:
@@ -203,15 +305,27 @@ class _Subject(NamedTuple):
             return None
         return (
             [(variable.shape, variable.dtype) for variable in training_variables(self.model)],
-            constants(self.model),
-            _optimizer_facts(self.model.optimizer),
-            self.batches.element_spec,
-            self.validation and (self.validation.iterator.element_spec, self.validation.number),
+            form_of(self.model),
+            self.data_form,
         )
 
+    @property
+    def data_form(self) -> Any:
+        """What has to be equal for the data of one graph to be fed to another."""
+        validation = self.validation and (
+            self.validation.iterator.element_spec,
+            self.validation.number,
+        )
+        return self.batches.element_spec, validation
 
-def _made(make: Callable[[int], tuple[Any, ...]], seed: int, num_steps: int) -> _Subject:
-    """Returns what the user's code makes for a seed."""
+
+def _made(
+    make: Callable[[int], tuple[Any, ...]], seed: int, num_steps: int, holds_out: bool
+) -> _Subject:
+    """Returns what the user's code makes for a seed.
+
+    Some examples are kept from the training, on request, where there are no validation data.
+    """
     model, dataset, validation_dataset, train_steps = make(seed)
     if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
         raise ValueError(
@@ -220,10 +334,19 @@ def _made(make: Callable[[int], tuple[Any, ...]], seed: int, num_steps: int) -> 
         )
     _check_compiled(model)
     check_trained_together(model)
+    build_optimizer(model)
+    _check_dataset(dataset)
+    judged_on = JudgedOn.VALIDATION_DATA
+    if validation_dataset is None or has_own_train_step(model):
+        judged_on = JudgedOn.TRAINING_DATA
+        if holds_out and not has_own_train_step(model):
+            dataset, validation_dataset = split(dataset)
+            if validation_dataset is not None:
+                judged_on = JudgedOn.HELD_OUT_EXAMPLES
     batches = iter(_batches(model, dataset, num_steps))
     with kept_random_state(seed):  # reading them may draw random numbers
         validation = validation_batches(model, validation_dataset)
-    return _Subject(model, batches, validation, train_steps)
+    return _Subject(model, dataset, batches, validation, train_steps, judged_on)
 
 
 def _description(model: Any) -> str:
@@ -242,8 +365,8 @@ def _optimizer_facts(optimizer: Any) -> dict[str, Any]:
     }
 
 
-class _Sweep(NamedTuple):
-    """A range test that is traced, for subjects of the form of the first.
+class _Graph(NamedTuple):
+    """A training that is traced, for subjects of the form of the first.
 
     Attributes:
         subject: The first one, whose model's variables the graph trains.
@@ -251,7 +374,7 @@ class _Sweep(NamedTuple):
         given: Its model's variables then, none if it is one of a kind.
         variables: Everything that a run changes.
         generators: What the graph may draw random numbers from.
-        num_steps: Number of training steps.
+        learning_rate: What the graph sets the rate by.
         loop: The graph.
     """
 
@@ -260,62 +383,104 @@ class _Sweep(NamedTuple):
     given: list[Any]
     variables: list[Any]
     generators: list[Any]
-    num_steps: int
+    learning_rate: LearningRate
     loop: Loop
 
     def takes(self, subject: _Subject) -> bool:
         """Returns whether a subject has the form that was traced."""
+        if subject.model is self.subject.model:
+            return bool(subject.data_form == self.subject.data_form)
         form = subject.form
-        return subject.model is self.subject.model or (form is not None and form == self.form)
+        return form is not None and form == self.form
 
     def run(
-        self, subject: _Subject, seed: int, smoothing: float, divergence_factor: float
+        self,
+        subject: _Subject,
+        seed: int,
+        rates: Array,
+        smoothing: float,
+        divergence_factor: float,
+        description: str,
+        at_end: Callable[[], None] = lambda: None,
     ) -> Record:
-        """Returns what a sweep records that starts from a model's values.
+        """Returns what a training records that starts from a model's values.
 
-        Every variable has its former value afterwards.
+        At its end a function is called, and then every variable has its former value.
         """
+        ended = functools.partial(
+            end_of_sweep,
+            num_steps=rates.size,
+            smoothing=smoothing,
+            divergence_factor=divergence_factor,
+        )
         own = self.subject.model
-        with kept_variables(self.variables), _explained(own, subject.batches, self.num_steps):
+        with kept_variables(self.variables), _explained(own, subject.batches, rates.size):
             if subject.model is not own:
                 for variable, value in zip(
                     self.given, training_variables(subject.model), strict=True
                 ):
                     variable.assign(value)
-            seed_everything(seed, self.generators)
             own.reset_metrics()
             validation = subject.validation and subject.validation.iterator
-            updates = own.optimizer.iterations.numpy()
-            record = self.loop.run(subject.batches, smoothing, divergence_factor, validation)
-            if record.losses.size and own.optimizer.iterations.numpy() == updates:
+            check_holds(own, self.learning_rate, rates)
+            reseed = functools.partial(seed_everything, seed, self.generators)
+            iterators = subject.batches, validation
+            check_batch_loss(own, self.loop, iterators, rates.max(), self.variables, reseed)
+            reseed()
+            updates = num_updates(own.optimizer)
+            record = self.loop.run(subject.batches, rates, ended, validation, description)
+            if record.losses.size and num_updates(own.optimizer) == updates:
                 raise _no_update(own, record.losses.size)
+            at_end()
             return record
+
+    def constant_loss(
+        self, subject: _Subject, num_steps: int
+    ) -> tuple[float | None, Sequence[float]]:
+        """Returns the loss of the best constant output on what a training is judged by, and it.
+
+        None and nothing where it cannot be had. It is fitted on no more batches than a training of
+        so many steps reads.
+        """
+        own = self.subject.model
+        num_batches = num_steps * accumulation_steps(own.optimizer)
+        with kept_variables(changed_by_inference(own)):
+            try:
+                constant = BestConstant(own, subject.dataset.take(num_batches))
+                if subject.validation is None:
+                    loss = constant.fitted_loss
+                else:
+                    loss = constant.loss(subject.validation.batches)
+            except NoConstantError as error:
+                logging.info("The loss of the best constant output is not known: %s", error)
+                return None, ()
+        return self.loop.workers_mean(loss), constant.numbers
 
 
 @contextlib.contextmanager
-def _traced(subject: _Subject, rates: Array, graph_seed: int, own_seed: int) -> Iterator[_Sweep]:
-    """Traces a range test; model and random state are at the end as they were."""
+def _traced(
+    subject: _Subject, most_steps: int, greatest: float, graph_seed: int, own_seed: int
+) -> Iterator[_Graph]:
+    """Traces a training; model and random state are at the end as they were."""
     model, batches, form = subject.model, subject.batches, subject.form
     given = [] if form is None else training_variables(model)
     # Weights may come into being in a graph for one model alone: they are of the sweep's own seed.
     seed = own_seed if form is None else graph_seed
-    with kept_random_state(seed), settable_learning_rate(model.optimizer) as learning_rate:
-        with _explained(model, batches, rates.size):
-            loop = build_loop(model, batches, learning_rate, rates, subject.validation)
+    with kept_random_state(seed), contextlib.ExitStack() as stack:
+        with _explained(model, batches, most_steps):
+            build_model(model, batches)
+        swept = swept_optimizers(model)
+        learning_rate = stack.enter_context(settable_learning_rate(model.optimizer, swept))
+        with _explained(model, batches, most_steps):
+            loop = build_loop(model, batches, learning_rate, most_steps, subject.validation)
+        check_applied(model, learning_rate, greatest)
         generators = global_generators()
         states = [generator.state for generator in generators]
-        known = [*training_variables(model), *states, learning_rate]
+        known = [*training_variables(model), *states, *learning_rate.variables]
         # What Keras does not list: a second optimizer's slots, a memory, a layer's tf.Variable.
         others = not_among(loop.variables, known)
-        yield _Sweep(
-            subject,
-            None if others else form,
-            given,
-            [*known, *others],
-            generators,
-            rates.size,
-            loop,
-        )
+        form = None if others else form
+        yield _Graph(subject, form, given, [*known, *others], generators, learning_rate, loop)
 
 
 @contextlib.contextmanager
@@ -323,7 +488,7 @@ def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
     """Turns what TensorFlow and Keras raise in a training step into an error with a remedy."""
     try:
         yield
-    except (TrainStepError, ValidationError):
+    except (TrainStepError, ValidationError, BatchLossError):
         raise
     except tf.errors.UnavailableError:  # another worker, or the storage: not of the model
         raise
@@ -358,6 +523,15 @@ def _check_compiled(model: Any) -> None:
             f"Received: model {model.name!r} with {type(optimizer).__name__}(relative_step=True), "
             "which applies no more than 1 / sqrt(step). Build it with relative_step=False."
         )
+    for part in optimizers_within(model.optimizer):
+        if getattr(part, "warmup_steps", 0):
+            raise ValueError(
+                "The optimizer must apply the rate that it is given. Received: model "
+                f"{model.name!r} with {type(part).__name__}(warmup_steps={part.warmup_steps}), "
+                "which applies a part of it in its first steps. Build it with warmup_steps=0, and "
+                "give it a `LearningRateSchedule` that warms up, in whose place the sweep sets "
+                "the rate."
+            )
     if model.built and not model.trainable_variables:
         raise ValueError(
             "The model must have trainable weights. "
@@ -366,17 +540,23 @@ def _check_compiled(model: Any) -> None:
         )
 
 
-def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
-    """Returns a data set of the batches that the sweep needs and no more."""
+def _check_dataset(dataset: Any) -> None:
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(
             "Argument `dataset` must be a tf.data.Dataset of batches as `model.fit` takes them. "
             f"Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
         )
+
+
+def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
+    """Returns a data set of the batches that the training needs and no more."""
     num_batches = num_steps * accumulation_steps(model.optimizer)
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.
-    batches = dataset.repeat().take(num_batches).prefetch(tf.data.AUTOTUNE)
-    return model.distribute_strategy.experimental_distribute_dataset(batches)
+    batches = dataset.repeat().take(num_batches)
+    tried = with_tried_batches(model, batches, accumulation_steps(model.optimizer))
+    return model.distribute_strategy.experimental_distribute_dataset(
+        tried.prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def out_of_batches(num_steps: int) -> ValueError:
@@ -389,7 +569,8 @@ def out_of_batches(num_steps: int) -> ValueError:
     )
 
 
-def _no_finite_loss(learning_rate: float, data: str) -> ValueError:
+def _no_finite_loss(learning_rate: float, loop: Loop) -> ValueError:
+    data = "validation" if np.isfinite(loop.columns()[0][0]) else "training"
     return ValueError(
         "The loss of the first batch must be finite. Received: a NaN or infinite loss of the "
         f"{data} data at learning_rate={learning_rate:g}, in the first step. "

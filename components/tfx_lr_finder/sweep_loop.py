@@ -11,10 +11,11 @@ from tqdm.auto import tqdm
 from tfx_lr_finder.autograph import as_in_fit
 from tfx_lr_finder.cluster import is_alone
 from tfx_lr_finder.curve import Array, StopReason
+from tfx_lr_finder.optimizer_tree import accumulation_steps
+from tfx_lr_finder.replicas import first_dimension, mean_over_replicas
 from tfx_lr_finder.single_trace import single_trace
-from tfx_lr_finder.stopping import end_of_sweep
-from tfx_lr_finder.training_state import accumulation_steps, loss_metrics
-from tfx_lr_finder.validation import ValidationBatches, first_dimension, training_mode_loss
+from tfx_lr_finder.training_state import loss_metrics
+from tfx_lr_finder.validation import ValidationBatches, training_mode_loss
 
 SECONDS_A_CHUNK = 0.2
 """About how long the graph runs before Python looks at its notes; longer where steps slow down.
@@ -41,6 +42,11 @@ class Record(NamedTuple):
     stop_reason: StopReason
     batch_size: int
 
+    @property
+    def steady_losses(self) -> Array:
+        """The validation losses or, where there are none, the losses."""
+        return self.losses if self.validation_losses is None else self.validation_losses
+
 
 class Loop(NamedTuple):
     """A traced loop, and the variables in which it notes what it sees.
@@ -51,21 +57,29 @@ class Loop(NamedTuple):
     Attributes:
         steps: Runs the steps from one to before another, on batches of two iterators; the one
             over validation batches may be None.
+        rates: The learning rate of each step, shape `(most_steps,)`.
         done: Number of steps that were done as a whole.
-        notes: Of each step its loss, the validation loss after it, and the number of examples in
-            its batch, over all replicas; float64 of shape `(num_steps, 3)`.
+        notes: Of each step its loss, the validation loss after it, a number that is finite if
+            every weight after it is, and the number of examples in its batch, over all replicas;
+            float64 of shape `(most_steps, 4)`.
         workers_mean: Returns the mean of a number that each of several workers has.
     """
 
     steps: Any
+    rates: tf.Variable
     done: tf.Variable
     notes: tf.Variable
     workers_mean: Callable[[float], float]
 
     def run(
-        self, batches: Any, smoothing: float, divergence_factor: float, validation: Any = None
+        self,
+        batches: Any,
+        learning_rates: Array,
+        ended: Callable[[Array], tuple[int, StopReason] | None],
+        validation: Any = None,
+        description: str = "",
     ) -> Record:
-        """Runs a sweep; the model's metrics must be reset before.
+        """Trains at one rate after the other; the model's metrics must be reset before.
 
         A chunk may go on beyond the end of the curve, and even fail there, unless several
         processes train together: what was noted before counts. To undo the training is the
@@ -73,22 +87,25 @@ class Loop(NamedTuple):
 
         Args:
             batches: Iterator over at least as many batches as there are steps.
-            smoothing: Weight of the past in the smoothed loss, in [0, 1).
-            divergence_factor: Greater than 1; see `range_test`.
+            learning_rates: The rate of each step, shape `(n,)`, at most `most_steps` of them.
+            ended: Returns for the losses so far how many of them are on the curve and why it
+                ends there, or None if the training goes on; see `end_of_sweep`.
             validation: Iterator over validation batches, or None if none was traced.
+            description: What the progress bar is of.
         """
-        num_steps = self.notes.shape[0]
+        num_steps, most_steps = learning_rates.size, self.rates.shape[0]
+        rates = np.pad(learning_rates, (0, most_steps - num_steps), mode="edge")
+        self.rates.assign(tf.constant(rates, self.rates.dtype))
         first, size = 0, 1
         self.done.assign(0)
 
         def end() -> tuple[int, StopReason] | None:
-            losses, others, _ = self.columns()
-            losses = np.where(np.isfinite(others), losses, np.nan)
-            return end_of_sweep(losses, num_steps, smoothing, divergence_factor)
+            losses, others, weights, _ = self.columns()
+            return ended(np.where(np.isfinite(others + weights), losses, np.nan))
 
         # `disable=None`: shown only where there is a terminal.
-        with tqdm(total=num_steps, desc="Learning-rate sweep", unit="step", disable=None) as bar:
-            while (ended := end()) is None:
+        with tqdm(total=num_steps, desc=description, unit="step", disable=None) as bar:
+            while (curve_end := end()) is None:
                 last, started = min(first + size, num_steps), time.monotonic()
                 try:
                     self.steps(batches, tf.constant(first), tf.constant(last), validation)
@@ -101,8 +118,8 @@ class Loop(NamedTuple):
                 seconds = self.workers_mean(time.monotonic() - started)
                 in_time = int(SECONDS_A_CHUNK * (last - first) / seconds)
                 first, size = last, max(1, min(in_time, GROWTH * (last - first)))
-        length, stop_reason = ended
-        losses, others, num_rows = self.columns()
+        length, stop_reason = curve_end
+        losses, others, _, num_rows = self.columns()
         return Record(
             losses[:length],
             others[:length] if validation is not None else None,
@@ -113,13 +130,13 @@ class Loop(NamedTuple):
     @property
     def variables(self) -> list[tf.Variable]:
         """What the steps read, or assign and read back, but for what the loop itself notes."""
-        own = {id(self.done), id(self.notes)}
+        own = {id(self.rates), id(self.done), id(self.notes)}
         return [variable for variable in self.steps.graph.variables if id(variable) not in own]
 
-    def columns(self) -> tuple[Array, Array, Array]:
+    def columns(self) -> tuple[Array, Array, Array, Array]:
         """Returns the columns of `notes`, as far as steps were done."""
-        losses, validation_losses, num_rows = self.notes.numpy()[: self.done.numpy()].T
-        return losses, validation_losses, num_rows
+        losses, validation_losses, weights, num_rows = self.notes.numpy()[: self.done.numpy()].T
+        return losses, validation_losses, weights, num_rows
 
 
 class TrainStepError(ValueError):
@@ -130,7 +147,7 @@ def build_loop(
     model: Any,
     batches: Any,
     learning_rate: Any,
-    rates: Array,
+    most_steps: int,
     validation: ValidationBatches | None = None,
 ) -> Loop:
     """Traces the loop once; the variables of the model and its optimizer come into being.
@@ -139,15 +156,15 @@ def build_loop(
         model: A compiled Keras model.
         batches: Iterator over batches.
         learning_rate: The variable that the optimizer reads its rate from.
-        rates: The rate of each step, shape `(num_steps,)`.
+        most_steps: The greatest number of steps that it is to run.
         validation: Batches whose loss is recorded, too, or None.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
     """
-    learning_rates = tf.constant(rates, learning_rate.dtype)
+    rates = tf.Variable(tf.zeros(most_steps, learning_rate.dtype), trainable=False)
     done = tf.Variable(0, trainable=False)
-    notes = tf.Variable(np.zeros((rates.size, 3)), trainable=False)
+    notes = tf.Variable(np.zeros((most_steps, 4)), trainable=False)
     step_loss = _step_loss(model)
     other_loss = validation and training_mode_loss(model, validation.number)
 
@@ -155,10 +172,10 @@ def build_loop(
     def steps(iterator: Any, first: Any, end: Any, validation_iterator: Any) -> Any:
         def body(step: Any) -> Any:
             done.assign(step)
-            learning_rate.assign(tf.gather(learning_rates, step))
+            learning_rate.assign(tf.gather(rates, step))
             loss, num_rows = step_loss(iterator)
             other = other_loss(validation_iterator) if other_loss else tf.zeros_like(loss)
-            note = tf.stack([loss, other, tf.cast(num_rows, loss.dtype)])
+            note = tf.stack([loss, other, _size(model), tf.cast(num_rows, loss.dtype)])
             notes.scatter_update(tf.IndexedSlices(note, step))
             return step + 1
 
@@ -173,7 +190,17 @@ def build_loop(
     def workers_mean(number: float) -> float:
         return float(model.distribute_strategy.reduce("MEAN", tf.identity(number), axis=None))
 
-    return Loop(traced, done, notes, workers_mean)
+    return Loop(traced, rates, done, notes, workers_mean)
+
+
+def _size(model: Any) -> tf.Tensor:
+    """Returns half the sum of the squares of all weights: finite only if each of them is.
+
+    A weight that is not can hide from the loss: a ReLU makes 0 of NaN.
+    """
+    weights = [tf.cast(tf.convert_to_tensor(v), tf.float32) for v in model.trainable_variables]
+    size = sum(map(tf.nn.l2_loss, weights), tf.constant(0.0))
+    return tf.cast(size, tf.float64)
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
@@ -217,7 +244,7 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
                 f"Received: {sorted(logs) if isinstance(logs, dict) else logs!r}. "
                 "Return for example {'loss': loss}."
             )
-        loss = tf.convert_to_tensor(strategy.reduce("MEAN", logs["loss"], axis=None))
+        loss = tf.convert_to_tensor(mean_over_replicas(strategy, logs["loss"], batch))
         if loss.shape.rank not in (0, None):
             raise TrainStepError(
                 "The 'loss' that the model's `train_step` returns must be a scalar. "

@@ -1,4 +1,4 @@
-"""What happens on SIGTERM, which Kubernetes sends before it kills a container."""
+"""What happens on SIGTERM, which Kubernetes sends before it kills a container, and on Ctrl-C."""
 
 import contextlib
 import signal
@@ -19,8 +19,9 @@ class _Asked(BaseException):
 def sigterm_raises() -> Iterator[None]:
     """Makes SIGTERM an error: temporary files are removed, and the execution is marked as failed.
 
-    A signal is noticed between two chunks of a sweep. Where the program has a handler of its own,
-    and in any thread but the main one, nothing is changed.
+    Ctrl-C stays the KeyboardInterrupt that it is, also where Beam handles it. A signal is noticed
+    between two chunks of a sweep. Where the program has a handler of its own, and in any thread
+    but the main one, nothing is changed.
 
     Raises:
         TerminatedError: If the signal came.
@@ -30,13 +31,21 @@ def sigterm_raises() -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGTERM, _raise)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     except _Asked:
         raise TerminatedError("The execution was asked to end by SIGTERM. Run it again.") from None
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _raise(*_: Any) -> None:
     raise _Asked("SIGTERM")  # with a text: Beam makes another error of one without
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt("SIGINT")  # likewise

@@ -5,8 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.applied_rate import swept_optimizers
+from tfx_lr_finder.built import build_optimizer
+from tfx_lr_finder.optimizer_tree import accumulation_steps
 from tfx_lr_finder.sweep import out_of_batches
-from tfx_lr_finder.training_state import accumulation_steps, settable_learning_rate
+from tfx_lr_finder.training_state import settable_learning_rate
 from tfx_lr_finder.validation import first_batches
 
 
@@ -40,7 +43,8 @@ def validation_loss(
     """
     first_batches(validation_dataset)
     _check_end(validation_dataset, validation_steps)
-    with settable_learning_rate(model.optimizer) as variable:
+    build_optimizer(model)
+    with settable_learning_rate(model.optimizer, swept_optimizers(model)) as variable:
         variable.assign(learning_rate)
         steps = num_steps * accumulation_steps(model.optimizer)
         try:

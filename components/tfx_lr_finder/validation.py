@@ -1,13 +1,16 @@
 """The loss of a few fixed validation batches in the course of a training."""
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.autograph import as_in_fit
-from tfx_lr_finder.training_state import has_own_train_step, loss_metrics, memory
+from tfx_lr_finder.replicas import first_dimension, mean_over_replicas, on_one_replica
+from tfx_lr_finder.training_state import has_own_train_step, loss_metrics, memory, package
 
 MIN_ROWS = 256
 """So many examples give a steady loss."""
@@ -23,12 +26,17 @@ class ValidationBatches(NamedTuple):
     """The first batches of validation data, again and again.
 
     Attributes:
-        iterator: An iterator over them, without end.
-        number: How many they are.
+        batches: The batches themselves.
+        iterator: An iterator over them, as the model's strategy distributes them, without end.
     """
 
+    batches: list[Any]
     iterator: Any
-    number: int
+
+    @property
+    def number(self) -> int:
+        """How many they are."""
+        return len(self.batches)
 
 
 def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
@@ -75,7 +83,7 @@ def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
     parts = map(tf.data.Dataset.from_tensors, batches)
     repeated = functools.reduce(tf.data.Dataset.concatenate, parts).repeat()
     distributed = model.distribute_strategy.experimental_distribute_dataset(repeated)
-    return ValidationBatches(iter(distributed), len(batches))
+    return ValidationBatches(batches, iter(distributed))
 
 
 def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tensor]:
@@ -90,18 +98,19 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
     options = {"training": True} if getattr(model, "_call_has_training_arg", True) else {}
 
     def forward(batch: Any) -> Any:
-        x, y, sample_weight = (
-            (*batch, None, None)[:3] if isinstance(batch, tuple) else (batch, None, None)
-        )
+        x, y, sample_weight = unpacked(batch)
         outputs = model(x, **options)
-        return model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight)
+        loss = model_loss(model, x, y, outputs, sample_weight, training=True)
+        loss = loss - tf.cast(penalties(model), loss.dtype)
+        # Keras divides it by the number of replicas.
+        return loss * strategy.num_replicas_in_sync
 
     replica_loss = as_in_fit(model, forward)
 
     def batch_loss(batch: Any) -> tf.Tensor:
         try:
-            # Each replica divides its loss by their number.
-            loss = strategy.reduce("SUM", strategy.run(replica_loss, args=(batch,)), axis=None)
+            losses = strategy.run(replica_loss, args=(batch,))
+            loss = mean_over_replicas(strategy, losses, batch)
         except Exception as error:
             raise ValidationError(
                 "The validation data must be batches as `model.evaluate` takes them. "
@@ -128,10 +137,37 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
     return mean_loss
 
 
-def first_dimension(batch: Any) -> tf.Tensor:
-    """Returns the number of examples in a batch, int32, of whatever structure it is."""
-    first = tf.nest.flatten(batch)[0]
-    if isinstance(first, tf.RaggedTensor):
-        return tf.cast(first.nrows(), tf.int32)
-    shape = first.dense_shape if isinstance(first, tf.SparseTensor) else tf.shape(first)
-    return tf.cast(shape[0], tf.int32)
+def inference_loss(model: Any, batches: Sequence[Any]) -> float:
+    """Returns the mean loss of batches outside of training mode, without penalties."""
+
+    def loss_of(batch: Any) -> tf.Tensor:
+        x, y, sample_weight = unpacked(batch)
+        outputs = model(x, training=False)
+        loss = model_loss(model, x, y, outputs, sample_weight, training=False)
+        return loss - tf.cast(penalties(model), loss.dtype)
+
+    strategy = model.distribute_strategy
+    losses = [
+        float(on_one_replica(strategy, functools.partial(loss_of, batch))) for batch in batches
+    ]
+    return float(np.mean(losses) * strategy.num_replicas_in_sync)
+
+
+def model_loss(model: Any, x: Any, y: Any, outputs: Any, weights: Any, *, training: bool) -> Any:
+    """Returns what a model's `compute_loss` gives, which is told the mode where it takes it."""
+    has_training = "training" in inspect.signature(model.compute_loss).parameters
+    mode = {"training": training} if has_training else {}
+    return model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, **mode)
+
+
+def unpacked(batch: Any) -> tuple[Any, Any, Any]:
+    """Returns features, labels and sample weights of a batch; None for what it lacks."""
+    return (*batch, None, None)[:3] if isinstance(batch, tuple) else (batch, None, None)
+
+
+def penalties(model: Any) -> Any:
+    """Returns what Keras's own `compute_loss` adds to the loss of the data after a forward pass."""
+    is_own = package(type(model).compute_loss) not in ("keras", "tf_keras")
+    # Each replica adds its share.
+    num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return 0.0 if is_own or not model.losses else tf.add_n(model.losses) / num_replicas

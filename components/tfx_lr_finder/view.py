@@ -32,9 +32,20 @@ def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
     lines = [line for curve in curves for line in losses_by_name(curve).values()]
     start = max(np.median(line[: max(3, line.size // 10)]) for line in lines)
     lowest = min(line.min() for line in lines)
+    if (constant := constant_loss(curves)) is not None:
+        lowest = min(lowest, constant)
     fall = (start - lowest) or abs(start) or 1.0
     highest = min(start + HEADROOM * fall, max(line.max() for line in lines))
     return float(lowest - 0.05 * fall), float(max(highest, start) + 0.05 * fall)
+
+
+CONSTANT = "best constant output"
+"""The name of the line at the loss that a model reaches that ignores its inputs."""
+
+
+def constant_loss(curves: Sequence[Curve]) -> float | None:
+    """Returns the loss of the best constant output, the first sweep's; None if it is not known."""
+    return curves[0].constant_loss
 
 
 def learning_rate_range(evidence: Evidence) -> tuple[float, float]:

@@ -23,8 +23,10 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
 
 from tfx_lr_finder import LearningRateFinder, NoLearningRateError
+from tfx_lr_finder.executor import Executor
 
 MISTAKES = Path(__file__).parents[1] / "data" / "mistakes"
 FINDER = "LearningRateFinder"
@@ -333,6 +335,22 @@ MISTAKES_BY_NAME = {
 }
 
 
+IN_PIPELINES = [
+    "no function",  # an imported module, from a wheel that is installed for the time
+    "truncated archive",  # open files of the examples
+    "loss is NaN",  # a sweep that began
+    "endless validation data",  # a working folder, beside workers
+    "diverges at the start",  # evidence of a rate that is not published
+]
+"""One mistake for each kind of thing that could be left over."""
+
+TYPES = {
+    "examples": standard_artifacts.Examples,
+    "hyperparameters": standard_artifacts.HyperParameters,
+}
+SPLITS = '["train","eval"]'
+
+
 class Pipelines:
     """Pipelines of an importer and the finder, in one folder with one metadata store."""
 
@@ -343,36 +361,54 @@ class Pipelines:
 
     def run(self, name, mistake):
         """Runs a pipeline of that name with a mistake."""
-        examples = self.folder / "examples" / mistake.examples
-        if not examples.exists():
-            globals()[mistake.examples](examples)
         importers = {
-            "examples": Importer(
-                source_uri=str(examples),
-                artifact_type=standard_artifacts.Examples,
-                properties={"split_names": '["train","eval"]'},
-            ).with_id("Examples")
+            key: Importer(
+                source_uri=uri,
+                artifact_type=TYPES[key],
+                properties={"split_names": SPLITS} if key == "examples" else None,
+            ).with_id(key.title())
+            for key, uri in self._inputs(mistake).items()
         }
-        if mistake.hyperparameters is not None:
-            upstream = Path(tempfile.mkdtemp(dir=self.folder))
-            for file, text in mistake.hyperparameters.items():
-                (upstream / file).write_text(text)
-            importers["hyperparameters"] = Importer(
-                source_uri=str(upstream), artifact_type=standard_artifacts.HyperParameters
-            ).with_id("Hyperparameters")
-        finder = LearningRateFinder(
-            **{key: importer.outputs["result"] for key, importer in importers.items()},
-            **self._user_code(name, mistake.user_code),
-            **{"num_steps": 60, **mistake.arguments},
-        )
+        outputs = {key: importer.outputs["result"] for key, importer in importers.items()}
         LocalDagRunner().run(
             Pipeline(
                 pipeline_name=name,
                 pipeline_root=str(self.folder / "root" / name),
-                components=[*importers.values(), finder],
+                components=[*importers.values(), self._finder(name, mistake, outputs)],
                 metadata_connection_config=self.connection,
             )
         )
+
+    def execute(self, name, mistake):
+        """Runs the finder alone, as the node of such a pipeline does."""
+        given = self._inputs(mistake)
+        channels = {key: Channel(type=TYPES[key]) for key in given}
+        finder = self._finder(name, mistake, channels)
+        finder._resolve_pip_dependencies(str(self.folder / "root" / name))
+        inputs = {key: [artifact(TYPES[key], uri)] for key, uri in given.items()}
+        inputs["examples"][0].split_names = SPLITS
+        folder = self.folder / "root" / name / FINDER
+        outputs = {
+            key: [artifact(channel.type, str(folder / key))]
+            for key, channel in finder.outputs.items()
+        }
+        properties = {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
+        Executor().Do(inputs, outputs, properties)
+
+    def _inputs(self, mistake):
+        examples = self.folder / "examples" / mistake.examples
+        if not examples.exists():
+            globals()[mistake.examples](examples)
+        if mistake.hyperparameters is None:
+            return {"examples": str(examples)}
+        upstream = Path(tempfile.mkdtemp(dir=self.folder))
+        for file, text in mistake.hyperparameters.items():
+            (upstream / file).write_text(text)
+        return {"examples": str(examples), "hyperparameters": str(upstream)}
+
+    def _finder(self, name, mistake, inputs):
+        code = self._user_code(name, mistake.user_code)
+        return LearningRateFinder(**inputs, **code, **{"num_steps": 60, **mistake.arguments})
 
     def _user_code(self, name, code):
         if "\n" in code:
@@ -394,7 +430,15 @@ class Pipelines:
     def files(self, name):
         """Returns every file that the finder of a pipeline left."""
         folder = self.folder / "root" / name / FINDER
-        return [path for path in folder.rglob("*") if path.is_file()]
+        temporary = (self.folder / "temporary").glob("tfx-lr-finder*")
+        return [*temporary, *(path for path in folder.rglob("*") if path.is_file())]
+
+
+def artifact(artifact_type, uri):
+    """Returns an artifact of a type in a place."""
+    made = artifact_type()
+    made.uri = uri
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -409,8 +453,20 @@ def pipelines(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", MISTAKES_BY_NAME)
-def test_mistake_is_a_clear_error_that_leaves_nothing(pipelines, name):
-    """The error says it, the metadata too, no file stays; a run without the mistake succeeds."""
+def test_mistake_is_a_clear_error_that_leaves_no_file(pipelines, name):
+    """Neither outputs nor temporary files."""
+    mistake = MISTAKES_BY_NAME[name]
+    execution = name.replace(" ", "-")
+
+    with pytest.raises(mistake.error, match=mistake.message):
+        pipelines.execute(execution, mistake)
+
+    assert pipelines.files(execution) == []
+
+
+@pytest.mark.parametrize("name", IN_PIPELINES)
+def test_mistake_in_a_pipeline_leaves_nothing_to_the_next_run(pipelines, name):
+    """The metadata say that it failed; a run without the mistake succeeds."""
     mistake = MISTAKES_BY_NAME[name]
     pipeline = name.replace(" ", "-")
 
@@ -419,7 +475,6 @@ def test_mistake_is_a_clear_error_that_leaves_nothing(pipelines, name):
 
     assert pipelines.latest(pipeline) == ("FAILED", {})
     assert pipelines.files(pipeline) == []
-    assert list((pipelines.folder / "temporary").glob("tfx-lr-finder*")) == []
 
     pipelines.run(pipeline, Mistake(ValueError, ""))
 

@@ -222,7 +222,7 @@ def spec(tmp_path_factory):
         examples=produce.outputs["examples"],
         lr_finder_fn="kubeflow_components.lr_finder_fn",
         min_learning_rate=1e-4,
-        max_learning_rate=RuntimeParameter("greatest", ptype=float, default=2.0),
+        max_learning_rate=RuntimeParameter("greatest", ptype=float, default=20.0),
         num_steps=40,
         rule=RuntimeParameter("rule", ptype=str, default="steepest"),
     )
@@ -237,7 +237,7 @@ def spec(tmp_path_factory):
     flat_finder = LearningRateFinder(
         examples=produce.outputs["examples"],
         lr_finder_fn="kubeflow_components.flat_lr_finder_fn",
-        num_steps=10,
+        num_steps=50,
         on_failure="default",
         default_learning_rate=1e-3,
     ).with_id("FlatFinder")
@@ -304,7 +304,7 @@ def test_options_reach_the_executor(launcher):
     first, second = curve.learning_rates[:2]
 
     assert (first, curve.num_steps) == (pytest.approx(1e-4), 40)
-    assert first * (second / first) ** 39 == pytest.approx(2.0)
+    assert first * (second / first) ** 39 == pytest.approx(20.0)
     assert evidence.suggestion.rule == "steepest"
 
 

@@ -353,7 +353,7 @@ def test_workers_leave_nothing_behind(two_sweeps, sweep):
 @pytest.fixture(scope="module")
 def failed_run(pipeline, second_run):
     """A run whose sweep begins where the loss blows up, and the error that it ended with."""
-    with pytest.raises(NoLearningRateError, match="diverged_at_start") as raised:
+    with pytest.raises(NoLearningRateError, match="low_end_of_range") as raised:
         pipeline.run_to_finder(min_learning_rate=1e3, max_learning_rate=1e6)
     return pipeline.latest(["LearningRateFinder"]), str(raised.value)
 

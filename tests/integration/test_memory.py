@@ -94,11 +94,13 @@ def test_peak_does_not_grow_with_the_data(peak):
     assert peak(num_files=10) < 1.1 * peak()
 
 
+@pytest.mark.slow
 def test_peak_does_not_grow_with_the_number_of_sweeps(peak):
     """Of twenty sweeps, each of a new model of 12 MB with its slots, one is held at a time."""
     assert peak(num_sweeps=20) < 1.1 * peak(num_sweeps=2)
 
 
+@pytest.mark.slow
 def test_peak_does_not_grow_with_the_number_of_steps(peak):
     """10,000 steps take no more than 100 beside their curve, its plot and its page."""
     assert peak(num_steps=10_000) < 1.1 * peak()

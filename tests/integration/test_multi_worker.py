@@ -9,10 +9,9 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 
+import forked
 import numpy as np
 import pytest
 from tf_examples import write_examples
@@ -48,7 +47,6 @@ def parsed(serialized):
     features = tf.io.parse_example(serialized, FEATURES)
     return features["x"], features["y"]
 """
-PYTHON = [sys.executable, "-W", "ignore", "-c"]
 PROGRAM = "from tfx_lr_finder.command_line import main; main()"
 STEPS = ["--num-steps", str(NUM_STEPS)]
 SECONDS = 300
@@ -102,26 +100,18 @@ class Workers:
         processes = []
         for i, (tf_config, log) in enumerate(zip(tf_configs, logs, strict=True)):
             places = ["--examples", self.examples, "--output", self.folder / f"worker-{i}"]
-            command = [*PYTHON, PROGRAM, "sweep", "--verbose"]
+            command = ["-c", PROGRAM, "sweep", "--verbose"]
             environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
             if tf_config:
                 environment["TF_CONFIG"] = tf_config
-            with log.open("w") as file:
-                processes.append(
-                    subprocess.Popen(
-                        [*command, "--module-file", module, *places, *STEPS, *options],
-                        env=environment,
-                        stdout=file,
-                        stderr=subprocess.STDOUT,
-                    )
-                )
+            arguments = [*command, "--module-file", module, *places, *STEPS, *options]
+            processes.append(forked.start(arguments, log, log, env=environment))
         deadline = time.monotonic() + SECONDS
         for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0, deadline - time.monotonic()))
-        for process in processes:
+            process.join(max(0, deadline - time.monotonic()))
             process.kill()
-        return [process.wait() for process in processes], [log.read_text() for log in logs]
+            process.join()
+        return [process.exitcode for process in processes], [log.read_text() for log in logs]
 
     def evidence(self):
         """Returns what the first one wrote."""
@@ -149,7 +139,10 @@ def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, has_
         check_losses(curve)
 
 
-@pytest.mark.parametrize(("keras", "confirmation_steps"), [("keras", 0), ("tf_keras", 3)])
+@pytest.mark.parametrize(
+    ("keras", "confirmation_steps"),
+    [("keras", 0), pytest.param("tf_keras", 3, marks=pytest.mark.slow)],
+)
 def test_two_workers_train_together_and_the_chief_writes(workers, keras, confirmation_steps):
     """A step is one of the global batch; both see the same, and only the first one has files."""
     codes, outputs = workers.run(

@@ -56,7 +56,7 @@ def test_sweep_is_shown_with_rate_verdict_and_plot(notebook):
     heading, text, picture = shown(notebook)
 
     assert heading["text/html"].startswith("<b>Artifact at ../../output/notebook/")
-    assert "</strong> (ok: The loss falls clearly" in text["text/html"]
+    assert "</strong> (ok: The model learns at this rate" in text["text/html"]
     assert base64.b64decode(picture["image/png"]).startswith(b"\x89PNG")
 
 

@@ -267,7 +267,7 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
             tmp_path,
             {"hyperparameters": upstream.parent},
             module=example.MODULE.read_text(),
-            num_steps=30.0,
+            num_steps=60.0,
             max_learning_rate=1,
             seed=5.0,
             learning_rate_name="rate",
@@ -279,7 +279,7 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
     config = json.loads(
         (tmp_path / "best_hyperparameters" / "best_hyperparameters.txt").read_text()
     )
-    assert (curve.num_steps, curve.seed) == (30, 5)
+    assert (curve.num_steps, curve.seed) == (60, 5)
     assert curve.learning_rates[-1] <= 1
     assert set(config["values"]) == {"units", "rate"}
 

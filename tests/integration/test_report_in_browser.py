@@ -20,6 +20,8 @@ from tfx_lr_finder.evidence import Evidence
 from tfx_lr_finder.plot import plot
 from tfx_lr_finder.report import report
 
+pytestmark = pytest.mark.needs("chromium", "chromedriver", packages="chromium chromium-driver")
+
 MARKUP = "</script><script>window.obeyed = true</script><b>model</b>"
 RATES = np.geomspace(1e-5, 1.0, 101)
 DESKTOP, PHONE = (1200, 900), (390, 844)
@@ -50,14 +52,6 @@ def sweep(seed):
 EVIDENCE = Evidence(Suggestion(3e-3, "valley", Verdict.OK, 0.1), (sweep(0), sweep(1)))
 
 
-def executable(name):
-    """Returns the path of a program of Debian's."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.fail(f"{name} is missing: apt-get install --yes chromium chromium-driver")
-    return path
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The report as a file."""
@@ -70,12 +64,12 @@ def address(tmp_path_factory):
 def chromium():
     """A browser without a window, which keeps what is written to its console."""
     options = webdriver.ChromeOptions()
-    options.binary_location = executable("chromium")
+    options.binary_location = shutil.which("chromium")
     # Root, in a container, can have no sandbox, and little shared memory.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, Service(executable("chromedriver")))
+    browser = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     browser.set_page_load_timeout(120)
     yield browser
     browser.quit()

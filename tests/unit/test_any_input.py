@@ -114,8 +114,14 @@ names = st.sampled_from(["learning_rate", "optimizer/learning_rate", "units"]) |
 entries = st.fixed_dictionaries(
     {
         "class_name": st.sampled_from(["Float", "Int", "Choice", "Fixed", "Boolean"]),
-        "config": st.dictionaries(
-            st.sampled_from(["name", "default", "conditions", "values"]), json_values
+        "config": st.fixed_dictionaries(
+            {},
+            optional={
+                "name": names,
+                "default": json_values,
+                "conditions": json_values,
+                "values": json_values,
+            },
         ),
     }
 )

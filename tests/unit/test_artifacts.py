@@ -2,9 +2,8 @@
 
 import json
 import re
-import subprocess
-import sys
 
+import forked
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -25,6 +24,7 @@ from tfx_lr_finder.artifacts import (
     write_sweep,
 )
 from tfx_lr_finder.notebook import LearningRateSweepVisualization
+from tfx_lr_finder.proof import JudgedOn, Proof
 
 # What the KFP compiler of TFX accepts as the title of a custom artifact type.
 KUBEFLOW_TYPE_NAME = r"[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}"
@@ -38,11 +38,15 @@ CURVE = Curve(
     batch_size=16,
     seed=7,
     train_steps=300,
+    constant_loss=1.5,
     num_replicas=2,
     gradient_accumulation_steps=4,
 )
 SUGGESTION = Suggestion(0.0123, "steepest", Verdict.NOISY, spread=0.25)
-EVIDENCE = Evidence(SUGGESTION, (CURVE, CURVE), versions={"keras": "3"}, seconds=1.5)
+PROOF = Proof(0.0123, 0.5, 2.0, 1.5, (), 120, 7, JudgedOn.VALIDATION_DATA)
+EVIDENCE = Evidence(
+    SUGGESTION, (CURVE, CURVE), proofs=(PROOF,), versions={"keras": "3"}, seconds=1.5
+)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +187,7 @@ def test_notebook_shows_verdict_in_words_and_picture(sweep):
 
     text, picture = (output.data for output in captured.outputs)
     assert "<strong>Learning rate 0.0123</strong> (noisy: " in text["text/html"]
-    assert "Raise <code>num_steps</code> or the batch size" in text["text/html"]
+    assert "Raise <code>num_steps</code>, <code>num_sweeps</code> or the" in text["text/html"]
     assert "image/png" in picture
 
 
@@ -246,8 +250,7 @@ def test_nothing_is_unpickled_to_read_an_artifact(sweep, folder):
         "    print(read_evidence(artifact).to_json())\n"
     )
 
-    read = subprocess.run(
-        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
-    )
+    read = forked.run(["-c", code, folder])
 
+    assert read.returncode == 0, read.stderr
     assert read.stdout.strip() == EVIDENCE.to_json()

@@ -87,7 +87,7 @@ def search(tmp_path_factory):
         "module_file": str(folder / "user_code.py"),
         "train_args": "{}",
         "eval_args": '{"splits": ["train"]}',
-        "num_steps": 10,
+        "num_steps": 50,
         "confirmation_steps": 4,
         "seed": 0,
     }
@@ -141,6 +141,7 @@ def test_results_do_not_depend_on_the_threads(search, curves, trials, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_processes(search, curves, tmp_path):
     """Two worker processes that get nothing but strings give the same curves, bit for bit."""
     folder = tmp_path / "results"

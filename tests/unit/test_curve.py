@@ -70,7 +70,8 @@ def test_schedule_refuses_a_range_that_is_none(least, greatest):
 def test_schedule_refuses_fewer_steps_than_ends(num_steps):
     """The message states the least number of steps and the one received."""
     with pytest.raises(
-        ValueError, match=rf"`num_steps` must be at least 2.* Received: num_steps={num_steps}\."
+        ValueError,
+        match=rf"`num_steps` must be from 2 to 10,000.* Received: num_steps={num_steps}\.",
     ):
         exponential_learning_rates(1e-6, 10.0, num_steps)
 
@@ -326,6 +327,7 @@ def test_json_of_a_curve_is_plain_data_for_other_readers(make_curve):
         "validation_losses": None,
         "is_plain_sgd": False,
         "train_steps": None,
+        "constant_loss": None,
         "model": "",
         "optimizer": "",
         "num_replicas": 1,
@@ -352,15 +354,15 @@ def test_text_that_is_no_curve_is_refused(text):
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("losses", [float("nan"), 1.0], "losses must be finite"),
-        ("losses", ["high", "low"], "could not convert string to float"),
+        ("losses", [float("nan"), 1.0], "NaN is not JSON"),
+        ("losses", ["high", "low"], "losses of a curve must be a list of numbers"),
         ("learning_rates", [2.0, 1.0], "strictly increasing"),
-        ("learning_rates", None, "as many learning rates as losses"),
-        ("losses", None, "as many learning rates as losses"),
-        ("stop_reason", "bored", "'bored' is not a valid StopReason"),
+        ("learning_rates", None, "learning_rates of a curve must be a list of numbers"),
+        ("losses", None, "losses of a curve must be a list of numbers"),
+        ("stop_reason", "bored", "stop_reason of a curve must be one of .*'bored'"),
         ("num_steps", 1, "more points than steps"),
         ("smoothing", 2, "`smoothing` must be in"),
-        ("smoothing", "much", "not supported between"),
+        ("smoothing", "much", "smoothing of a curve must be a number.*'much'"),
     ],
     ids=[
         "nan",

@@ -36,7 +36,12 @@ PAGES = sorted(DOCUMENTATION.glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OTHERS = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "container/README.md")]
 NOT_CODE = ("text", "dockerfile")
-COMMANDS = (["pip", "install", "."], ["tensorboard", "--logdir", "pipeline"])
+INSTALL = ["pip", "install", "uv", "&&", "uv", "pip", "install"]
+COMMANDS = (
+    [*INSTALL, "."],
+    [*INSTALL, ".[tfx116]"],
+    ["tensorboard", "--logdir", "pipeline"],
+)
 LISTED = re.findall(r"(?m)^::: ([\w.]+)\.(\w+)$", (DOCUMENTATION / "api.md").read_text())
 PUBLIC = [getattr(importlib.import_module(module), name) for module, name in LISTED]
 WITH_EXAMPLE = [public for public in PUBLIC if "Example:" in inspect.getdoc(public)]

@@ -19,6 +19,7 @@ DEFAULTS = {
     "rule": "descent",
     "num_sweeps": 1,
     "confirmation_steps": 0,
+    "proof_steps": 120,
     "seed": 0,
     "learning_rate_name": "learning_rate",
     "on_failure": "raise",
@@ -50,8 +51,9 @@ OUT_OF_RANGE = [
     ("max_learning_rate", NAN, "be greater than 0 and finite"),
     ("default_learning_rate", 0.0, "be greater than 0 and finite"),
     ("default_learning_rate", INFINITY, "be greater than 0 and finite"),
-    ("num_steps", 9, "be at least 10: fewer points show no course"),
-    ("num_steps", -1, "be at least 10: fewer points show no course"),
+    ("num_steps", 9, "be from 10 to 10,000: fewer steps show no course, more show no more"),
+    ("num_steps", 10_001, "be from 10 to 10,000: fewer steps show no course, more show no more"),
+    ("num_steps", -1, "be from 10 to 10,000: fewer steps show no course, more show no more"),
     ("smoothing", 1.0, "be in [0, 1)"),
     ("smoothing", -0.1, "be in [0, 1)"),
     ("smoothing", NAN, "be in [0, 1)"),
@@ -103,6 +105,19 @@ def test_value_out_of_range_is_refused(name, value, rule):
         SweepOptions(**{name: value})
 
 
+def test_fewer_than_seven_steps_a_decade_are_refused():
+    """The message says how many the range needs; a narrower range needs fewer, but ten."""
+    message = (
+        "Argument `num_steps` must give at least 7 steps a decade: fewer show no course. "
+        "Received: num_steps=49 for 7 decades. Choose at least 50, for example 200."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        SweepOptions(num_steps=49)
+
+    assert SweepOptions(num_steps=10, min_learning_rate=0.1, max_learning_rate=1).num_steps == 10
+
+
 @pytest.mark.parametrize(
     ("name", "value"), WRONG_TYPE, ids=[f"{name}={value!r}" for name, value in WRONG_TYPE]
 )
@@ -148,7 +163,8 @@ def test_integer_is_accepted_where_a_float_is_meant(name):
     ("name", "value"),
     [
         ("smoothing", 0.0),
-        ("num_steps", 10),
+        ("num_steps", 50),
+        ("proof_steps", 10),
         ("seed", 2**31 - 1),
         ("divergence_factor", 1.0000001),
         ("rule", "valley"),
@@ -279,6 +295,7 @@ def test_documented_defaults_are_the_defaults():
         "rule": "descent",
         "num_sweeps": "1",
         "confirmation_steps": "0",
+        "proof_steps": "120",
         "seed": "0",
         "learning_rate_name": "learning_rate",
         "on_failure": "raise",

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bokeh.models import HoverTool, Line
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
 from tfx_lr_finder.confirmation import Trial
 from tfx_lr_finder.evidence import Evidence
+from tfx_lr_finder.proof import JudgedOn, Proof
 from tfx_lr_finder.report import report
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -160,7 +162,7 @@ def test_rate_is_title_and_heading(page):
 
 def test_verdict_is_said_in_words(page):
     """Its name, what it means and what to do next."""
-    assert "Verdict: ok. The loss falls clearly" in page.text
+    assert "Verdict: ok. The model learns at this rate" in page.text
     assert "Train with it." in page.text
 
 
@@ -169,7 +171,46 @@ def test_options_in_the_words_of_a_verdict_are_code():
     text = page_of(VALLEY, suggestion=Suggestion(0.0123, "valley", Verdict.EDGE))
 
     assert "Verdict: edge of range." in Page(text).text
-    assert "raise <code>max_learning_rate</code>, or lower <code>min_learning_rate</code>" in text
+    assert "Raise <code>max_learning_rate</code>." in text
+
+
+PROOF = Proof(0.0123, 0.5, 90.0, 1.0, (300.2,), 120, 0, JudgedOn.VALIDATION_DATA)
+
+
+def test_proofs_and_what_they_had_to_get_below_are_on_the_page():
+    """Each training with its steps and its loss, and the advice beside the verdict."""
+    failed = dataclasses.replace(PROOF, learning_rate=0.05, loss=math.inf)
+    page = Page(page_of(VALLEY, proofs=(failed, PROOF)))
+
+    assert page.rows["0.05"] == ["120", "not finite"]
+    assert page.rows["0.0123"] == ["120", "0.5"]
+    bound = "90 at the start; best constant output 1; on validation data"
+    assert page.rows["Loss to get below"] == [bound]
+    assert "best constant output, 300.2: start the bias of the output layer there" in page.text
+    assert "as 0.05, at which it did not learn; put to the proof by 2 trainings." in page.text
+
+
+@pytest.mark.parametrize(("factor", "is_said"), [(1.0, False), (1000.0, True)])
+def test_rules_that_contradict_each_other_are_told(factor, is_said):
+    """Where their rates lie more than a decade apart."""
+    losses = np.interp(np.arange(100), [0, 20, 60, 99], [2.0, 2.0, 1.0, 4.0])
+    late = np.interp(np.arange(100), [0, 20, 22, 80, 99], [2.0, 2.0, 1.5, 1.0, 4.0])
+    curve = dataclasses.replace(
+        VALLEY,
+        learning_rates=np.geomspace(0.11, 1, 100) if factor == 1 else np.geomspace(1e-6, 10, 100),
+        losses=losses if factor == 1 else late,
+        validation_losses=None,
+        num_steps=100,
+    )
+    rates = [
+        answer.learning_rate
+        for answer in Evidence(SUGGESTION, (curve,)).answers.values()
+        if isinstance(answer, Suggestion)
+    ]
+    text = Page(page_of(curve)).text
+
+    assert (max(rates) > 10 * min(rates)) is is_said
+    assert ("The rules differ by more than a decade" in text) is is_said
 
 
 @pytest.mark.parametrize(

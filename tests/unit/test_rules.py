@@ -9,6 +9,7 @@ from tfx_lr_finder.errors import NoLearningRateError
 from tfx_lr_finder.rules import (
     DEFAULT_RULE,
     RULES,
+    article_end,
     get_rule,
     minimum,
     rule,
@@ -208,6 +209,35 @@ def test_steepest_takes_the_first_of_equal_falls(make_curve):
     assert steepest(make_curve(losses, rates)) == 1e-2
 
 
+@pytest.mark.parametrize(("lucky", "points"), [(0.26, 60), (0.24, 33)], ids=["above", "below"])
+def test_article_ends_above_four_times_the_least_loss_of_a_batch(make_curve, lucky, points):
+    """The smoothed loss is about 1: the first loss below a quarter of it ends the curve there."""
+    losses = np.ones(60)
+    losses[32] = lucky
+    curve = make_curve(losses, smoothing=0.999)
+
+    assert article_end(curve) == points
+
+
+def test_rules_of_the_article_read_the_curve_up_to_its_end(make_curve):
+    """After a batch of nearly no loss they see no more: not the greater fall that comes later."""
+    losses = np.repeat([4.0, 3.0, 3.0, 0.5], [20, 19, 1, 40])
+    losses[39] = 0.3
+    curve = make_curve(losses, smoothing=0.5)
+
+    assert article_end(curve) == 40
+    assert steepest(curve) == curve.learning_rates[39]
+    assert minimum(curve) == pytest.approx(curve.learning_rates[39] / 10)
+    assert valley(curve) > curve.learning_rates[39]
+
+
+def test_losses_below_zero_do_not_end_the_curve(make_curve):
+    """The article's own sweep would end at the first of them."""
+    curve = make_curve(-1 - np.linspace(0, 1, 30))
+
+    assert article_end(curve) == 30
+
+
 def test_steepest_on_a_noisy_sigmoid_lies_in_its_middle(make_curve):
     """With noise a hundredth of the fall the answer is a quarter of a decade or less off."""
     rates = 10 ** np.linspace(-6, 1, 141)
@@ -228,7 +258,7 @@ def test_minimum_is_a_tenth_of_the_rate_of_the_lowest_loss(make_curve, k):
 def test_minimum_reads_the_smoothed_loss(make_curve):
     """With smoothing 1/2 the average is lowest at the last point, the raw loss at the third."""
     rates = 10.0 ** np.arange(-5, 2)
-    curve = make_curve([8.0, 8.0, 0.0, 8.0, 1.0, 1.0, 1.0], rates, smoothing=0.5)
+    curve = make_curve([8.0, 8.0, 3.0, 8.0, 3.5, 3.5, 3.5], rates, smoothing=0.5)
 
     assert minimum(curve) == rates[6] / 10
     assert minimum(make_curve(curve.losses, rates)) == rates[2] / 10

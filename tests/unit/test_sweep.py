@@ -2,9 +2,9 @@
 
 import io
 import random
-import subprocess
 import sys
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -1022,7 +1022,18 @@ def test_optimizer_that_bounds_its_rate_is_refused(keras_module):
     ):
         range_test(model(), random_batches())
 
-    assert len(range_test(model(relative_step=False), random_batches(), num_steps=3)) == 3
+    with pytest.raises(
+        ValueError,
+        match=r"must apply the rate that it is given\. Received: .* with Adafactor, which applies "
+        r"no more than 1 / sqrt\(step\), and rates up to 10 in 3 steps\. "
+        r".*max_learning_rate=0\.57\.",
+    ):
+        range_test(model(relative_step=False), random_batches(), num_steps=3)
+
+    curve = range_test(
+        model(relative_step=False), random_batches(), num_steps=3, max_learning_rate=0.57
+    )
+    assert len(curve) == 3
 
 
 def test_legacy_optimizer_is_refused():
@@ -1057,7 +1068,7 @@ def test_what_is_no_data_set_is_refused(dataset):
     [
         ({"min_learning_rate": 0.0}, r"0 < min_learning_rate.*Received: min_learning_rate=0\.0"),
         ({"max_learning_rate": 1e-7}, r"0 < min_learning_rate.*max_learning_rate=1e-07"),
-        ({"num_steps": 1}, r"`num_steps` must be at least 2.*Received: num_steps=1\."),
+        ({"num_steps": 1}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=1\."),
         ({"smoothing": 1.0}, r"`smoothing` must be in \[0, 1\).*Received: smoothing=1\.0"),
         (
             {"divergence_factor": 1.0},
@@ -1175,6 +1186,6 @@ model.compile("sgd", "mse")
 batches = tf.data.Dataset.from_tensors((tf.ones((4, 2)), tf.ones((4, 1))))
 print(len(range_test(model, batches, num_steps=10, max_learning_rate=0.1)))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = forked.run(["-c", code])
 
     assert result.stdout == "10\n", result.stderr

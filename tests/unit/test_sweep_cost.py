@@ -1,5 +1,6 @@
 """What a sweep costs, in counts instead of seconds: traces, operations, round trips, bytes."""
 
+import functools
 import itertools
 import shutil
 import time
@@ -20,6 +21,7 @@ from tfx_lr_finder import Evidence, LearningRateSweep, suggest, sweep_loop
 from tfx_lr_finder.artifacts import write_sweep
 from tfx_lr_finder.curve import StopReason
 from tfx_lr_finder.search import Search
+from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.sweep import range_test, range_tests
 from tfx_lr_finder.sweep_loop import GROWTH, SECONDS_A_CHUNK, build_loop
 
@@ -64,8 +66,7 @@ def traced():
     """A traced loop of `NUM_STEPS` steps, and an iterator over its batches."""
     model = linear_model()
     iterator = iter(batches().repeat())
-    rates = np.geomspace(1e-6, 1e-3, NUM_STEPS)
-    return build_loop(model, iterator, model.optimizer._learning_rate, rates), iterator
+    return build_loop(model, iterator, model.optimizer._learning_rate, NUM_STEPS), iterator
 
 
 def operations_a_step(function):
@@ -120,8 +121,7 @@ def chunks(num_steps, step_seconds):
     """Returns the chunks of a sweep whose steps take so long; none of them is done."""
     model = linear_model()
     iterator = iter(batches().repeat())
-    rates = np.geomspace(1e-6, 1e-3, num_steps)
-    loop = build_loop(model, iterator, model.optimizer._learning_rate, rates)
+    loop = build_loop(model, iterator, model.optimizer._learning_rate, num_steps)
     trips = []
 
     def steps(iterator, first, end, validation):
@@ -129,7 +129,11 @@ def chunks(num_steps, step_seconds):
         time.sleep(float(step_seconds(first)) * (trips[-1][1] - trips[-1][0]))
         loop.done.assign(end)
 
-    losses, _, reason, _ = loop._replace(steps=steps).run(iterator, 0.98, float("inf"))
+    rates = np.geomspace(1e-6, 1e-3, num_steps)
+    ended = functools.partial(
+        end_of_sweep, num_steps=num_steps, smoothing=0.98, divergence_factor=float("inf")
+    )
+    losses, _, reason, _ = loop._replace(steps=steps).run(iterator, rates, ended)
     assert (losses.size, reason) == (num_steps, StopReason.ALL_STEPS)
     return trips
 
@@ -193,8 +197,7 @@ def test_nothing_in_a_chunk_returns_to_python(traced):
             return super().train_step(batch)
 
     model, iterator = linear_model(base=Calling), iter(batches().repeat())
-    rates = np.geomspace(1e-6, 1e-3, NUM_STEPS)
-    calling = build_loop(model, iterator, model.optimizer._learning_rate, rates)
+    calling = build_loop(model, iterator, model.optimizer._learning_rate, NUM_STEPS)
 
     assert not operations(traced[0].steps) & CALLS_OF_PYTHON
     assert operations(calling.steps) & CALLS_OF_PYTHON
@@ -252,6 +255,8 @@ def test_search_of_the_component_reads_no_more_of_more_files(examples):
         "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(num_steps=100)),
         "eval_args": proto_utils.proto_to_json(trainer_pb2.EvalArgs()),
         "num_steps": 20,
+        "min_learning_rate": 1e-3,
+        "max_learning_rate": 0.1,
     }
 
     def read(count):
@@ -299,9 +304,9 @@ def numbers(values):
 def test_step_that_fails_beyond_the_end_of_the_curve_does_no_harm(monkeypatch):
     """The sweep has diverged at the sixth step; the eighth fails, in the same chunk."""
     monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
-    losses = [4, 2, 1, 1, 1, 9, 9, 1e3, *[1] * 192]
+    losses = [4, 2, 1, 1, 1, 9, 9, 1e3, *[1] * 32]
 
-    curve = range_test(telling(), numbers(losses), num_steps=200, smoothing=0.0)
+    curve = range_test(telling(), numbers(losses), num_steps=40, smoothing=0.0)
 
     assert curve.stop_reason is StopReason.DIVERGED
     assert curve.losses.tolist() == losses[:6]
@@ -318,11 +323,11 @@ def test_step_that_fails_before_the_end_is_an_error():
 def test_batch_size_is_that_of_the_curve(monkeypatch):
     """Greater batches beyond its end do not count, though they are of the same chunk."""
     monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1 and 10 steps
-    values = np.repeat([2.0, 1.0, 9.0, 1.0], [2, 2, 2, 6])
+    values = np.repeat([2.0, 1.0, 9.0, 1.0], [2, 8, 2, 6])
     dataset = tf.data.Dataset.from_tensor_slices(values).batch(2)
     late = tf.data.Dataset.from_tensors(tf.ones(6, tf.float64))
 
-    curve = range_test(telling(), dataset.take(3).concatenate(late), num_steps=40, smoothing=0.0)
+    curve = range_test(telling(), dataset.take(6).concatenate(late), num_steps=40, smoothing=0.0)
 
     assert curve.stop_reason is StopReason.DIVERGED
     assert curve.batch_size == 2

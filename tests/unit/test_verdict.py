@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from tfx_lr_finder.curve import StopReason
-from tfx_lr_finder.verdict import Verdict, judge, judge_course
+from tfx_lr_finder.verdict import (
+    Verdict,
+    is_at_high_end,
+    is_at_low_end,
+    judge,
+    judge_course,
+)
 
 FALL_THEN_RISE = np.concatenate([np.linspace(2, 1, 70), np.linspace(1, 3, 30)])
 FLAT_THEN_RISE = np.concatenate([np.ones(10), np.linspace(1, 4, 10)])
@@ -23,7 +29,7 @@ def test_every_verdict_has_a_meaning_that_says_what_to_do(verdict):
     finding, remedy = verdict.meaning.split(". ", maxsplit=1)
 
     assert len(finding.split()) > 3
-    assert remedy.split()[0] in {"Train", "Raise", "Widen", "Check", "Lower"}
+    assert remedy.split()[0] in {"Train", "Raise", "Standardise", "Look", "Check", "Lower"}
     assert remedy.endswith(".")
 
 
@@ -32,11 +38,13 @@ def test_meanings_differ():
     assert len({verdict.meaning for verdict in Verdict}) == len(Verdict)
 
 
-def test_verdicts_with_a_rate_are_three():
-    """A rate goes with ok, noisy and the edge of the range; with nothing else."""
+def test_verdicts_with_a_rate_are_five():
+    """A rate goes with ok and with four warnings; with nothing else."""
     assert {verdict for verdict in Verdict if verdict.has_rate} == {
         Verdict.OK,
         Verdict.NOISY,
+        Verdict.DISTURBED,
+        Verdict.NOT_LEARNING,
         Verdict.EDGE,
     }
 
@@ -46,7 +54,10 @@ def test_verdict_is_its_value():
     assert [verdict.value for verdict in Verdict] == [
         "ok",
         "noisy",
+        "disturbed",
+        "not_learning",
         "edge_of_range",
+        "low_end_of_range",
         "flat",
         "diverged_at_start",
         "too_few_points",
@@ -62,6 +73,64 @@ def test_clear_fall_is_ok(make_curve):
     assert judge(curve, 1e-3) is Verdict.OK
 
 
+@pytest.mark.parametrize(
+    ("learning_rate", "verdict"),
+    [(3e-6, Verdict.NOT_LEARNING), (1e-3, Verdict.OK), (8.0, Verdict.NOT_LEARNING)],
+    ids=["before_the_fall", "in_it", "after_the_blow_up"],
+)
+def test_rate_is_ok_only_where_the_curve_has_fallen(make_curve, learning_rate, verdict):
+    """The verdict is about the rate: the same curve is ok for one rate and not for others."""
+    assert judge(make_curve(FALL_THEN_RISE), learning_rate) is verdict
+
+
+@pytest.mark.parametrize(
+    ("constant_loss", "verdict"),
+    [(None, Verdict.OK), (1.6, Verdict.OK), (1.52, Verdict.NOT_LEARNING)],
+    ids=["not_known", "above", "hardly_above"],
+)
+def test_rate_is_ok_only_clearly_below_the_best_constant(make_curve, constant_loss, verdict):
+    """Where the loss has fallen from 2 to 1.5, below 1.5 / 0.98: what comes before is settling."""
+    curve = make_curve(FALL_THEN_RISE, constant_loss=constant_loss)
+    middle = np.interp(1.5, np.linspace(1, 2, 70), curve.log_learning_rates[:70][::-1])
+
+    assert judge(curve, 10**middle) is verdict
+
+
+def test_loss_that_ends_as_not_finite_while_it_falls_was_disturbed(make_curve):
+    """A NaN in the data ends the curve where the rate is still far too low."""
+    losses = np.linspace(2, 1, 60)
+    rates = 10 ** np.linspace(-6, -2, 60)
+    curve = make_curve(losses, rates, stop_reason=StopReason.NON_FINITE, num_steps=100)
+
+    assert judge(curve, 1e-3) is Verdict.DISTURBED
+
+
+def test_loss_that_rose_before_it_was_not_finite_was_not_disturbed(make_curve):
+    """A training that diverges fast rises at least once before it is NaN."""
+    losses = np.concatenate([np.linspace(2, 1, 60), [1.2, 9.0]])
+    rates = 10 ** np.linspace(-6, -2, 62)
+    curve = make_curve(losses, rates, stop_reason=StopReason.NON_FINITE, num_steps=100)
+
+    assert judge(curve, 1e-3) is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("outlier", "verdict"), [(1e4, Verdict.DISTURBED), (1.0, Verdict.OK)], ids=["with", "without"]
+)
+def test_blow_up_after_one_batch_that_stands_out_is_a_disturbance(make_curve, outlier, verdict):
+    """One label of 1e4 in the middle of the fall: the loss of its batch, then of all others."""
+    losses = np.concatenate([np.linspace(2, 1, 60), [outlier], np.full(39, 1.9)])
+
+    assert judge(make_curve(losses), 1e-3) is verdict
+
+
+def test_loss_that_rises_at_once_diverged_at_the_start(make_curve):
+    """Even the first rates are too high, and the loss stays finite: the range begins too high."""
+    losses = np.concatenate([[1.0, 1.1, 1.2, 3.0, 9.0], np.full(95, 16.0)])
+
+    assert judge(make_curve(losses), 1e-3) is Verdict.DIVERGED_AT_START
+
+
 @pytest.mark.parametrize("level", [1.0, 1e-9, 1e9, -5.0], ids=["one", "tiny", "huge", "negative"])
 @pytest.mark.parametrize(
     ("fall", "verdict"), [(0.0098, Verdict.FLAT), (0.0102, Verdict.OK)], ids=["below", "above"]
@@ -71,7 +140,7 @@ def test_fall_of_less_than_a_hundredth_is_flat(make_curve, level, fall, verdict)
     lower, higher = level - fall * abs(level), level + abs(level)
     curve = make_curve(steps(level, level, lower, higher))
 
-    assert judge(curve, 1e-3) is verdict
+    assert judge_course(curve) is verdict
 
 
 @pytest.mark.parametrize(
@@ -91,7 +160,7 @@ def test_fall_from_zero_is_a_fall(make_curve):
 
 def test_initial_loss_is_a_median(make_curve):
     """One outlier among the first three points does not make a flat curve fall."""
-    losses = np.ones(30)
+    losses = np.ones(60)
     losses[1] = 50.0
 
     assert judge_course(make_curve(losses)) is Verdict.FLAT
@@ -142,9 +211,17 @@ def test_noise_alone_is_mostly_noisy(make_curve):
 )
 def test_curve_of_less_than_ten_points_has_too_few(make_curve, points, verdict):
     """A clear fall on nine points is not enough, on ten it is."""
-    curve = make_curve(np.linspace(2, 1, points))
+    curve = make_curve(np.linspace(2, 1, points), 10 ** np.linspace(-3, -2, points))
 
     assert judge_course(curve) is verdict
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict"), [(49, Verdict.TOO_FEW_POINTS), (50, Verdict.OK)], ids=["below", "above"]
+)
+def test_curve_of_less_than_seven_steps_a_decade_has_too_few(make_curve, points, verdict):
+    """Seven decades need 50 points."""
+    assert judge_course(make_curve(np.linspace(2, 1, points))) is verdict
 
 
 @pytest.mark.parametrize("points", [1, 2, 3])
@@ -163,7 +240,8 @@ def test_sweep_that_stops_in_its_first_quarter_diverged_at_the_start(
     make_curve, stop_reason, num_steps, verdict
 ):
     """Twenty points of eighty steps, without a fall, are the first quarter; of 79 they are more."""
-    curve = make_curve(FLAT_THEN_RISE, stop_reason=stop_reason, num_steps=num_steps)
+    rates = 10 ** np.linspace(-6, -4, 20)
+    curve = make_curve(FLAT_THEN_RISE, rates, stop_reason=stop_reason, num_steps=num_steps)
 
     assert judge(curve, 1e-3) is verdict
 
@@ -179,7 +257,7 @@ def test_sweep_that_fell_before_it_stopped_did_not_diverge_at_the_start(make_cur
         steps(1, 1, 1 - fall, 4), stop_reason=StopReason.DIVERGED, num_steps=100 * 10
     )
 
-    assert judge(curve, 1e-3) is verdict
+    assert judge_course(curve) is verdict
 
 
 @pytest.mark.parametrize(
@@ -197,29 +275,30 @@ def test_sweep_that_blew_up_at_once_diverged_at_the_start(make_curve, losses):
 
 def test_sweep_that_did_every_step_did_not_diverge_at_the_start(make_curve):
     """Rising losses over a whole sweep are flat: it is the range that holds no fall."""
-    assert judge(make_curve(FLAT_THEN_RISE), 1e-3) is Verdict.FLAT
+    rates = 10 ** np.linspace(-6, -4, 20)
+
+    assert judge(make_curve(FLAT_THEN_RISE, rates), 1e-3) is Verdict.FLAT
 
 
-EDGES = pytest.mark.parametrize(
-    ("exponent", "verdict"),
+@pytest.mark.parametrize(
+    ("exponent", "is_low", "is_high"),
     [
-        (-4.0, Verdict.EDGE),
-        (-3.93, Verdict.EDGE),
-        (-3.91, Verdict.OK),
-        (-0.09, Verdict.OK),
-        (-0.07, Verdict.EDGE),
-        (0.0, Verdict.EDGE),
+        (-4.0, True, False),
+        (-3.93, True, False),
+        (-3.91, False, False),
+        (-0.09, False, False),
+        (-0.07, False, True),
+        (0.0, False, True),
     ],
     ids=["first", "low_side", "above_low_side", "below_high_side", "high_side", "last"],
 )
-
-
-@EDGES
-def test_rate_in_the_outer_fiftieth_is_at_the_edge(make_curve, exponent, verdict):
-    """Over four decades, 0.08 decades at either end are its edges."""
+def test_rate_in_the_outer_fiftieth_is_at_an_end(make_curve, exponent, is_low, is_high):
+    """Over four decades, 0.08 decades at either end are its ends."""
     curve = make_curve(FALL_THEN_RISE, 10 ** np.linspace(-4, 0, 100))
 
-    assert judge(curve, 10**exponent) is verdict
+    assert is_at_low_end(curve, 10**exponent) is is_low
+    assert is_at_high_end(curve, 10**exponent) is is_high
+    assert (judge(curve, 10**exponent) is Verdict.LOW_END) is is_low
 
 
 @pytest.mark.parametrize(
@@ -236,12 +315,11 @@ def test_loss_that_still_falls_at_the_end_puts_the_rate_at_the_edge(make_curve, 
 @pytest.mark.parametrize("stop_reason", [StopReason.DIVERGED, StopReason.NON_FINITE])
 def test_end_of_a_sweep_that_stopped_is_not_the_edge_of_its_range(make_curve, stop_reason):
     """Where the loss blew up there is nothing to widen: only the low end is an edge."""
-    curve = make_curve(
-        np.linspace(2, 1, 60), 10 ** np.linspace(-4, 0, 60), stop_reason=stop_reason, num_steps=100
-    )
+    losses = np.concatenate([np.linspace(2, 1, 59), [9.0]])
+    curve = make_curve(losses, 10 ** np.linspace(-4, 0, 60), stop_reason=stop_reason, num_steps=100)
 
-    assert judge(curve, 1.0) is Verdict.OK
-    assert judge(curve, 1e-4) is Verdict.EDGE
+    assert judge(curve, 0.01) is Verdict.OK
+    assert judge(curve, 1e-4) is Verdict.LOW_END
 
 
 def test_lag_of_the_average_is_not_a_fall_at_the_end(make_curve):
@@ -259,7 +337,7 @@ def test_noisy_comes_before_the_edge(make_curve):
     curve = make_curve(1 + noise)
 
     assert judge_course(curve) is Verdict.NOISY
-    assert judge(curve, curve.learning_rates[0]) is Verdict.NOISY
+    assert judge(curve, curve.learning_rates[-1]) is Verdict.NOISY
 
 
 @pytest.mark.parametrize("scale", [2.0**-30, 2.0**30], ids=["small", "great"])

@@ -35,16 +35,23 @@ def _up_to_divergence(smoothed: Array) -> Array:
     return smoothed
 
 
+def _article_curve(losses: Array) -> Array:
+    """Returns the smoothed losses up to the first above 4 times the least loss of a batch."""
+    smoothed = _average(losses, 1)
+    above = smoothed > 4 * np.fmin.accumulate(losses)
+    return smoothed[: int(np.argmax(above)) + 1] if above.any() else smoothed
+
+
 def article_steepest(rates: Array, losses: Array) -> float | None:
     """Returns the rate after the greatest fall between two smoothed losses, the first 3 skipped."""
-    smoothed = _up_to_divergence(_average(losses, 1))
+    smoothed = _article_curve(losses)
     falls = np.diff(smoothed)[3:]
     return float(rates[int(np.nanargmin(falls)) + 4]) if np.isfinite(falls).any() else None
 
 
 def article_minimum(rates: Array, losses: Array) -> float | None:
     """Returns a tenth of the rate of the least smoothed loss."""
-    smoothed = _up_to_divergence(_average(losses, 1))
+    smoothed = _article_curve(losses)
     return float(rates[int(np.nanargmin(smoothed))] / 10)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from speed.workloads import Workload
+from tfx_lr_finder.stopping import end_of_sweep
 from tfx_lr_finder.sweep import range_tests
 from tfx_lr_finder.sweep_loop import build_loop
 from tfx_lr_finder.training_state import settable_learning_rate
@@ -67,11 +68,14 @@ def sweep(workload: Workload, is_validated: bool = False) -> Work:
     model, dataset = workload.model(), _steps(workload)
     validation = validation_batches(model, workload.dataset()) if is_validated else None
     with settable_learning_rate(model.optimizer) as learning_rate:
-        loop = build_loop(model, iter(dataset), learning_rate, _rates(workload), validation)
-    iterator = validation and validation.iterator
+        loop = build_loop(model, iter(dataset), learning_rate, _rates(workload).size, validation)
+    iterator, rates = validation and validation.iterator, _rates(workload)
+    ended = functools.partial(
+        end_of_sweep, num_steps=rates.size, smoothing=SMOOTHING, divergence_factor=STOP_FACTOR
+    )
 
     def work() -> None:
-        record = loop.run(iter(dataset), SMOOTHING, STOP_FACTOR, iterator)
+        record = loop.run(iter(dataset), rates, ended, iterator)
         _check_length(record.losses, workload)
 
     return warm(work)

@@ -1,4 +1,4 @@
-"""User's code with one mistake each; `right` has none. Features `x`, label `y`, raw examples."""
+"""User's code with one mistake each, `right` and `slow` with none: `x` and `y`, raw examples."""
 
 import keras
 import numpy as np
@@ -13,6 +13,14 @@ FEATURES = {name: tf.io.FixedLenFeature([1], tf.float32) for name in ("x", "y")}
 def right(fn_args):
     """Returns a linear model and the examples in their order."""
     return LrFinderFnResult(model(), batches(fn_args))
+
+
+def slow(fn_args):
+    """Returns a model each step of which takes a good part of a tenth of a second."""
+    layers = [keras.layers.Dense(2500) for _ in range(3)]
+    large = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(1)])
+    large.compile(keras.optimizers.SGD(0.1), "mse")
+    return LrFinderFnResult(large, batches(fn_args))
 
 
 def pair(fn_args):

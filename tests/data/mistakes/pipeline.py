@@ -1,6 +1,6 @@
-"""A pipeline of an importer and the finder on `mistakes.right`, in a process of its own.
+"""A pipeline of an importer and the finder on a function of `mistakes`, in a process of its own.
 
-`python pipeline.py EXAMPLES FOLDER NUM_STEPS NUM_SWEEPS [BEAM_ARGUMENT ...]`
+`python pipeline.py EXAMPLES FOLDER FUNCTION NUM_STEPS NUM_SWEEPS [BEAM_ARGUMENT ...]`
 """
 
 import sys
@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 from tfx_lr_finder import LearningRateFinder
 
 
-def run(examples, folder, num_steps, num_sweeps=1, beam_arguments=()):
+def run(examples, folder, function, num_steps, num_sweeps=1, beam_arguments=()):
     """Runs the pipeline; its root and its metadata lie in the folder."""
     importer = Importer(
         source_uri=str(examples),
@@ -23,7 +23,7 @@ def run(examples, folder, num_steps, num_sweeps=1, beam_arguments=()):
     ).with_id("Examples")
     finder = LearningRateFinder(
         examples=importer.outputs["result"],
-        lr_finder_fn="mistakes.right",
+        lr_finder_fn=f"mistakes.{function}",
         num_steps=num_steps,
         num_sweeps=num_sweeps,
     )
@@ -39,5 +39,5 @@ def run(examples, folder, num_steps, num_sweeps=1, beam_arguments=()):
 
 
 if __name__ == "__main__":
-    examples, folder, num_steps, num_sweeps, *beam_arguments = sys.argv[1:]
-    run(examples, folder, int(num_steps), int(num_sweeps), beam_arguments)
+    examples, folder, function, num_steps, num_sweeps, *beam_arguments = sys.argv[1:]
+    run(examples, folder, function, int(num_steps), int(num_sweeps), beam_arguments)
