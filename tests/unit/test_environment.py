@@ -12,23 +12,26 @@ import tensorflow_transform.beam as tft_beam
 SCRIPT = Path(__file__).parents[2] / "container" / "create-environment.sh"
 
 
-def test_set_up_without_a_supported_python_says_in_one_line_what_to_install(tmp_path):
-    """Where there is no supported Python, the script fails with the one line that helps."""
-    commands = tmp_path / "bin"
+def set_up(folder, python):
+    """Runs the script where a Python, a shell script, is nearly all there is."""
+    commands = folder / "bin"
     commands.mkdir()
     for name in ("sh", "dirname", "cmp"):
         (commands / name).symlink_to(str(shutil.which(name)))
-    old_python = commands / "python3"
-    old_python.write_text("#!/bin/sh\nexit 1\n")
-    old_python.chmod(0o755)
-
-    result = subprocess.run(
-        [str(SCRIPT), str(tmp_path / "environment")],
-        env={"PATH": str(commands), "HOME": str(tmp_path)},
+    (commands / "python3").write_text(f"#!/bin/sh\n{python}\n")
+    (commands / "python3").chmod(0o755)
+    return subprocess.run(
+        [str(SCRIPT), str(folder / "environment")],
+        env={"PATH": str(commands), "HOME": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_set_up_without_a_supported_python_says_in_one_line_what_to_install(tmp_path):
+    """Where there is no supported Python, the script fails with the one line that helps."""
+    result = set_up(tmp_path, "exit 1")
 
     assert result.returncode == 1
     assert result.stderr == (
@@ -40,21 +43,7 @@ def test_set_up_without_a_supported_python_says_in_one_line_what_to_install(tmp_
 
 def test_python_310_without_a_compiler_says_in_one_line_what_to_install(tmp_path):
     """One package has no wheel for it: this is said before minutes of installing."""
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    for name in ("sh", "dirname", "cmp"):
-        (commands / name).symlink_to(str(shutil.which(name)))
-    python = commands / "python3"
-    python.write_text("#!/bin/sh\n[ $1 = --version ] && echo Python 3.10.13 || echo 1.16\n")
-    python.chmod(0o755)
-
-    result = subprocess.run(
-        [str(SCRIPT), str(tmp_path / "environment")],
-        env={"PATH": str(commands), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = set_up(tmp_path, "[ $1 = --version ] && echo Python 3.10.13 || echo 1.16")
 
     assert result.returncode == 1
     assert result.stderr == (
