@@ -58,7 +58,6 @@ class BestConstant:
             raise NoConstantError(
                 "the model has a `train_step` of its own, which may have any loss"
             )
-        self._model = model
         try:
             labels = _joined(model, batches)
             self.values = _fitted(labels)
@@ -73,9 +72,9 @@ class BestConstant:
         """All numbers of the vectors, in a row."""
         return [float(number) for vector in self.values for number in vector]
 
-    def loss(self, batches: Sequence[Any]) -> float:
-        """Returns the mean of the constant's loss over batches."""
-        parts = [_Labels.of(self._model, batch) for batch in batches]
+    def loss(self, model: Any, batches: Sequence[Any]) -> float:
+        """Returns the mean of the constant's loss over batches, for a model of the same form."""
+        parts = [_Labels.of(model, batch) for batch in batches]
         losses = [part.on_replica(functools.partial(part.loss, self.values)) for part in parts]
         return float(np.mean(losses))
 

@@ -1,6 +1,6 @@
 """Examples of the training data that are kept from the training, to judge it by."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,36 +12,59 @@ LOOKED_AT = 8192
 """Held-out examples are sought among so many."""
 
 
-def split(dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
-    """Returns a data set without about a fifth of its examples, and batches of these.
+class HeldOut(NamedTuple):
+    """Examples that are held out.
 
     What an example holds decides on which side it is, so that it is on the same one in each pass,
-    whatever is shuffled. Where the examples of a batch cannot be told apart (sparse or ragged
-    features), or none is held out, it returns the data set as it is, and None.
+    whatever is shuffled.
 
-    Args:
-        dataset: Batches as `model.fit` takes them.
+    Attributes:
+        batches: They themselves, kept in main memory.
+        batch_size: Number of examples in a batch of the training.
     """
-    specs = tf.nest.flatten(dataset.element_spec)
-    if not all(isinstance(spec, tf.TensorSpec) and spec.shape.rank for spec in specs):
-        return dataset, None
-    size = _batch_size(dataset)
-    if size is None:
-        return dataset, None
-    is_fixed = specs[0].shape[0] is not None
-    rows = dataset.unbatch()
-    kept = rows.filter(lambda *row: _part(row) != 0).batch(size, drop_remainder=is_fixed)
-    held = rows.take(LOOKED_AT).filter(lambda *row: tf.equal(_part(row), 0)).take(NUM_ROWS)
-    held = held.batch(size, drop_remainder=is_fixed).cache()
-    if kept.element_spec != dataset.element_spec or next(iter(held), None) is None:
-        return dataset, None
-    return kept, held
+
+    batches: tf.data.Dataset
+    batch_size: int
+
+    @classmethod
+    def of(cls, dataset: tf.data.Dataset) -> "HeldOut | None":
+        """Returns about a fifth of the examples of a data set, but at most 256.
+
+        None where the examples of a batch cannot be told apart (sparse or ragged features), or
+        none is on the side that is held out.
+
+        Args:
+            dataset: Batches as `model.fit` takes them. They are read, which may change the order
+                in which its next pass shuffles them.
+        """
+        specs = tf.nest.flatten(dataset.element_spec)
+        if not all(isinstance(spec, tf.TensorSpec) and spec.shape.rank for spec in specs):
+            return None
+        # Size and examples in one pass: a second one may have another order each time.
+        rows = dataset.map(_with_size).unbatch().take(LOOKED_AT)
+        held = rows.filter(lambda row, _: tf.equal(_part(row), 0)).take(NUM_ROWS).cache()
+        sizes = [int(size) for _, size in held]
+        if not sizes:
+            return None
+        batches = held.map(lambda row, _: row)
+        batches = batches.batch(max(sizes), drop_remainder=_is_fixed(dataset))
+        return cls(batches, max(sizes)) if batches.element_spec == dataset.element_spec else None
+
+    def taken_from(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns a data set without them, in batches of the same form."""
+        kept = dataset.unbatch().filter(lambda *row: _part(row) != 0)
+        return kept.batch(self.batch_size, drop_remainder=_is_fixed(dataset))
 
 
-def _batch_size(dataset: tf.data.Dataset) -> int | None:
-    for batch in dataset.take(1):
-        return int(tf.shape(tf.nest.flatten(batch)[0])[0])
-    return None
+def _is_fixed(dataset: tf.data.Dataset) -> bool:
+    return tf.nest.flatten(dataset.element_spec)[0].shape[0] is not None
+
+
+def _with_size(*batch: Any) -> tuple[Any, Any]:
+    """Returns a batch, and beside each of its examples how many they are."""
+    element = batch if len(batch) > 1 else batch[0]
+    size = tf.shape(tf.nest.flatten(element)[0])[0]
+    return element, tf.fill([size], size)
 
 
 def _part(row: Any) -> Any:

@@ -48,7 +48,12 @@ def descent(curve: Curve) -> float:
     See `tfx_lr_finder.descent.descent_rate` for the formula. It reads the validation losses or,
     where there are none, the raw losses, and takes the length of the training into account where
     it is known. The other rules read the smoothed loss, as they were published.
+
+    Raises:
+        NoLearningRateError: If the curve has one point only.
     """
+    if len(curve) < 2:
+        raise NoLearningRateError(Verdict.TOO_FEW_POINTS, curve)
     return descent_rate(curve)
 
 

@@ -19,7 +19,7 @@ from tfx_lr_finder.cluster import check_trained_together
 from tfx_lr_finder.constant import BestConstant, NoConstantError
 from tfx_lr_finder.curve import Array, Curve, exponential_learning_rates
 from tfx_lr_finder.form import form_of
-from tfx_lr_finder.held_out import split
+from tfx_lr_finder.held_out import HeldOut
 from tfx_lr_finder.optimizer_tree import accumulation_steps, num_updates, optimizers_within
 from tfx_lr_finder.proof import JudgedOn, Proof
 from tfx_lr_finder.stopping import check_ends, end_of_sweep
@@ -192,6 +192,8 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         self._graph_seed = graph_seed
         self._open = contextlib.ExitStack()
         self._graph: _Graph | None = None
+        self._constant: BestConstant | None = None
+        self._has_constant = True
 
     def __exit__(self, *error: object) -> None:
         """Leaves the first model and the random state as they were."""
@@ -220,7 +222,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             num_steps=rates.size,
             seed=seed,
             train_steps=subject.train_steps,
-            constant_loss=graph.constant_loss(subject, rates.size)[0],
+            constant_loss=self._constant_loss(graph, subject),
             model=_description(subject.model),
             num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
             **_optimizer_facts(subject.model.optimizer),
@@ -248,7 +250,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
         description = f"Proof at {learning_rate:.3g}"
         record = graph.run(subject, seed, rates, 0.0, math.inf, description, judge)
-        constant_loss, constant = graph.constant_loss(subject, rates.size)
+        constant_loss = self._constant_loss(graph, subject)
         return Proof.of(
             learning_rate,
             record.steady_losses,
@@ -256,15 +258,55 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             num_steps=num_steps,
             seed=seed,
             constant_loss=constant_loss,
-            constant=constant,
+            constant=self._constant.numbers if self._constant is not None else (),
             judged_on=subject.judged_on,
         )
 
     def _subject(self, seed: int, num_steps: int, holds_out: bool = False) -> "_Subject":
-        """Returns what the user's code makes for a seed."""
+        """Returns what the user's code makes for a seed, on request without held-out examples."""
         if self._graph is not None:
             gc.collect()  # a Keras model is full of cycles: one a training would pile up
-        return _made(self._make, seed, num_steps, holds_out)
+        return _made(self._make, seed, num_steps, lambda: self._held_out if holds_out else None)
+
+    def _unread_dataset(self) -> tf.data.Dataset:
+        """Returns batches of which no training reads, and which read nothing away from one.
+
+        A data set that shuffles draws its order anew for each pass, and passes are begun in
+        advance, at a time that nobody knows: only the first is always the same.
+        """
+        gc.collect()
+        dataset: tf.data.Dataset = self._make(self._graph_seed)[1]
+        return dataset
+
+    @functools.cached_property
+    def _held_out(self) -> HeldOut | None:
+        """What proofs are judged by where there are no validation data."""
+        return HeldOut.of(self._unread_dataset())
+
+    def _constant_for(self, model: Any) -> BestConstant | None:
+        """Returns the best constant output, fitted once; None where its loss cannot be had."""
+        if self._constant is None and self._has_constant:
+            # No more batches than a training reads.
+            num_batches = self._most_steps * accumulation_steps(model.optimizer)
+            try:
+                self._constant = BestConstant(model, self._unread_dataset().take(num_batches))
+            except NoConstantError as error:
+                self._has_constant = False
+                logging.info("The loss of the best constant output is not known: %s", error)
+        return self._constant
+
+    def _constant_loss(self, graph: "_Graph", subject: "_Subject") -> float | None:
+        """Returns the loss of the best constant output on what a training is judged by."""
+        model = graph.subject.model
+        with kept_variables(changed_by_inference(model)):
+            constant = self._constant_for(model)
+            if constant is None:
+                return None
+            if subject.validation is None:
+                loss = constant.fitted_loss
+            else:
+                loss = constant.loss(model, subject.validation.batches)
+        return graph.loop.workers_mean(loss)
 
     def _graph_for(self, subject: "_Subject", seed: int, greatest: float) -> "_Graph":
         """Returns the graph that trains a subject: the last one if it can."""
@@ -281,7 +323,6 @@ class _Subject(NamedTuple):
 
     Attributes:
         model: A compiled model.
-        dataset: Its batches, of one pass.
         batches: An iterator over the batches of the training.
         validation: Batches whose loss is recorded, too, or None.
         train_steps: Number of steps that the model will be trained for, or None.
@@ -289,7 +330,6 @@ class _Subject(NamedTuple):
     """
 
     model: Any
-    dataset: tf.data.Dataset
     batches: Any
     validation: ValidationBatches | None
     train_steps: int | None
@@ -320,11 +360,14 @@ class _Subject(NamedTuple):
 
 
 def _made(
-    make: Callable[[int], tuple[Any, ...]], seed: int, num_steps: int, holds_out: bool
+    make: Callable[[int], tuple[Any, ...]],
+    seed: int,
+    num_steps: int,
+    held_out: Callable[[], HeldOut | None],
 ) -> _Subject:
     """Returns what the user's code makes for a seed.
 
-    Some examples are kept from the training, on request, where there are no validation data.
+    Where there are no validation data, held-out examples take their place, if there are any.
     """
     model, dataset, validation_dataset, train_steps = make(seed)
     if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
@@ -339,14 +382,13 @@ def _made(
     judged_on = JudgedOn.VALIDATION_DATA
     if validation_dataset is None or has_own_train_step(model):
         judged_on = JudgedOn.TRAINING_DATA
-        if holds_out and not has_own_train_step(model):
-            dataset, validation_dataset = split(dataset)
-            if validation_dataset is not None:
-                judged_on = JudgedOn.HELD_OUT_EXAMPLES
+        if not has_own_train_step(model) and (held := held_out()) is not None:
+            dataset, validation_dataset = held.taken_from(dataset), held.batches
+            judged_on = JudgedOn.HELD_OUT_EXAMPLES
     batches = iter(_batches(model, dataset, num_steps))
     with kept_random_state(seed):  # reading them may draw random numbers
         validation = validation_batches(model, validation_dataset)
-    return _Subject(model, dataset, batches, validation, train_steps, judged_on)
+    return _Subject(model, batches, validation, train_steps, judged_on)
 
 
 def _description(model: Any) -> str:
@@ -433,28 +475,6 @@ class _Graph(NamedTuple):
                 raise _no_update(own, record.losses.size)
             at_end()
             return record
-
-    def constant_loss(
-        self, subject: _Subject, num_steps: int
-    ) -> tuple[float | None, Sequence[float]]:
-        """Returns the loss of the best constant output on what a training is judged by, and it.
-
-        None and nothing where it cannot be had. It is fitted on no more batches than a training of
-        so many steps reads.
-        """
-        own = self.subject.model
-        num_batches = num_steps * accumulation_steps(own.optimizer)
-        with kept_variables(changed_by_inference(own)):
-            try:
-                constant = BestConstant(own, subject.dataset.take(num_batches))
-                if subject.validation is None:
-                    loss = constant.fitted_loss
-                else:
-                    loss = constant.loss(subject.validation.batches)
-            except NoConstantError as error:
-                logging.info("The loss of the best constant output is not known: %s", error)
-                return None, ()
-        return self.loop.workers_mean(loss), constant.numbers
 
 
 @contextlib.contextmanager

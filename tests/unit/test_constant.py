@@ -38,7 +38,7 @@ def fitted(model, loss, *arrays, rows=32):
     model.compile("sgd", loss)
     batches = tf.data.Dataset.from_tensor_slices(arrays).batch(rows)
     constant = BestConstant(model, batches)
-    return constant, constant.loss(list(batches))
+    return constant, constant.loss(model, list(batches))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_constant_of_many_classes_is_not_fitted_to_those_it_is_judged_by(classes
     training = tf.data.Dataset.from_tensor_slices((features[:3000], labels[:3000])).batch(50)
     others = tf.data.Dataset.from_tensor_slices((features[3000:], labels[3000:])).batch(50)
 
-    loss = BestConstant(model, training).loss(list(others.take(4)))
+    loss = BestConstant(model, training).loss(model, list(others.take(4)))
 
     assert loss >= 0.99 * np.log(classes)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.held_out import split
+from tfx_lr_finder.held_out import HeldOut
 
 
 def examples(rows=1000, batch=10, shuffled=False, **options):
@@ -13,6 +13,12 @@ def examples(rows=1000, batch=10, shuffled=False, **options):
     dataset = tf.data.Dataset.from_tensor_slices(({"x": numbers}, 2 * numbers))
     dataset = dataset.shuffle(rows) if shuffled else dataset
     return dataset.batch(batch, **options)
+
+
+def split(dataset):
+    """Returns a data set without the examples that are held out, and these."""
+    held = HeldOut.of(dataset)
+    return held.taken_from(dataset), held.batches
 
 
 def numbers_of(dataset):
@@ -54,13 +60,23 @@ def test_equal_examples_are_on_the_same_side():
     """Where all are equal nothing can be held out."""
     same = tf.data.Dataset.from_tensors((tf.ones(3), tf.ones(1))).repeat(50).batch(5)
 
-    kept, held = split(same)
+    held = HeldOut.of(same)
 
-    assert held is None or not list(kept)
+    assert held is None or not list(held.taken_from(same))
 
 
 def test_ragged_examples_are_not_told_apart():
-    """The data set comes back as it is."""
+    """None is held out."""
     ragged = tf.data.Dataset.from_tensor_slices(tf.ragged.constant([[1], [2, 3]] * 10)).batch(4)
 
-    assert split(ragged) == (ragged, None)
+    assert HeldOut.of(ragged) is None
+
+
+def test_held_out_examples_stay_the_same():
+    """They are read once: later passes over shuffled data change nothing."""
+    dataset = examples(rows=10_000, shuffled=True)
+    held = HeldOut.of(dataset).batches
+    first = numbers_of(held)
+    list(dataset)
+
+    assert numbers_of(held) == first
