@@ -34,8 +34,8 @@ class Evidence:
         curves: The curves of the sweeps, at least one.
         trials: The short trainings that confirmed the rate; none if that was not asked for.
         trial_steps: Number of steps of each trial; 0 if there are none.
-        proofs: The short trainings that put the rate to the proof, in their order; none where the
-            default rate was published.
+        proofs: The short trainings that put a rate to the proof, in their order; none where no
+            rate could be read off the curves.
         versions: Version of each package that took part, by its name.
         seconds: Duration of the search, from the call of the user's code.
     """

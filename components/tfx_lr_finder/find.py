@@ -64,8 +64,8 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
                 trials = on_workers("trials", candidate_rates(read.learning_rate))
                 read = _confirmed(read, trials, curves[0], options)
             proven = _proven(read.learning_rate, trainings, curves[0], options)
-            suggestion = published(read, proven, curves)
             proofs = proven.proofs
+            suggestion = published(read, proven, curves)
         except NoLearningRateError as error:
             if options.default_learning_rate is None:
                 raise
@@ -139,11 +139,10 @@ def _log_proof(proof: Proof) -> None:
 
 def _log_rate(evidence: Evidence) -> None:
     suggestion = evidence.suggestion
+    # Of a default rate, a warning has said why already.
+    is_expected = suggestion.verdict is Verdict.OK or suggestion.rule == DEFAULT
     logging.log(
-        # Of a default rate, a warning has said why already.
-        logging.INFO
-        if suggestion.verdict is Verdict.OK or not evidence.proofs
-        else logging.WARNING,
+        logging.INFO if is_expected else logging.WARNING,
         "Learning rate %.3g (rule %s, verdict %s), found in %.1f s. %s",
         *(suggestion.learning_rate, suggestion.rule, suggestion.verdict.value, evidence.seconds),
         " ".join(filter(None, [suggestion.verdict.meaning, evidence.advice])),

@@ -33,14 +33,25 @@ class WatchedFnArgs(FnArgs):
             self.__dict__.setdefault("_missing", {})[name] = _GIVEN_BY[name]
         return value
 
-    @property
-    def missing(self) -> list[str]:
-        """A sentence for each argument that was read and had not been given."""
-        return [
+    def notes_on(self, error: Exception) -> list[str]:
+        """Returns what may have caused an error, in sentences.
+
+        One for each argument that was read and had not been given; and one for a name that is
+        looked up in vain while the learning rate is the only hyperparameter.
+        """
+        notes = [
             f"It read `fn_args.{name}`, which is None because {parameter} was not given"
             + (f" ({option} on the command line)." if option else ".")
             for name, (parameter, option) in self.__dict__.get("_missing", {}).items()
         ]
+        values = (self.hyperparameters or {}).get("values", {})
+        if isinstance(error, LookupError) and len(values) == 1:
+            notes.append(
+                f"`fn_args.hyperparameters` holds {next(iter(values))!r} alone, as the Trainer's "
+                "will. Give the others by the input `hyperparameters` (--hyperparameters on the "
+                "command line), or have the module do without them."
+            )
+        return notes
 
 
 # The class that the user's code knows, in the messages of its own errors.

@@ -89,7 +89,10 @@ def _origin(evidence: Evidence) -> str:
     """Returns where the rate comes from, in a sentence."""
     sweeps = _count(len(evidence.curves), "sweep")
     if evidence.suggestion.rule == DEFAULT:
-        return f"The default that was asked for: no rate could be read off {sweeps}."
+        failed = f"could be read off {sweeps}"
+        if evidence.proofs:
+            failed = f"stood the proof in {_count(len(evidence.proofs), 'training')}"
+        return f"The default that was asked for: no rate {failed}."
     rule = evidence.suggestion.rule
     sentence = f"Read off {sweeps} by the rule {rule}"
     if evidence.trials:

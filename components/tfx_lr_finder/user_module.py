@@ -150,14 +150,14 @@ def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult
     Raises:
         TypeError: If it returns anything but an `LrFinderFnResult`.
         RuntimeError: If it ends the process.
-        Exception: Whatever the function raises; a note says which of the arguments that it read
-            were not given.
+        Exception: Whatever the function raises; its notes say which of the arguments that it read
+            were not given, and that there is no hyperparameter but the learning rate.
     """
     with _going_on():
         try:
             result = function(fn_args)
         except Exception as error:
-            notes = fn_args.missing if isinstance(fn_args, WatchedFnArgs) else ()
+            notes = fn_args.notes_on(error) if isinstance(fn_args, WatchedFnArgs) else ()
             # As `add_note` does, which Python 3.10 does not have.
             error.__notes__ = [*getattr(error, "__notes__", ()), *notes]  # type: ignore[attr-defined]
             raise

@@ -1,6 +1,7 @@
 """The article's example on scikit-learn's digits: find the rate, train with it, then one cycle."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
@@ -44,13 +45,13 @@ def suggestion(curve):
     return suggest(curve)
 
 
-def model(learning_rate):
+def model(learning_rate, dropout=0.2):
     """Returns the article's network for smaller images: 64-128-dropout-10 with Adam."""
     network = keras.Sequential(
         [
             keras.Input((64,)),
             keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dropout(0.2),
+            keras.layers.Dropout(dropout),
             keras.layers.Dense(10, activation="softmax"),
         ]
     )
@@ -105,3 +106,37 @@ def test_one_cycle_with_the_found_peak_reaches_the_accuracy(digits, suggestion):
 def test_other_rates_of_the_range_do_not_reach_the_accuracy(digits, learning_rate):
     """Which rate is taken matters: one of these is much too low, the other much too high."""
     assert accuracy(digits, learning_rate) < ACCURACY
+
+
+def article_losses(network, dataset, rates):
+    """Yields the smoothed losses of the article's own loop, whose steps are Keras's."""
+    average, least = 0.0, np.inf
+    for n, (rate, (images, labels)) in enumerate(zip(rates, dataset.repeat(), strict=False)):
+        network.optimizer.learning_rate = rate
+        network.reset_metrics()
+        loss = network.train_on_batch(images, labels, return_dict=True)["loss"]
+        least = min(least, loss)
+        average = 0.98 * average + 0.02 * loss
+        yield average / (1 - 0.98 ** (n + 1))
+        if average / (1 - 0.98 ** (n + 1)) > 4 * least:
+            return
+
+
+def test_rules_of_the_article_give_the_rates_of_its_own_loop(digits):
+    """It ends long before our sweep does, so its rates are tens of times lower than at its end."""
+    images, _, labels, _ = digits
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    rates = np.geomspace(1e-4, 10, 200)
+    keras.utils.set_random_seed(0)
+    losses = np.array(list(article_losses(model(1e-3, dropout=0), dataset, rates)))
+    keras.utils.set_random_seed(0)
+    options = {"min_learning_rate": 1e-4, "max_learning_rate": 10, "num_steps": 200}
+
+    curve = range_test(model(1e-3, dropout=0), dataset, **options)
+
+    assert losses.size < 120 < len(curve)
+    np.testing.assert_allclose(curve.smoothed_losses[: losses.size], losses, rtol=1e-5)
+    steepest = rates[4 + np.argmin(np.diff(losses)[3:])]
+    assert suggest(curve, "steepest").learning_rate == pytest.approx(steepest)
+    assert suggest(curve, "minimum").learning_rate == pytest.approx(rates[losses.argmin()] / 10)
+    assert 2e-3 < steepest < 2e-2

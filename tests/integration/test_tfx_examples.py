@@ -1,5 +1,7 @@
 """TFX's own published modules, unmodified, as they lie in the installed package."""
 
+import importlib
+import json
 import os
 import subprocess
 import sys
@@ -180,13 +182,37 @@ def properties_of(finder):
 def test_module_of_tfx_runs_through_the_finder(transformed, tmp_path, module):
     """A rate is found; nothing is left beside what the component puts out."""
     finder = finder_of(module)
-    outputs = artifacts({key: c.type for key, c in finder.outputs.items()}, tmp_path)
+    outputs = artifacts({key: c.type for key, c in finder.outputs.items()}, tmp_path / "outputs")
+    inputs = {**transformed[TRAINING[module]], **tuned(module, tmp_path / "upstream")}
 
-    Executor().Do(transformed[TRAINING[module]], outputs, properties_of(finder))
+    Executor().Do(inputs, outputs, properties_of(finder))
 
     (value,) = outputs["learning_rate"]
     assert 1e-6 < value.read() < 10
-    assert {path.name for path in tmp_path.iterdir()} == outputs.keys()
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == outputs.keys()
+
+
+def tuned(module, folder):
+    """Returns the hyperparameters of a Tuner as an input, where a module has what is tuned."""
+    if not hasattr(importlib.import_module(module), "_get_hyperparameters"):
+        return {}
+    config = importlib.import_module(module)._get_hyperparameters().get_config()
+    artifact = standard_artifacts.HyperParameters()
+    artifact.uri = str(folder)
+    folder.mkdir()
+    (folder / "best_hyperparameters.txt").write_text(json.dumps(config))
+    return {"hyperparameters": [artifact]}
+
+
+def test_module_that_reads_other_hyperparameters_fails_as_in_the_trainer(transformed):
+    """Without a Tuner the Trainer is given the learning rate alone; the error has a remedy."""
+    module = "tfx.examples.penguin.penguin_utils_keras"
+    search = Search(transformed[TRAINING[module]], properties_of(finder_of(module)), None)
+
+    with pytest.raises(KeyError, match="num_layers does not exist") as raised:
+        list(search.sweeps([0]))
+
+    assert "holds 'learning_rate' alone, as the Trainer's will" in raised.value.__notes__[-1]
 
 
 @pytest.mark.parametrize(("module", "message"), BROKEN.items())

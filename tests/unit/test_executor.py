@@ -891,3 +891,18 @@ def test_rate_of_a_loss_that_never_fell_is_not_published(new_run):
         "at_the_minimum",
         num_steps=200,
     )
+
+
+def test_default_rate_comes_with_the_proofs_that_failed(new_run):
+    """They are why it was taken: the report lists them."""
+    options = {"on_failure": "default", "default_learning_rate": 0.003}
+
+    new_run.do("at_the_minimum", num_steps=200, **options)
+
+    evidence = read_evidence(new_run.sweep)
+    assert evidence.suggestion.rule == "default"
+    assert evidence.proofs
+    assert not any(proof.learns for proof in evidence.proofs)
+    count = len(evidence.proofs)
+    sentence = f"The default that was asked for: no rate stood the proof in {count} training"
+    assert sentence in new_run.files["sweep/1/report.html"].decode()

@@ -63,6 +63,20 @@ def test_what_was_given_or_not_read_has_no_note():
     assert notes_of(reading()) == []
 
 
+def test_name_that_is_looked_up_beside_the_learning_rate_alone_has_a_note():
+    """A run_fn that reads `units` fails in the Trainer, too, which is given the rate alone."""
+    given = {"space": [], "values": {"learning_rate": 0.1}}
+
+    (note,) = notes_of(lambda fn_args: fn_args.hyperparameters["units"], hyperparameters=given)
+
+    assert note.startswith(
+        "`fn_args.hyperparameters` holds 'learning_rate' alone, as the Trainer's"
+    )
+    assert "Give the others by the input `hyperparameters`" in note
+    given["values"]["units"] = 8
+    assert notes_of(reading(), hyperparameters=given) == []
+
+
 def test_what_the_command_line_cannot_give_has_a_note_without_an_option():
     """The Trainer has `eval_args` for it."""
     (note,) = notes_of(reading("eval_steps"))
