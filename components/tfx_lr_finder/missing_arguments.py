@@ -45,7 +45,7 @@ class WatchedFnArgs(FnArgs):
             for name, (parameter, option) in self.__dict__.get("_missing", {}).items()
         ]
         values = (self.hyperparameters or {}).get("values", {})
-        if isinstance(error, LookupError) and len(values) == 1:
+        if isinstance(error, KeyError) and len(values) == 1:
             notes.append(
                 f"`fn_args.hyperparameters` holds {next(iter(values))!r} alone, as the Trainer's "
                 "will. Give the others by the input `hyperparameters` (--hyperparameters on the "

@@ -191,13 +191,20 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         self._most_steps = most_steps
         self._graph_seed = graph_seed
         self._open = contextlib.ExitStack()
+        self._objects = contextlib.ExitStack()
         self._graph: _Graph | None = None
-        self._constant: BestConstant | None = None
-        self._has_constant = True
+        self._constants: dict[int, BestConstant | None] = {}
+        self._held_out: dict[int, HeldOut | None] = {}
+
+    def __enter__(self) -> "Trainings":
+        """Begins the trainings."""
+        self._objects.enter_context(_earlier_objects_uncollected())
+        return self
 
     def __exit__(self, *error: object) -> None:
         """Leaves the first model and the random state as they were."""
         self._open.close()
+        self._objects.close()
 
     def sweep(self, seed: int, rates: Array, smoothing: float, divergence_factor: float) -> Curve:
         """Returns the curve of a range test, on a model and data made for a seed.
@@ -222,7 +229,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             num_steps=rates.size,
             seed=seed,
             train_steps=subject.train_steps,
-            constant_loss=self._constant_loss(graph, subject),
+            constant_loss=self._constant_loss(graph, seed, subject.validation),
             model=_description(subject.model),
             num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
             **_optimizer_facts(subject.model.optimizer),
@@ -250,7 +257,8 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
         description = f"Proof at {learning_rate:.3g}"
         record = graph.run(subject, seed, rates, 0.0, math.inf, description, judge)
-        constant_loss = self._constant_loss(graph, subject)
+        constant_loss = self._constant_loss(graph, seed, subject.validation)
+        constant = self._constant(graph.subject.model, seed)
         return Proof.of(
             learning_rate,
             record.steady_losses,
@@ -258,7 +266,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             num_steps=num_steps,
             seed=seed,
             constant_loss=constant_loss,
-            constant=self._constant.numbers if self._constant is not None else (),
+            constant=() if constant is None else constant.numbers,
             judged_on=subject.judged_on,
         )
 
@@ -266,46 +274,51 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         """Returns what the user's code makes for a seed, on request without held-out examples."""
         if self._graph is not None:
             gc.collect()  # a Keras model is full of cycles: one a training would pile up
-        return _made(self._make, seed, num_steps, lambda: self._held_out if holds_out else None)
+        held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
+        return _made(self._make, seed, num_steps, held_out)
 
-    def _unread_dataset(self) -> tf.data.Dataset:
+    def _unread_dataset(self, seed: int) -> tf.data.Dataset:
         """Returns batches of which no training reads, and which read nothing away from one.
 
         A data set that shuffles draws its order anew for each pass, and passes are begun in
         advance, at a time that nobody knows: only the first is always the same.
         """
         gc.collect()
-        dataset: tf.data.Dataset = self._make(self._graph_seed)[1]
+        dataset: tf.data.Dataset = self._make(seed)[1]
         return dataset
 
-    @functools.cached_property
-    def _held_out(self) -> HeldOut | None:
-        """What proofs are judged by where there are no validation data."""
-        return HeldOut.of(self._unread_dataset())
+    def _held_out_of(self, seed: int) -> HeldOut | None:
+        """Returns what a proof is judged by where there are no validation data."""
+        if seed not in self._held_out:
+            self._held_out[seed] = HeldOut.of(self._unread_dataset(seed))
+        return self._held_out[seed]
 
-    def _constant_for(self, model: Any) -> BestConstant | None:
-        """Returns the best constant output, fitted once; None where its loss cannot be had."""
-        if self._constant is None and self._has_constant:
+    def _constant(self, model: Any, seed: int) -> BestConstant | None:
+        """Returns the best constant output for a seed's data; None if its loss cannot be had."""
+        if seed not in self._constants:
             # No more batches than a training reads.
             num_batches = self._most_steps * accumulation_steps(model.optimizer)
             try:
-                self._constant = BestConstant(model, self._unread_dataset().take(num_batches))
+                batches = self._unread_dataset(seed).take(num_batches)
+                self._constants[seed] = BestConstant(model, batches)
             except NoConstantError as error:
-                self._has_constant = False
+                self._constants[seed] = None
                 logging.info("The loss of the best constant output is not known: %s", error)
-        return self._constant
+        return self._constants[seed]
 
-    def _constant_loss(self, graph: "_Graph", subject: "_Subject") -> float | None:
+    def _constant_loss(
+        self, graph: "_Graph", seed: int, validation: ValidationBatches | None
+    ) -> float | None:
         """Returns the loss of the best constant output on what a training is judged by."""
         model = graph.subject.model
         with kept_variables(changed_by_inference(model)):
-            constant = self._constant_for(model)
+            constant = self._constant(model, seed)
             if constant is None:
                 return None
-            if subject.validation is None:
+            if validation is None:
                 loss = constant.fitted_loss
             else:
-                loss = constant.loss(model, subject.validation.batches)
+                loss = constant.loss(model, validation.batches)
         return graph.loop.workers_mean(loss)
 
     def _graph_for(self, subject: "_Subject", seed: int, greatest: float) -> "_Graph":
@@ -316,6 +329,22 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             traced = _traced(subject, self._most_steps, greatest, self._graph_seed, seed)
             self._graph = self._open.enter_context(traced)
         return self._graph
+
+
+@contextlib.contextmanager
+def _earlier_objects_uncollected() -> Iterator[None]:
+    """Has garbage collections leave out what there is by now.
+
+    Beside TensorFlow and TFX one takes half a second, longer than a short training.
+    """
+    if gc.get_freeze_count():  # somebody else's, who would miss it afterwards
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Subject(NamedTuple):

@@ -89,6 +89,7 @@ def peak(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_peak_does_not_grow_with_the_data(peak):
     """20 MB of examples or 200 MB: those that the sweep takes are held, and no others."""
     assert peak(num_files=10) < 1.1 * peak()
@@ -96,11 +97,11 @@ def test_peak_does_not_grow_with_the_data(peak):
 
 @pytest.mark.slow
 def test_peak_does_not_grow_with_the_number_of_sweeps(peak):
-    """Of twenty sweeps, each of a new model of 12 MB with its slots, one is held at a time."""
-    assert peak(num_sweeps=20) < 1.1 * peak(num_sweeps=2)
+    """Of eight sweeps, each of a new model of 12 MB with its slots, one is held at a time."""
+    assert peak(num_sweeps=8) < 1.1 * peak(num_sweeps=2)
 
 
 @pytest.mark.slow
 def test_peak_does_not_grow_with_the_number_of_steps(peak):
-    """10,000 steps take no more than 100 beside their curve, its plot and its page."""
-    assert peak(num_steps=10_000) < 1.1 * peak()
+    """4,000 steps take no more than 100 beside their curve, its plot and its page."""
+    assert peak(num_steps=4_000) < 1.1 * peak()

@@ -124,8 +124,10 @@ def workers(examples, tmp_path):
     return Workers(examples, tmp_path)
 
 
-@pytest.mark.parametrize("has_cluster", [False, True], ids=["alone", "cluster"])
-@pytest.mark.parametrize("keras", ["keras", "tf_keras"])
+@pytest.mark.parametrize(
+    "has_cluster", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "cluster"]
+)
+@pytest.mark.parametrize("keras", [pytest.param("keras", marks=pytest.mark.slow), "tf_keras"])
 def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, has_cluster):
     """One worker, without a cluster and with one of its own; two sweeps and three trials."""
     tf_configs = clusters(1) if has_cluster else [None]

@@ -28,6 +28,8 @@ from tfx_lr_finder import LearningRateFinder
 from tfx_lr_finder.executor import Executor
 from tfx_lr_finder.search import Search
 
+pytestmark = pytest.mark.slow
+
 TFX = Path(tfx.__file__).parent
 TAXI = TFX / "examples" / "chicago_taxi_pipeline" / "data"
 PENGUIN = TFX / "components" / "testdata" / "penguin"

@@ -28,7 +28,11 @@ def make_curve():
     return make
 
 
-@pytest.fixture(scope="session", params=["keras", "tf_keras"], ids=["keras3", "tf_keras"])
+@pytest.fixture(
+    scope="session",
+    params=["keras", pytest.param("tf_keras", marks=pytest.mark.slow)],
+    ids=["keras3", "tf_keras"],
+)
 def keras_module(request):
     """Keras 3 and the legacy Keras, one after the other."""
     return importlib.import_module(request.param)

@@ -93,7 +93,12 @@ def test_model_that_learns_is_ok_after_one_training(is_validated):
     assert not evidence.advice
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "optimizer", [pytest.param("sgd", marks=SLOW), "adam", pytest.param("rmsprop", marks=SLOW)]
+)
 def test_labels_in_kelvin_are_not_ok_and_the_constant_is_named(optimizer):
     """Only the output bias moves: the advice says where it should start."""
     with pytest.raises(NoLearningRateError, match=r"best constant output, 300(\.\d)?: start the b"):
@@ -109,7 +114,7 @@ def test_labels_away_from_zero_that_are_learned_are_ok_with_a_hint():
 
 
 @pytest.mark.parametrize("is_validated", [True, False], ids=["validated", "not"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=SLOW), "adam"])
 def test_random_labels_are_never_ok(optimizer, is_validated):
     """Few examples, which a model learns by heart: what it has not seen tells."""
     generator = np.random.RandomState(1)
@@ -121,7 +126,7 @@ def test_random_labels_are_never_ok(optimizer, is_validated):
     assert model.verdict() is not Verdict.OK
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=SLOW), "adam"])
 def test_constant_label_is_never_ok(optimizer):
     """There is nothing to learn beyond the constant."""
     features, labels = regression()
@@ -137,7 +142,7 @@ def test_model_that_cannot_learn_is_never_ok():
 
 
 @pytest.mark.parametrize("bad", ["label", "feature", "outlier"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=SLOW), "adam"])
 def test_one_bad_row_in_the_descent_is_not_ok(optimizer, bad):
     """A NaN label, a NaN feature that a ReLU hides from the loss, or a label of 10,000."""
     features, labels = regression()

@@ -71,7 +71,12 @@ IS_OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15)
 OLD_MUON = pytest.mark.skipif(IS_OLD, reason=f"Muon of Keras {keras.__version__} trains nothing")
 
 CASES = [
-    pytest.param(name, module, id=f"{name}-{module}", marks=[OLD_MUON] if name == "Muon" else [])
+    pytest.param(
+        name,
+        module,
+        id=f"{name}-{module}",
+        marks=[OLD_MUON] * (name == "Muon") + [pytest.mark.slow] * (module == "tf_keras"),
+    )
     for module in ("keras", "tf_keras")
     for name in optimizers(pytest.importorskip(module))
 ]
@@ -110,9 +115,9 @@ def curve_of(model, **options):
 
 @pytest.mark.parametrize(
     ("name", "module", "built"),
-    [pytest.param(*case.values, True, id=case.id) for case in CASES]
+    [pytest.param(*case.values, True, id=case.id, marks=case.marks) for case in CASES]
     + [
-        pytest.param(*case.values, False, id=f"{case.id}-unbuilt")
+        pytest.param(*case.values, False, id=f"{case.id}-unbuilt", marks=case.marks)
         for case in CASES
         if case.values[0] in ("ScheduleFreeAdamW", "lookahead", "average")
     ],
