@@ -42,14 +42,14 @@ types: $(VENV)/installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 	$(if $(filter true,$(CI)),-m "not container")
 
-suite: $(VENV)/installed  ## Both kinds of tests, in two processes.
-	$(PYTEST) tests
+suite: $(VENV)/installed  ## All tests, in two processes.
+	$(PYTEST) tests/system tests/search tests/training tests
 
 unit: $(VENV)/installed
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/core
 
 integration: $(VENV)/installed
-	$(PYTEST) tests/integration
+	$(PYTEST) tests/system
 
 docs: $(VENV)/installed  ## Builds the documentation: output/docs/index.html.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # --quiet would let warnings pass
@@ -61,7 +61,7 @@ bench: $(VENV)/installed  ## What a sweep costs, beside its limit and the peers;
 	PYTHONPATH=tests/benchmarks $(BIN)/python -W ignore -m speed $(if $(PART),--part $(PART))
 
 container: image $(KFP_VENV)/installed  ## Tests the image, and the pipeline in it.
-	$(BIN)/python -m pytest -m container tests/integration
+	$(BIN)/python -m pytest -m container tests/system
 
 test-image: $(VENV)/installed  ## Runs the tests in the image, on TFX 1.21.
 	container/build.sh $(IMAGE)-test test

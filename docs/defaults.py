@@ -2,7 +2,7 @@
 
 import griffe
 
-from tfx_lr_finder.options import SweepOptions
+from tfx_lr_finder.search.options import SweepOptions
 
 
 class Defaults(griffe.Extension):

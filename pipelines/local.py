@@ -60,7 +60,7 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
     from tfx.orchestration.pipeline import Pipeline
     from tfx.orchestration.portable import runtime_parameter_utils
 
-    from tfx_lr_finder.offline import offline
+    from tfx_lr_finder.search.offline import offline
 
     class NodeByNode(LocalDagRunner):
         """LocalDagRunner goes through a pipeline's nodes in order, but says nothing in between."""

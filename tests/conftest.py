@@ -1,18 +1,43 @@
-"""What holds for all tests: no downloads, and which programs of the machine a test needs."""
+"""What holds for all tests: curves, both Kerases, and which programs a test needs."""
 
+import importlib
 import os
 import shutil
 
+import numpy as np
 import pytest
 
-from tfx_lr_finder.offline import offline
+from tfx_lr_finder.core.curve import Curve, StopReason
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_downloads():
-    """Pipelines of a test's own process download nothing, as those of the demo."""
-    with offline():
-        yield
+@pytest.fixture(scope="session")
+def make_curve():
+    """A function that makes a curve of given losses; the other attributes have defaults."""
+
+    def make(losses, learning_rates=None, **attributes):
+        losses = np.asarray(losses, dtype=float)
+        if learning_rates is None:
+            learning_rates = 10 ** np.linspace(-6, 1, losses.size)
+        defaults = {
+            "smoothing": 0.0,
+            "stop_reason": StopReason.ALL_STEPS,
+            "num_steps": losses.size,
+            "batch_size": 32,
+            "seed": 0,
+        }
+        return Curve(learning_rates, losses, **{**defaults, **attributes})
+
+    return make
+
+
+@pytest.fixture(
+    scope="session",
+    params=["keras", pytest.param("tf_keras", marks=pytest.mark.slow)],
+    ids=["keras3", "tf_keras"],
+)
+def keras_module(request):
+    """Keras 3 and the legacy Keras, one after the other."""
+    return importlib.import_module(request.param)
 
 
 def is_installed(program):

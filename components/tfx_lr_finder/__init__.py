@@ -8,19 +8,19 @@ import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from tfx_lr_finder.curve import Curve, StopReason
-from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.evidence import Evidence
-from tfx_lr_finder.suggestion import Suggestion, suggest
-from tfx_lr_finder.verdict import Verdict
+from tfx_lr_finder.core.curve import Curve, StopReason
+from tfx_lr_finder.core.errors import NoLearningRateError
+from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.verdict import Verdict
 
 if TYPE_CHECKING:
     from tfx_lr_finder.artifacts import LearningRateSweep
     from tfx_lr_finder.component import LearningRateFinder
-    from tfx_lr_finder.picture import plot_curve
     from tfx_lr_finder.schedules import OneCycle
-    from tfx_lr_finder.sweep import range_test
-    from tfx_lr_finder.user_module import LrFinderFnResult
+    from tfx_lr_finder.search.user_module import LrFinderFnResult
+    from tfx_lr_finder.training.sweep import range_test
+    from tfx_lr_finder.views.picture import plot_curve
 
 __all__ = [
     "Curve",
@@ -43,10 +43,10 @@ __version__ = importlib.metadata.version("tfx-lr-finder")
 _MODULES = {
     "LearningRateFinder": "component",
     "LearningRateSweep": "artifacts",
-    "LrFinderFnResult": "user_module",
+    "LrFinderFnResult": "search.user_module",
     "OneCycle": "schedules",
-    "plot_curve": "picture",
-    "range_test": "sweep",
+    "plot_curve": "views.picture",
+    "range_test": "training.sweep",
 }
 
 

@@ -6,10 +6,10 @@ import os
 from tfx.dsl.io import fileio
 from tfx.types.artifact import Artifact
 
-from tfx_lr_finder.evidence import EVIDENCE_FILE, Evidence
-from tfx_lr_finder.plot import plot
-from tfx_lr_finder.report import report
-from tfx_lr_finder.tensorboard import tensorboard_files
+from tfx_lr_finder.core.evidence import EVIDENCE_FILE, Evidence
+from tfx_lr_finder.views.plot import plot
+from tfx_lr_finder.views.report import report
+from tfx_lr_finder.views.tensorboard import tensorboard_files
 
 PLOT_FILE = "curve.png"
 REPORT_FILE = "report.html"

@@ -15,7 +15,7 @@ from tfx.utils import json_utils
 
 from tfx_lr_finder import executor
 from tfx_lr_finder.artifacts import LearningRateSweep
-from tfx_lr_finder.options import SweepOptions, check_functions, checked, option_type
+from tfx_lr_finder.search.options import SweepOptions, check_functions, checked, option_type
 
 
 class LearningRateFinderSpec(ComponentSpec):

@@ -14,20 +14,20 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from tfx_lr_finder import beam
 from tfx_lr_finder.artifacts import write_file, write_sweep
-from tfx_lr_finder.cluster import check_cluster, is_chief
-from tfx_lr_finder.find import find
-from tfx_lr_finder.hyperparameters import (
+from tfx_lr_finder.search import workers as beam
+from tfx_lr_finder.search.find import find
+from tfx_lr_finder.search.hyperparameters import (
     Config,
     hyperparameter_names,
     parse_config,
     with_learning_rate,
 )
-from tfx_lr_finder.offline import offline
-from tfx_lr_finder.options import SweepOptions
-from tfx_lr_finder.search import Search
-from tfx_lr_finder.termination import sigterm_raises
+from tfx_lr_finder.search.offline import offline
+from tfx_lr_finder.search.options import SweepOptions
+from tfx_lr_finder.search.request import Search
+from tfx_lr_finder.search.termination import sigterm_raises
+from tfx_lr_finder.training.model.cluster import check_cluster, is_chief
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
 """The Tuner's own name; the Trainer wants exactly one file, of any name."""

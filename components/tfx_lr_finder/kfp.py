@@ -5,8 +5,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from tfx_lr_finder.extras import imported_with_extra
-from tfx_lr_finder.options import SweepOptions, option_type
+from tfx_lr_finder.kubeflow.extras import imported_with_extra
+from tfx_lr_finder.search.options import SweepOptions, option_type
 
 with imported_with_extra("kfp", "kfp"):
     from kfp import dsl
@@ -72,7 +72,7 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
         """Finds the learning rate of a Keras model with the range test."""
         return dsl.ContainerSpec(
             image=image,
-            command=["python", "-m", "tfx_lr_finder.kfp_main"],
+            command=["python", "-m", "tfx_lr_finder.kubeflow.kfp_task"],
             args=["--executor_input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
         )
 

@@ -8,7 +8,7 @@ from tfx.orchestration.experimental.interactive import visualizations
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.artifacts import PLOT_FILE, LearningRateSweep, read_evidence
-from tfx_lr_finder.report import with_code
+from tfx_lr_finder.views.report import with_code
 
 
 class LearningRateSweepVisualization(visualizations.ArtifactVisualization):

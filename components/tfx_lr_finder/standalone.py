@@ -20,7 +20,7 @@ from tfx.utils import json_utils
 
 from tfx_lr_finder.artifacts import LearningRateSweep
 from tfx_lr_finder.executor import Executor
-from tfx_lr_finder.options import USER_CODE, SweepOptions
+from tfx_lr_finder.search.options import USER_CODE, SweepOptions
 
 _INPUT_TYPES: dict[str, type[Artifact]] = {
     "examples": Examples,

@@ -14,9 +14,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from tfx_lr_finder import Curve, NoLearningRateError, plot_curve, range_test, suggest
-from tfx_lr_finder.descent import DONE, course_of
-from tfx_lr_finder.rules import RULES
-from tfx_lr_finder.view import planned_end
+from tfx_lr_finder.core.descent import DONE, course_of
+from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.views.view import planned_end
 
 FOLDER = Path(__file__).parent
 BLUE, RED, GREY = "#2f86d1", "#d62728", "#808080"

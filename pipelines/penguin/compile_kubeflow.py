@@ -9,7 +9,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 
 from penguin.pipeline import DATA, create_components
 from tfx_lr_finder.kubeflow import compile_pipeline
-from tfx_lr_finder.options import SweepOptions
+from tfx_lr_finder.search.options import SweepOptions
 
 PIPELINE_NAME = "penguin"
 MODULE_IN_IMAGE = "penguin.module.model"

@@ -5,7 +5,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 
-from tfx_lr_finder.working_folder import working_folder
+from tfx_lr_finder.search.working_folder import working_folder
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ import absl.logging
 import click
 
 from tfx_lr_finder.command_line.place import FRAME, Place, place_in_user_code
-from tfx_lr_finder.errors import NoLearningRateError
-from tfx_lr_finder.termination import TerminatedError
+from tfx_lr_finder.core.errors import NoLearningRateError
+from tfx_lr_finder.search.termination import TerminatedError
 
 NO_LEARNING_RATE = 3
 """Exit code where no learning rate can be suggested; click's own: 1 for an error, 2 for usage."""

@@ -42,7 +42,7 @@ def show_command(sqlite_file: str | None, limit: int, as_json: bool, **mysql: An
       tfx-lr-finder show pipeline/metadata.db
       tfx-lr-finder show --host mysql.example --database metadb --username reader --limit 1
     """
-    from tfx_lr_finder.lineage import latest_rates
+    from tfx_lr_finder.command_line.lineage import latest_rates
 
     rates = latest_rates(_connection(sqlite_file, **mysql), limit)
     content = [dataclasses.asdict(rate) | {"found_at": rate.found_at.isoformat()} for rate in rates]

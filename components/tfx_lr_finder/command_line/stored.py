@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from tfx_lr_finder.command_line.program import Command, put_out
-from tfx_lr_finder.evidence import EVIDENCE_FILE, Evidence
-from tfx_lr_finder.rules import RULES
-from tfx_lr_finder.suggestion import suggest
+from tfx_lr_finder.core.evidence import EVIDENCE_FILE, Evidence
+from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.core.suggestion import suggest
 
 SWEEP_FILE = os.path.join("sweep", EVIDENCE_FILE)
 """The evidence in the folder that `sweep --output` was given."""
@@ -75,7 +75,7 @@ def plot_command(sweep: str, rule: str | None, output: str, as_json: bool) -> No
       tfx-lr-finder plot pipeline/LearningRateFinder/sweep/6
       tfx-lr-finder plot sweep.json --rule steepest --output steepest.png
     """
-    from tfx_lr_finder.plot import plot
+    from tfx_lr_finder.views.plot import plot
 
     evidence = read_evidence(sweep, rule)
     _write(output, plot(evidence), evidence, as_json)
@@ -95,8 +95,8 @@ def report_command(sweep: str, rule: str | None, output: str, as_json: bool) -> 
       tfx-lr-finder report pipeline/LearningRateFinder/sweep/6
       tfx-lr-finder report sweep.json --rule minimum --output minimum.html
     """
-    from tfx_lr_finder.plot import plot
-    from tfx_lr_finder.report import report
+    from tfx_lr_finder.views.plot import plot
+    from tfx_lr_finder.views.report import report
 
     evidence = read_evidence(sweep, rule)
     _write(output, report(evidence, plot(evidence)).encode(), evidence, as_json)
@@ -116,7 +116,7 @@ def compare_command(sweeps: Sequence[str], rule: str | None, output: str, as_jso
       tfx-lr-finder compare pipeline/LearningRateFinder/sweep/*
       tfx-lr-finder compare adam.json sgd.json --rule valley --output optimizers.png
     """
-    from tfx_lr_finder.comparison import plot_comparison
+    from tfx_lr_finder.views.comparison import plot_comparison
 
     found = {path: read_evidence(path, rule) for path in sweeps}
     _replace(output, plot_comparison(found))

@@ -11,13 +11,19 @@ from typing import Any
 
 import click
 
-from tfx_lr_finder import strict_json
 from tfx_lr_finder.command_line.output_folder import replaced_at_the_end
 from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
 from tfx_lr_finder.command_line.stored import SWEEP_FILE, in_words, read_evidence, to_dict
-from tfx_lr_finder.options import ON_FAILURE, USER_CODE, SweepOptions, check_functions, option_type
-from tfx_lr_finder.rules import RULES
-from tfx_lr_finder.termination import sigterm_raises
+from tfx_lr_finder.core import strict_json
+from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.search.options import (
+    ON_FAILURE,
+    USER_CODE,
+    SweepOptions,
+    check_functions,
+    option_type,
+)
+from tfx_lr_finder.search.termination import sigterm_raises
 
 _CHOICES = {"rule": sorted(RULES), "on_failure": ON_FAILURE}
 _FOLDER = click.Path(exists=True, file_okay=False)
@@ -131,8 +137,8 @@ def sweep_command(
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
     with tensorflow_loaded_quietly():
-        from tfx_lr_finder.cluster import is_chief
         from tfx_lr_finder.standalone import run_executor
+        from tfx_lr_finder.training.model.cluster import is_chief
 
     parameters = {**options, **code, "train_steps": train_steps, "custom_config": custom_config}
 

@@ -11,7 +11,7 @@ from quality.constant_rates import measure_oracle
 from quality.data import load
 from quality.oracle import Oracle
 from quality.tasks import Combination
-from tfx_lr_finder.curve import Curve
+from tfx_lr_finder.core.curve import Curve
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from quality.data import Data
 from quality.models import build
 from quality.tasks import Combination
-from tfx_lr_finder.curve import Curve
-from tfx_lr_finder.sweep import range_test
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.training.sweep import range_test
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from quality.measurement import Measurement
 from quality.oracle import BUDGET_PARTS
 from quality.package_rules import PackageRule
 from quality.score import evaluate
-from tfx_lr_finder.verdict import Verdict
+from tfx_lr_finder.core.verdict import Verdict
 
 FULL = len(BUDGET_PARTS) - 1
 

@@ -38,7 +38,7 @@ def seconds_to_first_step(folder: Path) -> float:
     (folder / "module.py").write_text((HERE / "worker_code" / "telling.py").read_text())
     folder.chmod(0o777)  # the image's user is not ours
     mount = ["--volume", f"{folder}:{MOUNTED}"]
-    task = ["python", "-m", "tfx_lr_finder.kfp_main", "--executor_input"]
+    task = ["python", "-m", "tfx_lr_finder.kubeflow.kfp_task", "--executor_input"]
     started = time.time()
     subprocess.run(
         [engine, "run", "--rm", *mount, IMAGE, *task, json.dumps(_executor_input())],

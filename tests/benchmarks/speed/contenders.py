@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from speed.workloads import Workload
-from tfx_lr_finder.stopping import end_of_sweep
-from tfx_lr_finder.sweep import range_tests
-from tfx_lr_finder.sweep_loop import build_loop
-from tfx_lr_finder.training_state import settable_learning_rate
-from tfx_lr_finder.validation import validation_batches
+from tfx_lr_finder.core.stopping import end_of_sweep
+from tfx_lr_finder.training.loop import build_loop
+from tfx_lr_finder.training.model.training_state import settable_learning_rate
+from tfx_lr_finder.training.sweep import range_tests
+from tfx_lr_finder.training.validation import validation_batches
 
 LEAST, GREATEST = 1e-7, 1e-6
 """The rates of every contender: so low that nothing is learned, and nobody stops before the end."""

@@ -22,7 +22,10 @@ from speed.phases import Seconds, timed
 from speed.report import Result, at_most
 from speed.taxi_pipeline import Node, TaxiPipeline, finder, trainer
 from speed.timing import Times, interleaved, ratio, spread
-from tfx_lr_finder import executor, sweep, sweep_loop, user_module
+from tfx_lr_finder import executor
+from tfx_lr_finder.search import user_module
+from tfx_lr_finder.training import loop as sweep_loop
+from tfx_lr_finder.training import sweep
 
 ROUNDS = 3
 TRAIN_STEPS = 200

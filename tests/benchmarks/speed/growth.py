@@ -18,8 +18,8 @@ from speed.contenders import GREATEST, LEAST, sweeps, warm
 from speed.report import Result, at_least, at_most
 from speed.timing import Times, interleaved, ratio, spread
 from speed.workloads import TABULAR
-from tfx_lr_finder import beam
-from tfx_lr_finder.search import Search
+from tfx_lr_finder.search import workers as beam
+from tfx_lr_finder.search.request import Search
 
 HERE = Path(__file__).parent
 FACTORS = (1, 10, 100)

@@ -1,0 +1,101 @@
+"""Which rates near a suggestion are tried out, and what their losses say."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfx_lr_finder.core.curve import Array
+from tfx_lr_finder.core.descent import budget_factor
+
+SPACING = 0.75
+"""Decades between two candidates."""
+PULL = 0.15
+"""Weight of the squared distance from the suggestion, in decades, beside the log of the loss."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A short training at a constant rate.
+
+    Attributes:
+        learning_rate: The rate, greater than 0.
+        loss: Validation loss at its end; `inf` if it was not finite.
+    """
+
+    learning_rate: float
+    loss: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Returns the trial as what JSON can hold, which has no infinity."""
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {"learning_rate": self.learning_rate, "loss": loss}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
+        """Returns the trial that `to_dict` gave."""
+        rate, loss = content["learning_rate"], content["loss"]
+        return cls(float(rate), math.inf if loss is None else float(loss))
+
+
+def candidate_rates(learning_rate: float) -> tuple[float, float, float]:
+    """Returns the suggested rate between two others, 0.75 decades lower and higher."""
+    return learning_rate / 10**SPACING, learning_rate, learning_rate * 10**SPACING
+
+
+def confirmed_rate(
+    trials: Sequence[Trial], trial_steps: int, train_steps: int | None, is_plain_sgd: bool
+) -> float:
+    """Returns the best rate for the whole training, from short trainings at the candidates.
+
+    With `u` the logarithms of the rates and `u0` that of the suggestion, in the middle:
+
+        score(u) = log(loss(u)) + 0.15 * (u - u0) ** 2
+
+    Where one of the losses is not above 0, each one's part of the greatest stands for its
+    logarithm. The least score wins; if it is the middle one, the vertex of the parabola through
+    all three does. The best rate of a short training is higher than that of a long one: the
+    result is multiplied by `factor(train_steps) / factor(trial_steps)`, where
+    `factor(T) = (min(T, 400) / 400) ** exponent` as in the rule `descent`.
+
+    Args:
+        trials: Those of `candidate_rates`, in its order.
+        trial_steps: Number of steps of a trial.
+        train_steps: Number of steps of the whole training; None (400 or more) if not known.
+        is_plain_sgd: Whether the optimizer is gradient descent without momentum.
+
+    Raises:
+        ValueError: If no trial ended with a finite loss.
+    """
+    u = np.log10([trial.learning_rate for trial in trials])
+    losses = np.array([trial.loss for trial in trials])
+    if not np.isfinite(losses).any():
+        raise ValueError(
+            "At least one of the confirmation's trainings must end with a finite validation loss. "
+            f"Received: {[(trial.learning_rate, trial.loss) for trial in trials]}. "
+            "Look for NaN in the evaluation data, or set confirmation_steps=0."
+        )
+    scores = _log(losses) + PULL * (u - u[1]) ** 2
+    best = int(np.argmin(scores))
+    log_rate = u[best] + (_vertex(scores) * SPACING if best == 1 else 0.0)
+    whole, short = (budget_factor(steps, is_plain_sgd) for steps in (train_steps, trial_steps))
+    return float(10**log_rate * whole / short)
+
+
+def _log(losses: Array) -> Array:
+    """Returns logarithms; of losses that may be negative, parts of their own size instead."""
+    if losses.min() > 0:
+        return np.log(losses)
+    greatest = np.abs(losses[np.isfinite(losses)]).max()
+    return losses / greatest if greatest > 0 else losses
+
+
+def _vertex(scores: Array) -> float:
+    """Returns where the parabola through three scores is least, in [-0.5, 0.5] spacings."""
+    left, middle, right = scores
+    curvature = left - 2 * middle + right
+    if not 0 < curvature < math.inf:
+        return 0.0
+    return float(np.clip((left - right) / (2 * curvature), -0.5, 0.5))

@@ -1,0 +1,282 @@
+"""The loss curve of a learning-rate sweep: the data that every rule reads."""
+
+import dataclasses
+import enum
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfx_lr_finder.core import strict_json
+from tfx_lr_finder.core.stored_form import checked_fields
+
+Array = NDArray[np.float64]
+
+MAX_STEPS = 10_000
+"""No sweep has more: over seven decades its rate grows by 0.16% a step, which no loss shows."""
+
+
+class StopReason(str, enum.Enum):
+    """Why a sweep ended."""
+
+    ALL_STEPS = "all_steps"
+    """Every step was done; the greatest learning rate was reached."""
+    DIVERGED = "diverged"
+    """The smoothed loss rose too far above its best value; that point is the curve's last."""
+    NON_FINITE = "non_finite"
+    """The loss was NaN or infinite; that point is not part of the curve."""
+
+    @property
+    def meaning(self) -> str:
+        """The reason in words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    StopReason.ALL_STEPS: "every step was done",
+    StopReason.DIVERGED: "the loss diverged",
+    StopReason.NON_FINITE: "the loss was not finite",
+}
+
+
+def exponential_learning_rates(
+    min_learning_rate: float, max_learning_rate: float, num_steps: int
+) -> Array:
+    """Returns the rates of a sweep, equally spaced on a logarithmic axis.
+
+    `rate[i] = min * (max / min) ** (i / (num_steps - 1))`, with both ends exact
+    (L. N. Smith, arXiv 1506.01186, section 3.3, with exponential instead of linear growth).
+
+    Args:
+        min_learning_rate: The first rate, greater than 0.
+        max_learning_rate: The last rate, greater than `min_learning_rate` and finite.
+        num_steps: Number of rates, from 2 to 10,000.
+
+    Returns:
+        Float64 array of shape `(num_steps,)`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the rates would be equal.
+    """
+    if not 0 < min_learning_rate < max_learning_rate < float("inf"):
+        raise ValueError(
+            "Learning rates must satisfy 0 < min_learning_rate < max_learning_rate < infinity. "
+            f"Received: min_learning_rate={min_learning_rate}, "
+            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
+        )
+    if not 2 <= num_steps <= MAX_STEPS:
+        raise ValueError(
+            f"Argument `num_steps` must be from 2 to {MAX_STEPS:,}: the range has two ends, and "
+            "more steps show nothing more. "
+            f"Received: num_steps={num_steps}. Choose for example 200."
+        )
+    rates = np.geomspace(min_learning_rate, max_learning_rate, num_steps)
+    if not _are_apart(rates):
+        raise ValueError(
+            f"The ends of the range must be further apart, for {num_steps} rates between them. "
+            f"Received: min_learning_rate={min_learning_rate}, "
+            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
+        )
+    return rates
+
+
+def _are_apart(rates: Array) -> bool:
+    """Returns whether rates differ also on the logarithmic axis, where every slope is taken."""
+    return bool(np.all(np.diff(np.log10(rates)) > 0))
+
+
+def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
+    """Returns the bias-corrected exponential moving average of a series.
+
+    `a[i] = smoothing * a[i-1] + (1 - smoothing) * losses[i]` from `a[-1] = 0`, and
+    `smoothed[i] = a[i] / (1 - smoothing ** (i + 1))`: the correction of Adam's moments
+    (D. P. Kingma and J. Ba, arXiv 1412.6980, section 3), so that a constant stays constant.
+
+    Args:
+        losses: Array of shape `(n,)`.
+        smoothing: Weight of the past, in [0, 1). 0 returns the losses as they are.
+
+    Returns:
+        Float64 array of shape `(n,)`.
+
+    Raises:
+        ValueError: If `smoothing` is out of its range.
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(
+            "Argument `smoothing` must be in [0, 1). "
+            f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
+        )
+    average, smoothed = 0.0, []
+    # Python's numbers: the same bits as NumPy's scalars, in a fraction of the time.
+    for i, loss in enumerate(np.asarray(losses, dtype=np.float64).tolist()):
+        average = smoothing * average + (1 - smoothing) * loss
+        smoothed.append(average / (1 - smoothing ** (i + 1)))
+    return np.array(smoothed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve:
+    """Losses of one sweep over the learning rates at which they were recorded.
+
+    Attributes:
+        learning_rates: Shape `(n,)`, strictly increasing, greater than 0.
+        losses: Shape `(n,)`, finite: the loss of each batch alone, before its update.
+        smoothing: Weight of the past in `smoothed_losses`, in [0, 1).
+        stop_reason: Why the sweep ended.
+        num_steps: Number of steps that were asked for, at least `n`.
+        batch_size: Number of examples in the largest batch.
+        seed: The seed that the sweep was run with.
+        validation_losses: Shape `(n,)`, finite: the loss of fixed validation batches after each
+            update; None if there were none.
+        is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
+            running averages shows a rate's effect some steps later.
+        train_steps: Number of steps that the model will be trained for; None if not known.
+        constant_loss: Loss of the best constant output on the examples of `steady_losses`: what a
+            model reaches that ignores its inputs; None if it is not known.
+        model: Class and size of the model.
+        optimizer: Class name of the optimizer.
+        num_replicas: Number of replicas that share a batch.
+        gradient_accumulation_steps: Number of batches in one step, which is one update.
+
+    Raises:
+        ValueError: If the attributes do not have the stated form.
+    """
+
+    learning_rates: Array
+    losses: Array
+    smoothing: float
+    stop_reason: StopReason
+    num_steps: int
+    batch_size: int
+    seed: int
+    validation_losses: Array | None = None
+    is_plain_sgd: bool = False
+    train_steps: int | None = None
+    constant_loss: float | None = None
+    model: str = ""
+    optimizer: str = ""
+    num_replicas: int = 1
+    gradient_accumulation_steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks the attributes and makes the arrays read-only."""
+        for name in self._arrays:
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "stop_reason", StopReason(self.stop_reason))
+        rates, losses = self.learning_rates, self.losses
+        if rates.ndim != 1 or rates.shape != losses.shape or not rates.size:
+            raise ValueError(
+                "A curve needs as many learning rates as losses, and at least one. "
+                f"Received: shapes {rates.shape} and {losses.shape}."
+            )
+        if not (np.all(rates > 0) and np.isfinite(rates[-1]) and _are_apart(rates)):
+            raise ValueError(
+                "A curve's learning rates must be greater than 0, finite and strictly increasing. "
+                f"Received: {rates}."
+            )
+        if not np.all(np.isfinite(losses)):
+            raise ValueError(
+                "A curve's losses must be finite; end the curve before the first one that is not. "
+                f"Received: {losses}."
+            )
+        validation = self.validation_losses
+        if validation is not None and not (
+            validation.shape == rates.shape and np.all(np.isfinite(validation))
+        ):
+            raise ValueError(
+                "A curve needs as many validation losses as losses, all of them finite, or none. "
+                f"Received: {validation} of shape {validation.shape}."
+            )
+        if rates.size > MAX_STEPS:
+            raise ValueError(
+                f"A curve must have at most {MAX_STEPS:,} points. Received: {rates.size}."
+            )
+        if self.num_steps < rates.size:
+            raise ValueError(
+                "A curve cannot have more points than steps. "
+                f"Received: {rates.size} points, num_steps={self.num_steps}."
+            )
+        exponential_moving_average((), self.smoothing)
+        if self.train_steps is not None and self.train_steps < 1:
+            raise ValueError(
+                "A curve's train_steps must be at least 1, or None if not known. "
+                f"Received: train_steps={self.train_steps}."
+            )
+
+    @property
+    def _arrays(self) -> tuple[str, ...]:
+        names = ("learning_rates", "losses")
+        return names if self.validation_losses is None else (*names, "validation_losses")
+
+    @property
+    def smoothed_losses(self) -> Array:
+        """Bias-corrected exponential moving average of `losses`, shape `(n,)`."""
+        return exponential_moving_average(self.losses, self.smoothing)
+
+    @property
+    def steady_losses(self) -> Array:
+        """The validation losses or, where there are none, the losses; shape `(n,)`.
+
+        The former differ by the weights alone, not by the batch that was drawn, and see
+        over-fitting.
+        """
+        return self.losses if self.validation_losses is None else self.validation_losses
+
+    @property
+    def log_learning_rates(self) -> Array:
+        """Logarithm to base 10 of `learning_rates`, shape `(n,)`: the axis of every slope."""
+        return np.log10(self.learning_rates)
+
+    @property
+    def steps_per_decade(self) -> float:
+        """Number of steps in which the rate grows tenfold; 0 for a single point."""
+        first, last = self.log_learning_rates[[0, -1]]
+        return float((len(self) - 1) / (last - first)) if len(self) > 1 else 0.0
+
+    def __len__(self) -> int:
+        """Returns the number of points."""
+        return int(self.losses.size)
+
+    def __eq__(self, other: object) -> bool:
+        """Returns whether both curves hold the same values, bit for bit."""
+        return isinstance(other, Curve) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # as for any value that holds arrays
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the curve as what JSON can hold."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        arrays = {name: fields[name].tolist() for name in self._arrays}
+        return {**fields, **arrays, "stop_reason": self.stop_reason.value}
+
+    def to_json(self) -> str:
+        """Returns the curve as JSON; `from_json` gives it back bit for bit."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Curve":
+        """Returns the curve that `to_dict` gave.
+
+        Raises:
+            ValueError: If it is not of that form.
+        """
+        return cls(**checked_fields(cls, content))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Curve":
+        """Returns the curve that `to_json` wrote.
+
+        Raises:
+            ValueError: If `text` is not the JSON of a curve.
+        """
+        try:
+            return cls.from_dict(strict_json.parse(text))
+        except ValueError as error:
+            raise ValueError(
+                f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "
+                "Read the curve.json of a sweep artifact."
+            ) from error

@@ -1,0 +1,62 @@
+"""The one error that is the project's own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.proof import Proof, advice_on
+from tfx_lr_finder.core.verdict import Verdict
+
+_SHOWN_POINTS = 8
+
+
+class NoLearningRateError(RuntimeError):
+    """No learning rate can be read off a curve, or off most of several.
+
+    TFX deletes the outputs of an execution that fails, so the message itself carries the
+    evidence: the verdict in words, why the sweep stopped, and some points of the curve.
+
+    Attributes:
+        verdict: The reason.
+    """
+
+    def __init__(
+        self,
+        verdict: Verdict,
+        curve: Curve,
+        num_failed: int = 1,
+        num_sweeps: int = 1,
+        proofs: Sequence[Proof] = (),
+    ) -> None:
+        """Composes the message.
+
+        Args:
+            verdict: The reason.
+            curve: A curve that it was found on.
+            num_failed: Number of sweeps without a rate.
+            num_sweeps: Number of sweeps.
+            proofs: The short trainings that showed it, if there were any.
+        """
+        self.verdict = verdict
+        of_several = f"{num_failed} of {num_sweeps} sweeps without a rate; of the first such, "
+        shown = np.unique(np.linspace(0, len(curve) - 1, _SHOWN_POINTS).round().astype(int))
+        points = ", ".join(f"{curve.learning_rates[i]:.1e}: {curve.losses[i]:.4g}" for i in shown)
+        super().__init__(
+            f"No learning rate can be suggested ({verdict.value}). {verdict.meaning} "
+            f"Received: {of_several if num_sweeps > 1 else ''}"
+            f"{len(curve)} of {curve.num_steps} steps, "
+            f"stopped because {curve.stop_reason.meaning}, rate and loss {points}."
+            f"{_in_words(proofs)}"
+        )
+
+
+def _in_words(proofs: Sequence[Proof]) -> str:
+    if not proofs:
+        return ""
+    ends = ", ".join(f"{proof.learning_rate:.1e}: {proof.loss:.4g}" for proof in proofs)
+    advice = advice_on(proofs[0])
+    return (
+        f" Trainings of {proofs[0].num_steps} steps from a loss of {proofs[0].start_loss:.4g} "
+        f"ended at {ends}.{advice and ' ' + advice}"
+    )

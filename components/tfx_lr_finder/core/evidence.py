@@ -1,0 +1,155 @@
+"""What is kept of a search for a learning rate: enough to ask again without training."""
+
+import dataclasses
+import functools
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tfx_lr_finder.core import strict_json
+from tfx_lr_finder.core.confirmation import Trial
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.errors import NoLearningRateError
+from tfx_lr_finder.core.proof import Proof, advice_on
+from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.core.stored_form import check_not_negative, checked_fields
+from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.verdict import Verdict
+
+EVIDENCE_FILE = "sweep.json"
+"""The file of a sweep artifact that holds its evidence."""
+DEFAULT = "default"
+"""In place of a rule, where no rate could be suggested and the default rate is published."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The learning rate that was found, and everything that it rests on.
+
+    Attributes:
+        suggestion: The rate that was published. Its rule is `default` where no rate could be
+            suggested and the default rate was published.
+        curves: The curves of the sweeps, at least one.
+        trials: The short trainings that confirmed the rate; none if that was not asked for.
+        trial_steps: Number of steps of each trial; 0 if there are none.
+        proofs: The short trainings that put a rate to the proof, in their order; none where no
+            rate could be read off the curves.
+        versions: Version of each package that took part, by its name.
+        seconds: Duration of the search, from the call of the user's code.
+    """
+
+    suggestion: Suggestion
+    curves: tuple[Curve, ...]
+    trials: tuple[Trial, ...] = ()
+    trial_steps: int = 0
+    proofs: tuple[Proof, ...] = ()
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def advice(self) -> str:
+        """What would help the model to learn, in words; empty if nothing is known to."""
+        return advice_on(self.proofs[0]) if self.proofs else ""
+
+    @property
+    def num_steps(self) -> int:
+        """Number of training steps that the search took."""
+        trials = len(self.trials) * self.trial_steps
+        return sum(map(len, self.curves)) + trials + sum(proof.num_steps for proof in self.proofs)
+
+    @functools.cached_property
+    def answers(self) -> dict[str, Suggestion | Verdict]:
+        """What each rule reads off the curves: a suggestion, or the verdict that there is none."""
+        return {rule: _answer(self.curves, rule) for rule in sorted(RULES)}
+
+    def to_json(self) -> str:
+        """Returns the evidence as JSON, every rule's answer with it; `from_json` reads it."""
+        answers = {
+            rule: {"learning_rate": None, "verdict": answer.value}
+            if isinstance(answer, Verdict)
+            else dataclasses.asdict(answer)
+            for rule, answer in self.answers.items()
+        }
+        content = {
+            "suggestion": dataclasses.asdict(self.suggestion),
+            "answers": answers,
+            "curves": [curve.to_dict() for curve in self.curves],
+            "trials": [trial.to_dict() for trial in self.trials],
+            "trial_steps": self.trial_steps,
+            "proofs": [proof.to_dict() for proof in self.proofs],
+            "versions": dict(self.versions),
+            "seconds": self.seconds,
+        }
+        return json.dumps(content, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evidence":
+        """Returns the evidence that `to_json` wrote.
+
+        Raises:
+            ValueError: If `text` is not the JSON of an evidence.
+        """
+        try:
+            return _from_dict(strict_json.parse(text))
+        except ValueError as error:
+            raise ValueError(
+                f"Not the JSON of an evidence: {error} "
+                f"Received: {text[:200]!r}. Read the sweep.json of a sweep artifact."
+            ) from error
+
+
+def _answer(curves: tuple[Curve, ...], rule: str) -> Suggestion | Verdict:
+    try:
+        return suggest(curves, rule)
+    except NoLearningRateError as error:
+        return error.verdict
+
+
+def _from_dict(content: Any) -> Evidence:
+    if isinstance(content, dict):  # what the rules answered is for people: they are asked again
+        content = {name: part for name, part in content.items() if name != "answers"}
+    parts = checked_fields(Evidence, content)
+    evidence = Evidence(
+        suggestion=_suggestion(parts["suggestion"]),
+        curves=tuple(Curve.from_dict(curve) for curve in parts["curves"]),
+        trials=tuple(
+            Trial.from_dict(checked_fields(Trial, trial, infinite=("loss",)))
+            for trial in parts.get("trials", ())
+        ),
+        trial_steps=parts.get("trial_steps", 0),
+        proofs=tuple(
+            Proof.from_dict(checked_fields(Proof, proof, infinite=("loss", "start_loss")))
+            for proof in parts.get("proofs", ())
+        ),
+        versions=parts.get("versions", {}),
+        seconds=parts.get("seconds", 0.0),
+    )
+    if not evidence.curves:
+        raise ValueError("The curves of an evidence must be at least one. Received: none.")
+    for curve in evidence.curves:
+        _check_end(curve)
+    for found in (evidence.suggestion, *evidence.trials, *evidence.proofs):
+        rate: float = found.learning_rate  # type: ignore[attr-defined]
+        if not rate > 0:
+            raise ValueError(f"A learning rate must be greater than 0. Received: {rate}.")
+    check_not_negative("spread", evidence.suggestion.spread)
+    check_not_negative("seconds", evidence.seconds)
+    return evidence
+
+
+def _check_end(curve: Curve) -> None:
+    """Refuses a curve the end of whose range no picture could show."""
+    first, last = curve.log_learning_rates[[0, -1]]
+    end = first + (last - first) * (curve.num_steps - 1) / max(len(curve) - 1, 1)
+    if end > math.log10(sys.float_info.max):
+        raise ValueError(
+            "The last of a curve's num_steps rates must be finite, as the first ones tell it. "
+            f"Received: {len(curve)} of {curve.num_steps} rates, to {curve.learning_rates[-1]}."
+        )
+
+
+def _suggestion(content: Any) -> Suggestion:
+    fields = checked_fields(Suggestion, content)
+    return Suggestion(**{**fields, "verdict": Verdict(fields["verdict"])})

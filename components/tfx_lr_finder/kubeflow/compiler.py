@@ -1,0 +1,102 @@
+"""Compiles a pipeline for Kubeflow Pipelines v2, every task with a command that runs there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from google.protobuf import json_format
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+
+from tfx_lr_finder.kubeflow.extras import imported_with_extra
+
+with imported_with_extra("kfp", "kfp"):
+    from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
+        KubeflowV2DagRunner,
+        KubeflowV2DagRunnerConfig,
+    )
+
+    from tfx_lr_finder.kubeflow import limits as kubeflow_limits
+
+COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow.entrypoint")
+"""TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
+
+
+def compile_pipeline(
+    name: str,
+    components: Sequence[BaseNode],
+    image: str,
+    output_file: Path,
+    *,
+    command: Sequence[str] = COMMAND,
+    pipeline_root: str | None = None,
+    beam_pipeline_args: Sequence[str] = (),
+    enable_cache: bool = True,
+) -> None:
+    """Writes a pipeline as a YAML file that Kubeflow Pipelines and kfp.local take.
+
+    A RuntimeParameter becomes a parameter of the run, with its default. Resources are set with a
+    component's `with_platform_config`.
+
+    Args:
+        name: Name of the pipeline: lower-case letters, digits and `-`.
+        components: Its components.
+        image: Container image of every task; it has this package in it.
+        output_file: The file to write; its folder is made.
+        command: What every task runs, with the arguments of TFX's own command; by default our
+            entrypoint.
+        pipeline_root: Folder that this machine and every task see under the same path. Modules
+            given by `module_file` are packed into it. By default none: the run's own pipeline
+            root, which is told to Kubeflow when the run is submitted, is all that is needed.
+        beam_pipeline_args: Arguments for the components that run on Beam.
+        enable_cache: Whether Kubeflow may take a task's outputs from an earlier run.
+
+    Raises:
+        ValueError: If Kubeflow could not run the pipeline, see `kubeflow_limits`, or two
+            RuntimeParameters of one name have different defaults.
+    """
+    pipeline = Pipeline(
+        pipeline_name=name,
+        pipeline_root=pipeline_root,
+        components=list(components),
+        enable_cache=enable_cache,
+        beam_pipeline_args=list(beam_pipeline_args),
+    )
+    kubeflow_limits.check(pipeline)
+    defaults = _defaults(components)
+    config = KubeflowV2DagRunnerConfig(
+        default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
+    )
+    spec = KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
+    # TFX leaves out what follows: the defaults of parameters, which would have to be given for
+    # every run then, and the resources of an ExampleGen.
+    for parameter, default in defaults.items():
+        spec["root"]["inputDefinitions"]["parameters"][parameter]["defaultValue"] = default
+    for name, resources in _resources(components).items():
+        executor = spec["components"][name]["executorLabel"]
+        spec["deploymentSpec"]["executors"][executor]["container"]["resources"] = resources
+    output_file.parent.mkdir(parents=True, exist_ok=True)
+    output_file.write_text(yaml.safe_dump(spec))
+
+
+def _defaults(components: Sequence[BaseNode]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
+    for component in components:
+        for value in component.exec_properties.values():
+            if not isinstance(value, RuntimeParameter) or value.default is None:
+                continue
+            if defaults.setdefault(value.name, value.default) != value.default:
+                raise ValueError(
+                    "RuntimeParameters of one name must have one default. "
+                    f"Received: {value.name!r} with {defaults[value.name]!r} "
+                    f"and {value.default!r}, in {component.id!r}. Rename one of them."
+                )
+    return defaults
+
+
+def _resources(components: Sequence[BaseNode]) -> dict[str, Any]:
+    configs = {c.id: c.platform_config for c in components if isinstance(c, BaseComponent)}
+    return {name: json_format.MessageToDict(config) for name, config in configs.items() if config}

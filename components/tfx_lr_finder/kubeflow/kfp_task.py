@@ -1,0 +1,137 @@
+"""Runs LearningRateFinder's executor as a task of a KFP pipeline, without TFX's DSL.
+
+The command of `tfx_lr_finder.kfp.learning_rate_finder` is
+`python -m tfx_lr_finder.kubeflow.kfp_task`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
+from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
+from tfx_lr_finder.search.options import SweepOptions, option_type
+from tfx_lr_finder.search.user_module import FUNCTION, TRAINER_FUNCTION
+from tfx_lr_finder.search.working_folder import working_folder
+from tfx_lr_finder.standalone import run_executor
+
+METRICS = ("learning_rate", "verdict", "spread")
+"""The facts of a sweep that the page of a run shows; `spread` is one of several sweeps only."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the executor on what KFP's launcher handed in, and reports the outputs.
+
+    Args:
+        argv: Command-line arguments; by default those of this process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tfx_lr_finder.kubeflow.kfp_task")
+    parser.add_argument("--executor_input", required=True, type=json.loads)
+    logging.set_verbosity(logging.INFO)  # as TFX's own entrypoint does
+    run(parser.parse_args(argv).executor_input)
+
+
+def run(executor_input: Json) -> None:
+    """Runs the executor.
+
+    Args:
+        executor_input: KFP's `ExecutorInput`. Its output file is written when all is done; one of
+            an earlier attempt is removed first.
+
+    Raises:
+        ValueError: If the module is not given in exactly one way, the examples have no splits,
+            or the executor refuses an option; other errors as the executor's.
+    """
+    Path(executor_input["outputs"]["outputFile"]).unlink(missing_ok=True)
+    local = with_local_paths(executor_input)
+    paths = _paths(local["inputs"])
+    output_paths = _paths(local["outputs"])
+    with working_folder() as folder:
+        sweep = run_executor(
+            paths,
+            {
+                "best_hyperparameters": output_paths["best_hyperparameters"],
+                "learning_rate": local["outputs"]["parameters"]["learning_rate"]["outputFile"],
+                "sweep": output_paths["sweep"],
+            },
+            _parameters(local["inputs"].get("parameterValues", {}), paths, Path(folder)),
+        )
+    _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
+    facts = _facts(sweep)
+    metrics = {name: facts[name] for name in METRICS if name in facts}
+    _report(executor_input["outputs"], {"sweep": facts, "metrics": metrics})
+
+
+def _paths(part: Json) -> dict[str, str]:
+    return {name: v["artifacts"][0]["uri"] for name, v in part.get("artifacts", {}).items()}
+
+
+def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, Any]:
+    types = {field.name: option_type(field.name) for field in dataclasses.fields(SweepOptions)}
+    types["train_steps"] = int
+    return {
+        **{n: _meant(given[n], kind) for n, kind in types.items() if given.get(n) is not None},
+        **_user_code(given, paths, folder),
+        "custom_config": given.get("custom_config"),
+    }
+
+
+def _meant(value: Any, kind: type) -> Any:
+    """Returns an option as the type that is meant: of JSON's one type of number, 30.0 is 30.
+
+    What would change, as 30.5 would, is left as it is: the executor refuses it.
+    """
+    meant = kind(value)
+    return meant if meant == value else value
+
+
+def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, str]:
+    names = ("module", FUNCTION, TRAINER_FUNCTION)
+    given = {name: parameters[name] for name in names if parameters.get(name)}
+    if "module_file" in paths:
+        given["module_file"] = paths["module_file"]
+    if len(given) != 1:
+        raise ValueError(
+            "Exactly one of `module_file`, `module`, `lr_finder_fn` and `run_fn` must be given. "
+            f"Received: {sorted(given) or 'none of them'}. "
+            "Give the user's module as an artifact or as text, or the dotted path of a function."
+        )
+    if "module" in given:
+        file = folder / "module.py"
+        file.write_text(given["module"])
+        return {"module_file": str(file)}
+    return given
+
+
+def _copy(source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _facts(sweep: LearningRateSweep) -> Json:
+    values = sweep.mlmd_artifact.custom_properties
+    return {name: getattr(value, value.WhichOneof("value")) for name, value in values.items()}
+
+
+def _report(outputs: Json, metadata: dict[str, Json]) -> None:
+    """Writes KFP's `ExecutorOutput`: every artifact where the launcher put it, with metadata."""
+    reported = {
+        name: {"artifacts": [{**values["artifacts"][0], "metadata": metadata[name]}]}
+        if name in metadata
+        else values
+        for name, values in outputs["artifacts"].items()
+    }
+    os.makedirs(os.path.dirname(outputs["outputFile"]), exist_ok=True)
+    with open(outputs["outputFile"], "w") as file:
+        json.dump({"artifacts": reported}, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The search for a learning rate: what is swept, what is tried and proved, what is published."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import tensorflow as tf
+from absl import logging
+
+from tfx_lr_finder.core.confirmation import Trial, candidate_rates, confirmed_rate
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.errors import NoLearningRateError
+from tfx_lr_finder.core.evidence import DEFAULT, Evidence
+from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
+from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.verdict import Verdict
+from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
+from tfx_lr_finder.search.publication import published
+from tfx_lr_finder.search.request import sweep
+from tfx_lr_finder.search.workers import Kind
+from tfx_lr_finder.training.model.cluster import is_alone
+from tfx_lr_finder.training.sweep import Trainings
+
+
+class Search(Protocol):
+    """What is trained, and how."""
+
+    @property
+    def options(self) -> SweepOptions:
+        """The options of the search."""
+
+    def trainings(self) -> contextlib.AbstractContextManager[Trainings]:
+        """Returns what trains the model from its initial state."""
+
+
+def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]]) -> Evidence:
+    """Finds a learning rate: sweeps, a rate read off them, and its proof.
+
+    Args:
+        search: What is trained, and how.
+        on_workers: Does several sweeps, or trials, on Beam's workers.
+
+    Raises:
+        NoLearningRateError: If there is no rate to publish, and no default one.
+    """
+    options, started = search.options, time.monotonic()
+    seeds = range(options.seed, options.seed + options.num_sweeps)
+    _log_start(options)
+    # One sweep is not worth a pipeline, and shares its graph with the proof. Processes that train
+    # together have to be at the same training.
+    shares_graph = len(seeds) == 1 or not is_alone()
+    curves = [] if shares_graph else on_workers("sweeps", list(seeds))
+    trials: list[Trial] = []
+    proofs: tuple[Proof, ...] = ()
+    with search.trainings() as trainings:
+        curves = curves or [sweep(trainings, seed, options) for seed in seeds]
+        _log_sweeps(curves)
+        try:
+            read = suggest(curves, options.rule)
+            if options.confirmation_steps:
+                trials = on_workers("trials", candidate_rates(read.learning_rate))
+                read = _confirmed(read, trials, curves[0], options)
+            proven = _proven(read.learning_rate, trainings, curves[0], options)
+            proofs = proven.proofs
+            suggestion = published(read, proven, curves)
+        except NoLearningRateError as error:
+            if options.default_learning_rate is None:
+                raise
+            logging.warning("%s Using default_learning_rate instead.", error)
+            suggestion = Suggestion(options.default_learning_rate, DEFAULT, error.verdict)
+    evidence = Evidence(
+        suggestion,
+        tuple(curves),
+        tuple(trials),
+        options.confirmation_steps if trials else 0,
+        proofs,
+        _versions(),
+        time.monotonic() - started,
+    )
+    _log_rate(evidence)
+    return evidence
+
+
+def _confirmed(
+    read: Suggestion, trials: Sequence[Trial], curve: Curve, options: SweepOptions
+) -> Suggestion:
+    for trial in trials:
+        logging.info("Trial at %.3g: validation loss %.4g.", trial.learning_rate, trial.loss)
+    rate = confirmed_rate(trials, options.confirmation_steps, curve.train_steps, curve.is_plain_sgd)
+    return dataclasses.replace(read, learning_rate=rate)
+
+
+def _proven(
+    learning_rate: float, trainings: Trainings, curve: Curve, options: SweepOptions
+) -> Proven:
+    """Puts a rate to the proof, in trainings that are no longer than the one to come."""
+    num_steps, most_steps = (
+        max(min(steps, curve.train_steps or steps), MIN_PROOF_STEPS)
+        for steps in (options.proof_steps, LONGER * options.proof_steps)
+    )
+
+    def prove(rate: float, steps: int, seed: int) -> Proof:
+        proof = trainings.proof(options.seed + seed, rate, steps)
+        _log_proof(proof)
+        return proof
+
+    rates = options.min_learning_rate, options.max_learning_rate
+    return put_to_proof(learning_rate, prove, num_steps, most_steps, rates)
+
+
+def _log_start(options: SweepOptions) -> None:
+    logging.info(
+        "Learning-rate search: %d sweep(s) of %d steps from %g to %g, rule %s.",
+        *(options.num_sweeps, options.num_steps),
+        *(options.min_learning_rate, options.max_learning_rate, options.rule),
+    )
+
+
+def _log_sweeps(curves: Sequence[Curve]) -> None:
+    for curve in curves:
+        logging.info(
+            "Sweep, seed %d (%s, %s): %d of %d steps, stopped because %s.",
+            *(curve.seed, curve.model, curve.optimizer),
+            *(len(curve), curve.num_steps, curve.stop_reason.meaning),
+        )
+
+
+def _log_proof(proof: Proof) -> None:
+    base = "not known" if proof.constant_loss is None else f"{proof.constant_loss:.4g}"
+    logging.info(
+        "Proof at %.3g: in %d steps from a loss of %.4g to %.4g (%s; best constant: %s).",
+        *(proof.learning_rate, proof.num_steps, proof.start_loss, proof.loss),
+        *(proof.judged_on.value, base),
+    )
+
+
+def _log_rate(evidence: Evidence) -> None:
+    suggestion = evidence.suggestion
+    # Of a default rate, a warning has said why already.
+    is_expected = suggestion.verdict is Verdict.OK or suggestion.rule == DEFAULT
+    logging.log(
+        logging.INFO if is_expected else logging.WARNING,
+        "Learning rate %.3g (rule %s, verdict %s), found in %.1f s. %s",
+        *(suggestion.learning_rate, suggestion.rule, suggestion.verdict.value, evidence.seconds),
+        " ".join(filter(None, [suggestion.verdict.meaning, evidence.advice])),
+    )
+
+
+def _versions() -> dict[str, str]:
+    names = ("tfx-lr-finder", "tfx", "apache-beam", "keras")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {**versions, "tensorflow": tf.__version__}  # a package of several names

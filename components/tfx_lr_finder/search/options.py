@@ -1,0 +1,195 @@
+"""The options of a sweep: their names, defaults and rules, once for component and executor."""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfx_lr_finder.core.curve import MAX_STEPS
+from tfx_lr_finder.core.rules import DEFAULT_RULE, get_rule
+from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
+
+_FUNCTIONS = ("lr_finder_fn", "run_fn")
+USER_CODE = ("module_file", *_FUNCTIONS)
+"""The component's parameters that name the user's code: exactly one of them is given."""
+ON_FAILURE = ("raise", "default")
+MAX_SWEEPS = 100
+MIN_PROOF_STEPS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """What is swept, how a rate is read off the curve, and what is done where none can be.
+
+    Attributes:
+        min_learning_rate: The first rate, greater than 0.
+        max_learning_rate: The last rate, greater than the first.
+        num_steps: Number of training steps, from 10 to 10,000, and 7 for each decade of the range.
+        smoothing: Weight of the past in the smoothed loss, in [0, 1); 0 means none.
+        divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of its
+            best; greater than 1.
+        rule: Name of the rule: `descent`, `steepest`, `minimum`, `valley` or `slide`.
+        num_sweeps: Number of sweeps, from 1 to 100; their seeds are `seed`, `seed + 1` and so on.
+        confirmation_steps: Steps of each of the three short trainings that confirm the rate, at
+            least 1, or 0 for none.
+        proof_steps: Steps of the short training that puts a rate to the proof, from 10 to
+            10,000; no more than the training to come has.
+        seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.
+        learning_rate_name: Name of the rate among the hyperparameters.
+        on_failure: `raise`, or `default`: publish `default_learning_rate` with the verdict.
+        default_learning_rate: Greater than 0; given exactly if `on_failure` is `default`.
+
+    Raises:
+        TypeError: If a value is of the wrong type. An integer is a good float.
+        ValueError: If a value is out of its range.
+    """
+
+    min_learning_rate: float = 1e-6
+    max_learning_rate: float = 10.0
+    num_steps: int = 200
+    smoothing: float = 0.98
+    divergence_factor: float = 4.0
+    rule: str = DEFAULT_RULE
+    num_sweeps: int = 1
+    confirmation_steps: int = 0
+    proof_steps: int = 120
+    seed: int = 0
+    learning_rate_name: str = "learning_rate"
+    on_failure: str = "raise"
+    default_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the values and makes integers the floats that are meant."""
+        for name, value in checked(dataclasses.asdict(self)).items():
+            object.__setattr__(self, name, value)
+
+
+def user_code(parameters: Mapping[str, Any]) -> str:
+    """Returns what names the user's code among an execution's parameters; empty if nothing does.
+
+    TFX puts a file that it has packaged under `module_path`.
+    """
+    given = (parameters.get(name) for name in ("module_path", *USER_CODE))
+    return next(filter(None, given), "")
+
+
+def check_functions(parameters: Mapping[str, Any]) -> None:
+    """Refuses a function among the parameters that is not named by a dotted path.
+
+    Raises:
+        ValueError: If one has no module, or no name in it.
+    """
+    for name in _FUNCTIONS:
+        path = parameters.get(name)
+        if path and not all(path.rpartition(".")):
+            raise ValueError(
+                f"Argument `{name}` must be a dotted path, of a module and a function in it. "
+                f"Received: {name}={path!r}. Give for example 'package.module.{name}'."
+            )
+
+
+def option_type(name: str) -> type:
+    """Returns the type of an option: `float`, `int` or `str`."""
+    hint = typing.get_type_hints(SweepOptions)[name]
+    return float if hint == float | None else hint
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options with integers made the floats that are meant.
+
+    Every rule is applied whose options are among `values`; so that a pipeline can be checked
+    when it is built, although some of its options are known only when it runs.
+
+    Raises:
+        TypeError: If a value is of the wrong type.
+        ValueError: If a value is out of its range.
+    """
+    result = {name: _checked_value(name, value) for name, value in values.items()}
+    if {"min_learning_rate", "max_learning_rate"} <= result.keys():
+        least, greatest = result["min_learning_rate"], result["max_learning_rate"]
+        if not least < greatest:
+            raise ValueError(
+                "Argument `max_learning_rate` must be greater than `min_learning_rate`. "
+                f"Received: min_learning_rate={least}, max_learning_rate={greatest}. "
+                "Swap them, or choose for example 1e-6 and 10."
+            )
+    if {"min_learning_rate", "max_learning_rate", "num_steps"} <= result.keys():
+        decades = math.log10(result["max_learning_rate"] / result["min_learning_rate"])
+        least_steps = math.ceil(MIN_STEPS_PER_DECADE * decades) + 1
+        if result["num_steps"] < least_steps:
+            raise ValueError(
+                f"Argument `num_steps` must give at least {MIN_STEPS_PER_DECADE:g} steps a decade: "
+                f"fewer show no course. Received: num_steps={result['num_steps']} for "
+                f"{decades:.3g} decades. Choose at least {least_steps}, for example 200."
+            )
+    if {"on_failure", "default_learning_rate"} <= result.keys():
+        on_failure, default = result["on_failure"], result["default_learning_rate"]
+        if (on_failure == "default") != (default is not None):
+            raise ValueError(
+                'Argument `default_learning_rate` must be given exactly if `on_failure="default"`. '
+                f"Received: on_failure={on_failure!r}, default_learning_rate={default}. "
+                "Give both, or neither."
+            )
+    return result
+
+
+_RATE = (lambda rate: 0 < rate < math.inf, "be greater than 0 and finite", "1e-3")
+_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "min_learning_rate": _RATE,
+    "max_learning_rate": _RATE,
+    "default_learning_rate": _RATE,
+    "num_steps": (
+        lambda steps: MIN_POINTS <= steps <= MAX_STEPS,
+        f"be from {MIN_POINTS} to {MAX_STEPS:,}: fewer steps show no course, more show no more",
+        "200",
+    ),
+    "smoothing": (lambda weight: 0 <= weight < 1, "be in [0, 1)", "0.98, or 0 for none"),
+    "divergence_factor": (
+        lambda factor: 1 < factor < math.inf,
+        "be greater than 1 and finite",
+        "4, or 1e9 to go on whatever happens",
+    ),
+    "num_sweeps": (
+        lambda sweeps: 1 <= sweeps <= MAX_SWEEPS,
+        f"be from 1 to {MAX_SWEEPS}",
+        "3 for an estimate of the spread",
+    ),
+    "confirmation_steps": (
+        lambda steps: steps >= 0,
+        "be at least 0",
+        "a fifth of the Trainer's steps, or 0 for none",
+    ),
+    "proof_steps": (
+        lambda steps: MIN_PROOF_STEPS <= steps <= MAX_STEPS,
+        f"be from {MIN_PROOF_STEPS} to {MAX_STEPS:,}: fewer steps show no learning, more are a "
+        "training",
+        "120",
+    ),
+    "seed": (lambda seed: 0 <= seed < 2**31, "be from 0 to 2**31 - 1", "0"),
+    "learning_rate_name": (bool, "not be empty", "'learning_rate'"),
+    "on_failure": (ON_FAILURE.__contains__, f"be one of {ON_FAILURE}", "'raise'"),
+}
+
+
+def _checked_value(name: str, value: Any) -> Any:
+    if value is None and name == "default_learning_rate":
+        return None
+    wanted = option_type(name)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise TypeError(
+            f"Argument `{name}` must be of type {wanted.__name__}. "
+            f"Received: {name}={value!r} of type {type(value).__name__}."
+        )
+    if name == "rule":
+        get_rule(str(value))
+        return value
+    holds, rule, example = _RULES[name]
+    if not holds(value):
+        raise ValueError(
+            f"Argument `{name}` must {rule}. Received: {name}={value!r}. "
+            f"Choose for example {example}."
+        )
+    return value

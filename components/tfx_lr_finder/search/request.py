@@ -1,0 +1,158 @@
+"""The trainings of a search: sweeps and trials of the user's model on the user's data."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tfx.types.artifact import Artifact
+
+from tfx_lr_finder.core.confirmation import Trial
+from tfx_lr_finder.core.curve import Curve, exponential_learning_rates
+from tfx_lr_finder.core.proof import LONGER
+from tfx_lr_finder.search import user_module
+from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
+from tfx_lr_finder.search.options import SweepOptions
+from tfx_lr_finder.search.user_module import LrFinderFnResult
+from tfx_lr_finder.search.working_folder import working_folder
+from tfx_lr_finder.training.model.cluster import is_alone, one_strategy
+from tfx_lr_finder.training.model.training_state import package, seeded
+from tfx_lr_finder.training.sweep import Trainings
+from tfx_lr_finder.training.trial import validation_loss
+
+
+def trainings(make: Callable[[int], tuple[Any, ...]], options: SweepOptions) -> Trainings:
+    """Returns what trains a model, with room for the steps of a sweep and of a long proof."""
+    # A proof has one step more, at the rate 0.
+    most_steps = max(options.num_steps, LONGER * options.proof_steps + 1)
+    return Trainings(make, most_steps, options.seed)
+
+
+def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
+    """Returns the curve of a sweep with these options."""
+    rates = exponential_learning_rates(
+        options.min_learning_rate, options.max_learning_rate, options.num_steps
+    )
+    return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is needed to train the user's model: it can travel to another machine as JSON.
+
+    Attributes:
+        inputs: Input artifacts of the component.
+        exec_properties: Its parameters.
+        hyperparameters: The upstream hyperparameters, if any.
+    """
+
+    inputs: dict[str, list[Artifact]]
+    exec_properties: dict[str, Any]
+    hyperparameters: Config | None
+
+    @property
+    def options(self) -> SweepOptions:
+        """The options among the parameters."""
+        names = (field.name for field in dataclasses.fields(SweepOptions))
+        # TFX leaves out a property that is None.
+        properties = self.exec_properties
+        return SweepOptions(**{n: properties[n] for n in names if n in properties})
+
+    @property
+    def _given_hyperparameters(self) -> Config:
+        """What the user's code is given for hyperparameters: a rate is among them."""
+        options = self.options
+        return with_any_rate(
+            self.hyperparameters,
+            options.learning_rate_name,
+            options.min_learning_rate,
+            options.max_learning_rate,
+        )
+
+    def to_json(self) -> str:
+        """Returns the search as JSON."""
+        # Not TFX's own, which imports whatever class a value says it is.
+        inputs = {name: [a.to_json_dict() for a in given] for name, given in self.inputs.items()}
+        return json.dumps([inputs, self.exec_properties, self.hyperparameters])
+
+    @classmethod
+    def from_json(cls, text: str) -> "Search":
+        """Returns the search that `to_json` wrote."""
+        inputs, exec_properties, hyperparameters = json.loads(text)
+        artifacts = {n: [Artifact.from_json_dict(a) for a in given] for n, given in inputs.items()}
+        return cls(artifacts, exec_properties, hyperparameters)
+
+    def sweeps(self, seeds: Sequence[int]) -> Iterator[Curve]:
+        """Yields the curve of one sweep a seed, each on a model and data made for the seed.
+
+        Raises:
+            TypeError: If the user's function returns anything but an LrFinderFnResult.
+            ValueError: If the user's module or its data cannot be used.
+        """
+        with self.trainings() as trainings:
+            for seed in seeds:
+                yield sweep(trainings, seed, self.options)
+
+    @contextlib.contextmanager
+    def trainings(self) -> Iterator[Trainings]:
+        """Loads the user's code; yields what trains its model, in one graph as long as it can."""
+        with self._user_code() as (made, _), trainings(made, self.options) as yielded:
+            yield yielded
+
+    def trials(self, learning_rates: Sequence[float]) -> Iterator[Trial]:
+        """Yields a short training at each rate, all of them from the same weights.
+
+        Raises:
+            TypeError: As `sweeps`.
+            ValueError: As `sweeps`; or if the validation data are endless.
+        """
+        options = self.options
+        with self._user_code() as (made, fn_args):
+            for learning_rate in learning_rates:
+                model, dataset, validation_dataset, _ = made(options.seed)
+                loss = validation_loss(
+                    model,
+                    dataset,
+                    validation_dataset,
+                    learning_rate=learning_rate,
+                    num_steps=options.confirmation_steps,
+                    validation_steps=fn_args.eval_steps,
+                )
+                yield Trial(learning_rate, loss)
+
+    @contextlib.contextmanager
+    def _user_code(self) -> Iterator[tuple[Any, Any]]:
+        """Loads the user's code; yields a function from a seed to what it makes, and FnArgs."""
+        with one_strategy(), working_folder() as working_dir:
+            function = user_module.load(self.exec_properties)
+            fn_args = user_module.make_fn_args(
+                self.inputs, self.exec_properties, self._given_hyperparameters, working_dir
+            )
+
+            def made(seed: int) -> LrFinderFnResult:
+                with seeded(seed):
+                    result = user_module.call(function, fn_args)
+                if self.options.confirmation_steps:
+                    self._check_confirmable(result)
+                if result.train_steps is None:
+                    return result._replace(train_steps=fn_args.train_steps)
+                return result
+
+            yield made, fn_args
+
+    def _check_confirmable(self, result: LrFinderFnResult) -> None:
+        received = f"Received: confirmation_steps={self.options.confirmation_steps}, and"
+        if result.validation_dataset is None:
+            raise ValueError(
+                f"Validation data are needed to confirm a rate. {received} "
+                "none from the user's module. Return LrFinderFnResult(model, dataset, "
+                "validation_dataset), give `fit` its validation_data, or set confirmation_steps=0."
+            )
+        # https://github.com/keras-team/keras/issues/20585
+        if not is_alone() and package(type(result.model).fit) == "keras":
+            raise ValueError(
+                "To confirm a rate, a model is trained by its `fit`, which in Keras 3 does not "
+                f"work on several workers. {received} a model of Keras 3 with a TF_CONFIG of "
+                "several processes. Set confirmation_steps=0, or build the model with tf_keras."
+            )

@@ -1,0 +1,1 @@
+"""Trainings of a compiled Keras model: TensorFlow, but not TFX."""

@@ -1,0 +1,109 @@
+"""Whether the loss that a training step returns is that of its batch: tried out before a sweep.
+
+A step of the user's own may return the mean over all batches so far. Metrics that can be found are
+reset after each step; what else it keeps shows in two steps on the same batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfx_lr_finder.training.model.training_state import (
+    kept_variables,
+    metrics_within,
+    not_among,
+    reports_own_loss,
+    training_variables,
+)
+
+TRIED_STEPS = 2
+
+
+class BatchLossError(ValueError):
+    """The loss that a training step returns is not that of its batch alone."""
+
+
+def with_tried_batches(model: Any, dataset: tf.data.Dataset, num_batches: int) -> tf.data.Dataset:
+    """Returns batches that begin with the first one as often as it is tried out.
+
+    It is read once. Keras's own steps are known to be right, and need no trial.
+
+    Args:
+        model: A compiled Keras model.
+        dataset: Its batches.
+        num_batches: Number of batches in a step.
+    """
+    if not reports_own_loss(model):
+        return dataset
+    times = TRIED_STEPS * num_batches + 1
+
+    def repeated(number: Any, batch: Any) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensors(batch).repeat(
+            tf.where(number == 0, tf.constant(times, tf.int64), 1)
+        )
+
+    return dataset.enumerate().flat_map(repeated)
+
+
+def check_batch_loss(
+    model: Any,
+    loop: Any,
+    iterators: tuple[Any, Any],
+    learning_rate: float,
+    variables: list[Any],
+    seed: Callable[[], None],
+) -> None:
+    """Checks that a step's loss does not depend on a number that the training does not depend on.
+
+    The step is done twice from the same state, the second time with another value in each number
+    that it changes; everything is put back.
+
+    Args:
+        model: The model that is trained.
+        loop: Its traced loop.
+        iterators: Over its batches, as `with_tried_batches` gives them, and over validation
+            batches, or None.
+        learning_rate: The rate of the steps; not so small that the weights hardly change.
+        variables: Everything that a step changes.
+        seed: Seeds all random numbers.
+
+    Raises:
+        BatchLossError: If the loss is another one then, but the weights are the same.
+    """
+    if not reports_own_loss(model):
+        return
+    (batches, validation), numbers = iterators, _numbers(model, loop)
+    loop.rates.assign(tf.fill(loop.rates.shape, tf.cast(learning_rate, loop.rates.dtype)))
+    before = [number.numpy() for number in numbers]
+    losses, weights, changed = [], [], [False] * len(numbers)
+    for _ in range(TRIED_STEPS):
+        with kept_variables(variables):
+            for i, number in enumerate(numbers):
+                if changed[i]:
+                    number.assign(before[i] + 1.37 * (i + 1))
+            seed()
+            loop.steps(batches, tf.constant(0), tf.constant(1), validation)
+            losses.append(loop.columns()[0][0])
+            weights.append([variable.numpy() for variable in model.trainable_variables])
+            changed = [n.numpy() != b for n, b in zip(numbers, before, strict=True)]
+    is_same_training = all(map(np.array_equal, *weights))
+    if np.isfinite(losses[0]) and losses[0] != losses[1] and is_same_training:
+        names = ", ".join(number.name for number in numbers)
+        raise BatchLossError(
+            "The 'loss' that the model's `train_step` returns must be that of its batch alone. "
+            f"Received: model {model.name!r}, whose loss depends on what earlier steps left in "
+            f"{names}. Return the loss itself, or keep its mean in a metric that is an attribute "
+            "of the model."
+        )
+
+
+def _numbers(model: Any, loop: Any) -> list[Any]:
+    """Returns the scalars of a graph that are neither trained, nor an optimizer's or a metric's."""
+    known = training_variables(model)
+    others = {id(variable) for variable in model.non_trainable_variables}
+    tracked = [variable for metric in metrics_within(model) for variable in metric.variables]
+    excluded = [variable for variable in known if id(variable) not in others] + tracked
+    candidates = not_among(loop.variables, excluded)
+    return [v for v in candidates if v.shape.rank == 0 and v.dtype.is_floating]

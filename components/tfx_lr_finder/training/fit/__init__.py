@@ -1,0 +1,1 @@
+"""What the user's code gives to `fit`, without the training."""

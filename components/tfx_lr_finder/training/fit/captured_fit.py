@@ -1,0 +1,167 @@
+"""A function that trains, run up to its first `fit`: the model and the data, and nothing else."""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import tensorflow as tf
+
+from tfx_lr_finder.training.fit.fit_data import training_batches, validation_batches
+from tfx_lr_finder.training.fit.leaving import Exit
+from tfx_lr_finder.training.fit.optimizer_updates import updates_replaced
+from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
+from tfx_lr_finder.training.model.replacement import replaced
+
+
+class FirstFit(NamedTuple):
+    """What the first call of `fit` was given.
+
+    Attributes:
+        model: The model that it was called on.
+        dataset: The training batches as `fit` makes them of its arguments.
+        validation_dataset: The batches that `fit` would evaluate, or None if there are none.
+        train_steps: Number of updates in all epochs, or None if it is not known.
+    """
+
+    model: Any
+    dataset: tf.data.Dataset
+    validation_dataset: tf.data.Dataset | None
+    train_steps: int | None
+
+
+_SEARCHES = {"keras_tuner", "kerastuner", "optuna", "hyperopt"}
+"""Packages that call `fit` on models of hyperparameters that they try."""
+
+Reach = Callable[[FirstFit | ValueError], NoReturn]
+"""Notes what the user's code came to, and leaves it."""
+
+
+def first_fit(function: Callable[[], object]) -> FirstFit:
+    """Runs a function up to its first call of a Keras model's `fit`.
+
+    That call makes its data sets and goes no further: no step is trained, no callback starts, and
+    the rest of the function does not run, but for what it has in `finally`, or in an `except` that
+    holds everything. A `fit` in a thread ends the function, too.
+
+    Args:
+        function: The user's code, for Keras 3 or tf_keras.
+
+    Returns:
+        The model and the data of that call.
+
+    Raises:
+        ValueError: If the function ends without a `fit`, applies an optimizer outside of it, or
+            hands it a data set that is distributed already.
+        Exception: Whatever the function itself raises before.
+    """
+    reached: list[FirstFit | ValueError] = []
+    way_out = Exit()
+
+    def reach(result: FirstFit | ValueError) -> NoReturn:
+        reached.append(result)
+        way_out.leave()
+
+    with contextlib.ExitStack() as stack:
+        for keras in _kerases():
+            stack.enter_context(replaced(keras.Model, "fit", _capturing(keras, reach)))
+        for optimizer in _optimizers():
+            stack.enter_context(updates_replaced(optimizer, _refusing(reach)))
+        try:
+            way_out.run(function)
+        except (Exception, SystemExit):
+            # With a result there, the error comes of leaving `fit`: a `finally` of the user's.
+            if not reached:
+                raise
+    result = reached[0] if reached else _not_by_fit("ended without a call of it")
+    if isinstance(result, ValueError):
+        raise result
+    return result
+
+
+def _kerases() -> list[Any]:
+    """Returns Keras 3 and tf_keras, for the user's code may load either when it runs."""
+    names = ("keras", "tf_keras")
+    return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
+
+
+def _optimizers() -> list[Any]:
+    """Returns the base class of every kind of optimizer."""
+    bases = [tf.compat.v1.train.Optimizer]
+    for keras in _kerases():
+        bases.append(keras.optimizers.Optimizer)
+        if keras.__name__ == "tf_keras":
+            bases.append(keras.optimizers.legacy.Optimizer)
+    return bases
+
+
+def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
+    """Returns what stands for `fit`: it notes the model and the data, and leaves."""
+    fit = keras.Model.fit
+    signature = inspect.signature(fit)
+
+    @functools.wraps(fit)
+    def capture(*args: Any, **kwargs: Any) -> None:
+        if package := _searching_package():
+            reach(_not_of_a_search(package))
+        call = signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        model, arguments = call.arguments.pop("self"), call.arguments
+        dataset = training_batches(keras, model, fit, arguments)
+        validation_dataset = validation_batches(keras, model, arguments)
+        train_steps = _train_steps(model, dataset, arguments)
+        reach(FirstFit(model, dataset, validation_dataset, train_steps))
+
+    return capture
+
+
+def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]) -> int | None:
+    """Returns the number of updates in all epochs; None if neither call nor data set says it."""
+    epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
+    if epoch_steps < 0:  # endless, or as long as it happens to be
+        return None
+    num_batches = max(0, arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
+    return int(num_batches) // accumulation_steps(model.optimizer) or None
+
+
+def _refusing(reach: Reach) -> Callable[..., None]:
+    """Returns what stands for an optimizer's update: nothing is trained outside of `fit`."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        reach(_not_by_fit("trains in a loop of its own, by its optimizer's update"))
+
+    return refuse
+
+
+def _searching_package() -> str | None:
+    """Returns the package that calls `fit` to try hyperparameters out, if one does."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package in _SEARCHES:
+            return str(package)
+        frame = frame.f_back
+    return None
+
+
+def _not_of_a_search(package: str) -> ValueError:
+    return ValueError(
+        "`run_fn` must train one model by `fit`. "
+        f"Received: a `run_fn` that searches for hyperparameters by {package}, whose trials are "
+        "other models. Put the search into TFX's Tuner before the finder, or add a function "
+        "`lr_finder_fn(fn_args) -> LrFinderFnResult` to the module, which returns the model that "
+        "is to be trained."
+    )
+
+
+def _not_by_fit(received: str) -> ValueError:
+    return ValueError(
+        "`run_fn` must train by the `fit` of a Keras model. "
+        f"Received: a `run_fn` that {received}. "
+        "Add a function `lr_finder_fn(fn_args) -> LrFinderFnResult` to the module, which returns "
+        "the compiled model and its training batches."
+    )

@@ -1,0 +1,162 @@
+"""The data sets that Keras's `fit` makes of its arguments, without a step of training.
+
+Keras makes them itself. On its way to the training loop each is handed to the model's
+distribution strategy, and there it is taken, in Keras 3 as in tf_keras.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tfx_lr_finder.training.model.replacement import replaced
+
+
+class _Taken(BaseException):
+    """Leaves Keras once there is a data set."""
+
+
+def training_batches(
+    keras: Any, model: Any, fit: Callable[..., Any], arguments: dict[str, Any]
+) -> tf.data.Dataset:
+    """Returns the batches of an epoch.
+
+    What is shuffled follows the random state at the time of the call (arrays) or of the pass
+    (Python data sets). A generator can be read once.
+
+    Args:
+        keras: The Keras of the model: `keras` or `tf_keras`.
+        model: A compiled model.
+        fit: Its `fit`, as a function.
+        arguments: Every argument of `fit` by its name.
+
+    Raises:
+        ValueError: If the data are distributed already.
+        Exception: Whatever `fit` itself raises of them.
+    """
+    given = {**arguments, "epochs": 1, "initial_epoch": 0, "validation_data": None}
+    if arguments["validation_data"] is not None:
+        given["validation_split"] = 0.0
+    return _batches(keras, model, fit, "x", given)
+
+
+def validation_batches(keras: Any, model: Any, arguments: dict[str, Any]) -> tf.data.Dataset | None:
+    """Returns the batches that `fit` would evaluate after an epoch, or None if there are none.
+
+    They have no end if the data have none and `validation_steps` is not given.
+
+    Args:
+        keras: The Keras of the model: `keras` or `tf_keras`.
+        model: A compiled model.
+        arguments: Every argument of `fit` by its name.
+
+    Raises:
+        ValueError: If the data are distributed already.
+        Exception: Whatever `evaluate` itself raises of them.
+    """
+    data = arguments["validation_data"]
+    if data is None:
+        if not arguments["validation_split"]:
+            return None
+        data = _last_rows(arguments)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    steps = arguments["validation_steps"]
+    given = {
+        "x": x,
+        "y": y,
+        "sample_weight": sample_weight,
+        "batch_size": arguments["validation_batch_size"] or arguments["batch_size"],
+        "steps": steps,
+    }
+    dataset = _batches(keras, model, keras.Model.evaluate, "validation_data", given)
+    return dataset if steps is None else dataset.take(steps)
+
+
+def _last_rows(arguments: dict[str, Any]) -> Any:
+    """Returns the part of the arrays that `validation_split` keeps from the training."""
+    arrays = arguments["x"], arguments["y"], arguments["sample_weight"]
+    num_rows = tf.nest.flatten(arrays)[0].shape[0]
+    start = math.floor(num_rows * (1.0 - arguments["validation_split"]))
+
+    def rows(array: Any) -> Any:
+        if isinstance(array, tf.SparseTensor):
+            first = [start] + [0] * (array.shape.rank - 1)
+            return tf.sparse.slice(array, first, array.dense_shape - first)
+        return None if array is None else array[start:]
+
+    return tf.nest.map_structure(rows, arrays)
+
+
+def _batches(
+    keras: Any, model: Any, method: Callable[..., Any], name: str, arguments: dict[str, Any]
+) -> tf.data.Dataset:
+    """Calls `fit` or `evaluate` until it has a data set, and returns that."""
+    data, taken = arguments["x"], []
+
+    def take(dataset: tf.data.Dataset, *_: Any) -> None:
+        taken.append(dataset)
+        raise _Taken
+
+    given = {**arguments, **_no_workers(keras, data, arguments), "callbacks": [_no_steps(keras)]}
+    with (
+        replaced(model.distribute_strategy, "experimental_distribute_dataset", take),
+        contextlib.suppress(_Taken),
+    ):
+        method(model, **given)
+    if not taken:
+        raise ValueError(
+            f"Argument `{name}` of `fit` must be data that are not distributed yet. "
+            f"Received: {name}={data} of type {type(data).__name__}. "
+            "Hand over the data set itself, which Keras distributes, or write a function "
+            "`lr_finder_fn(fn_args) -> LrFinderFnResult`."
+        )
+    return _in_passes(keras, data, taken[0])
+
+
+def _no_workers(keras: Any, data: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Has Python data read in their order, for the seed to decide, and by nothing that stays."""
+    if "workers" in arguments:  # tf_keras
+        return {"workers": 1, "use_multiprocessing": False}
+    if isinstance(data, keras.utils.Sequence) and keras.__name__ == "keras":
+        data.workers, data.use_multiprocessing = 1, False
+    return {}
+
+
+def _no_steps(keras: Any) -> Any:
+    """Returns a callback that leaves before the first step, whatever the data are."""
+
+    class NoSteps(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            raise _Taken
+
+        def on_test_begin(self, logs: Any = None) -> None:
+            raise _Taken
+
+    return NoSteps()
+
+
+def _in_passes(keras: Any, data: Any, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns a data set each pass of which begins and ends as an epoch over Python data does.
+
+    A generator has one pass: Keras 3 would start over with the batches that it looked at.
+    """
+    if isinstance(data, keras.utils.Sequence):
+
+        def one_pass() -> Iterator[int]:
+            if hasattr(data, "on_epoch_begin"):
+                data.on_epoch_begin()
+            yield 0
+            data.on_epoch_end()
+
+    elif isinstance(data, Iterator):
+        only_pass = iter([0])
+
+        def one_pass() -> Iterator[int]:
+            return only_pass
+
+    else:
+        return dataset
+    passes = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec((), tf.int32))
+    return passes.flat_map(lambda _: dataset)

@@ -1,0 +1,1 @@
+"""What is read of a Keras model and set on it, for both Kerases."""

@@ -1,0 +1,46 @@
+"""A model and its optimizer, built before a graph is traced: what `fit` of Keras 3 does first."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfx_lr_finder.training.model.training_state import has_own_train_step, is_tf_keras
+
+
+def build_optimizer(model: Any) -> None:
+    """Builds the optimizer of a model whose layers are built.
+
+    An optimizer may assign in its `build`, as one does that starts at the weights. Within a graph
+    that would be done at every call of it. Those of tf_keras leave the graph by themselves.
+    """
+    if is_tf_keras(model) or model.optimizer.built or not _has_all_layers(model):
+        return
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+
+
+def build_model(model: Any, batches: Any) -> None:
+    """Builds the layers of a model of Keras 3 by a trace of its call, and then its optimizer.
+
+    A model with a `train_step` of its own, which may call anything, stays as it is.
+
+    Args:
+        model: A compiled Keras model.
+        batches: Iterator over batches, of which none is read.
+    """
+    if not is_tf_keras(model) and not has_own_train_step(model) and not _has_all_layers(model):
+        options = {"training": True} if model._call_has_training_arg else {}
+
+        def call(batch: Any) -> None:
+            model(batch[0] if isinstance(batch, tuple) else batch, **options)
+
+        @tf.function(autograph=False)
+        def forward(iterator: Any) -> None:
+            model.distribute_strategy.run(call, args=(iterator.get_next(),))
+
+        forward.get_concrete_function(batches)
+    build_optimizer(model)
+
+
+def _has_all_layers(model: Any) -> bool:
+    return all(layer.built for layer in model._flatten_layers())

@@ -1,0 +1,97 @@
+"""The processes that train together, as TF_CONFIG says it."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tfx_lr_finder.training.model.replacement import replaced
+
+_JOBS = {"chief", "worker"}
+"""Those that train under a MultiWorkerMirroredStrategy."""
+
+
+def is_alone() -> bool:
+    """Returns whether this process is the only one of its cluster, or has none."""
+    return _num_processes() <= 1
+
+
+def is_chief() -> bool:
+    """Returns whether this process is alone, or the one of its cluster that writes.
+
+    That is the chief, or the first worker where there is none.
+    """
+    resolver = _resolver()
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    chief = ("chief" if has_chief else "worker", 0)
+    return is_alone() or (resolver.task_type, resolver.task_id) == chief
+
+
+def check_cluster() -> None:
+    """Checks that all processes of the cluster train, each of them the whole model.
+
+    Raises:
+        ValueError: If TF_CONFIG has several processes and other jobs than `chief` and `worker`.
+    """
+    resolver = _resolver()
+    jobs = {*resolver.cluster_spec().jobs, resolver.task_type}
+    if not is_alone() and not jobs <= _JOBS:
+        raise ValueError(
+            "Several processes that seek a learning rate together must be workers, one of which "
+            f"may be the chief. Received: a TF_CONFIG with the jobs {sorted(map(str, jobs))}. "
+            "Leave all but `chief` and `worker` out of it, or unset it for this component."
+        )
+
+
+def check_trained_together(model: Any) -> None:
+    """Checks that the processes of the cluster, if there are several, train a model together.
+
+    Raises:
+        ValueError: If the model was built under a strategy of fewer replicas than processes.
+    """
+    num_processes = _num_processes()
+    num_replicas = model.distribute_strategy.num_replicas_in_sync
+    if num_processes > num_replicas:
+        raise ValueError(
+            "The processes of a cluster must train one model together. "
+            f"Received: a TF_CONFIG with {num_processes} of them, and a model of {num_replicas} "
+            "replica(s). Build and compile it in the scope of a "
+            "`tf.distribute.MultiWorkerMirroredStrategy`, or unset TF_CONFIG for this component."
+        )
+
+
+@contextlib.contextmanager
+def one_strategy() -> Iterator[None]:
+    """Lets user code that makes a strategy for several processes anew have the first one again.
+
+    Each new one has TensorFlow start the process's server again: the others do not hear from it
+    any more, and take it for dead.
+    """
+    if is_alone():
+        yield
+        return
+    with replaced(tf.distribute, "MultiWorkerMirroredStrategy", _OneStrategy):
+        yield
+
+
+class _OneStrategy(tf.distribute.MultiWorkerMirroredStrategy):
+    """Is made once in a process."""
+
+    _made: "_OneStrategy | None" = None
+
+    def __new__(cls, *_: Any, **__: Any) -> "_OneStrategy":
+        return cls._made or super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self is not _OneStrategy._made:
+            super().__init__(*args, **kwargs)
+            _OneStrategy._made = self
+
+
+def _num_processes() -> int:
+    return sum(map(len, _resolver().cluster_spec().as_dict().values()))
+
+
+def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver()

@@ -1,0 +1,162 @@
+"""What tells one model from another whose variables have the same shapes.
+
+A graph holds all of it as constants: functions, numbers and arrays among the attributes of the
+model, its layers, its losses and its optimizer, and what they are connected by.
+"""
+
+import functools
+import hashlib
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
+from tfx_lr_finder.training.model.training_state import package
+
+_LIBRARIES = {"keras", "tf_keras", "tensorflow", "numpy", "builtins"}
+_CLOSED = {"tensorflow", "numpy", "threading", "_thread", "weakref", "collections", "builtins"}
+"""Packages whose objects say nothing but their class: caches, locks, bookkeeping."""
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, tf.DType, slice, range)
+_LEFT_OUT = (
+    *("name", "path", "seed", "_learning_rate", "_reference_counts", "_usage_count", "_ids"),
+    *("_indices", "_index_dict", "_to_optimizer_idx"),
+)
+"""Parts of attributes' names: what Keras numbers through, and what a sweep sets by itself."""
+
+
+def form_of(model: Any) -> list[Any]:
+    """Returns what has to be equal for a graph of one model to be that of another.
+
+    Names that Keras gives and seeds do not count; of variables only shape and type do, but for the
+    rates of several optimizers, which keep their proportion.
+    """
+    rates = [part._learning_rate for part in rated_optimizers(model.optimizer)]
+    numbers = [float(rate.numpy()) for rate in rates if _is_variable(rate)]
+    return [numbers if len(rates) > 1 else None, *_Description(model).parts]
+
+
+class _Description:
+    """Describes objects one after another; each refers to others by their numbers."""
+
+    def __init__(self, model: Any) -> None:
+        self._numbers: dict[int, int] = {}
+        self._objects: list[Any] = []  # which also keeps them, and so their ids
+        self.parts: list[Any] = []
+        self._told(model)
+        described = 0
+        while described < len(self._objects):
+            self.parts.append(self._content(self._objects[described]))
+            described += 1
+
+    def _told(self, value: Any) -> Any:
+        """Returns what is equal for equal values, of an object its number."""
+        if isinstance(value, _PLAIN):
+            return type(value).__name__, value
+        if _is_variable(value) or _is_symbolic(value):
+            history = getattr(value, "_keras_history", None)  # the layer that it comes from
+            return "tensor", str(value.shape), str(value.dtype), self._told(history)
+        if isinstance(value, np.ndarray | tf.Tensor):
+            array = np.asarray(value)
+            # Not the bytes themselves: the table of an embedding would be held twice.
+            return array.shape, array.dtype, hashlib.sha256(array.tobytes()).digest()
+        if id(value) not in self._numbers:
+            self._numbers[id(value)] = len(self._objects)
+            self._objects.append(value)
+        return "object", self._numbers[id(value)]
+
+    def _content(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            items = [(key, part) for key, part in value.items() if not _is_left_out(key)]
+            return [(self._told(key), self._told(part)) for key, part in items]
+        if isinstance(value, list | tuple):
+            return [self._told(part) for part in value]
+        if isinstance(value, set | frozenset):  # Keras's hold numbered names, in any order
+            return len(value)
+        if isinstance(value, type):
+            return value.__module__, value.__qualname__, self._content(_own_attributes(value))
+        if isinstance(value, types.MethodType):
+            return self._told(value.__func__), self._told(value.__self__)
+        if isinstance(value, functools.partial):
+            return [self._told(part) for part in (value.func, value.args, value.keywords)]
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, types.CodeType):
+            return value.co_code, [self._told(constant) for constant in value.co_consts]
+        if isinstance(value, property):
+            return self._told(value.fget)
+        is_closed = package(type(value)) in _CLOSED
+        return self._told(type(value)), not is_closed and self._content(_attributes(value))
+
+    def _function(self, function: types.FunctionType) -> Any:
+        told = function.__module__, function.__qualname__
+        if package(function) in _LIBRARIES and not function.__closure__:
+            return told
+        code, known = function.__code__, function.__globals__
+        named = {name: known[name] for name in code.co_names if name in known}
+        read = {n: v for n, v in named.items() if isinstance(v, (types.FunctionType, *_PLAIN))}
+        free = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        cells = [_content_of(cell) for name, cell in free if not _is_left_out(name)]
+        parts = (code, function.__defaults__, function.__kwdefaults__, read)
+        return told, [self._told(part) for part in parts], list(map(self._captured, cells))
+
+    def _captured(self, value: Any) -> Any:
+        if isinstance(value, list | dict | set):
+            return _Captured(value, self._content(value))
+        return self._told(value)
+
+
+class _Captured:
+    """What a function captured and may change: equal if it is the same, or has the same content."""
+
+    def __init__(self, value: Any, content: Any) -> None:
+        self._value, self._content = value, content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Captured) and (
+            self._value is other._value or self._content == other._content
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _is_left_out(key: Any) -> bool:
+    return isinstance(key, str) and any(part in key for part in _LEFT_OUT)
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, tf.Variable) or (
+        hasattr(value, "assign_add") and hasattr(value, "shape")
+    )
+
+
+def _is_symbolic(value: Any) -> bool:
+    """Returns whether a value stands for others: a symbolic tensor or the specification of one."""
+    if isinstance(value, tf.Tensor):
+        return tf.is_symbolic_tensor(value) or not value.dtype.is_numpy_compatible
+    return type(value).__name__ in ("KerasTensor", "InputSpec", "TensorSpec")
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    return getattr(value, "__dict__", {})
+
+
+def _own_attributes(kind: type) -> dict[str, Any]:
+    """Returns the functions and values of a class that it does not have from a library."""
+    return {
+        name: value
+        for base in reversed(kind.__mro__)
+        if package(base) not in _LIBRARIES
+        for name, value in vars(base).items()
+        if isinstance(value, types.FunctionType | property)
+        or (isinstance(value, _PLAIN) and not name.startswith("__"))
+    }
+
+
+def _content_of(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not set yet
+        return None

@@ -1,0 +1,182 @@
+"""The loss of a few fixed validation batches in the course of a training."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfx_lr_finder.training.model.autograph import as_in_fit
+from tfx_lr_finder.training.model.replicas import (
+    first_dimension,
+    mean_over_replicas,
+    on_one_replica,
+)
+from tfx_lr_finder.training.model.training_state import (
+    has_own_train_step,
+    loss_metrics,
+    memory,
+    package,
+)
+
+MIN_ROWS = 256
+"""So many examples give a steady loss."""
+MAX_BATCHES = 8
+"""But a step must not cost more than about three times its training."""
+
+
+class ValidationError(ValueError):
+    """The model gives no loss of the validation data."""
+
+
+class ValidationBatches(NamedTuple):
+    """The first batches of validation data, again and again.
+
+    Attributes:
+        batches: The batches themselves.
+        iterator: An iterator over them, as the model's strategy distributes them, without end.
+    """
+
+    batches: list[Any]
+    iterator: Any
+
+    @property
+    def number(self) -> int:
+        """How many they are."""
+        return len(self.batches)
+
+
+def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
+    """Returns the first batches that hold so many examples, but at most 8, and at least one.
+
+    Raises:
+        ValueError: If the validation data are no data set, or have no batch.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            "The validation data must be a tf.data.Dataset of batches as `model.evaluate` takes "
+            f"them. Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
+        )
+    batches = []
+    for batch in dataset.take(MAX_BATCHES):
+        batches.append(batch)
+        num_rows -= int(first_dimension(batch))
+        if num_rows <= 0:
+            break
+    if not batches:
+        raise ValueError(
+            "The validation data must yield at least one batch. Received: none. "
+            "Check the splits of `eval_args`, the file pattern and `drop_remainder`."
+        )
+    return batches
+
+
+def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
+    """Returns the first batches that hold 256 examples, but at most 8 of them.
+
+    They are read once, and kept in main memory. None stands for no data, and for a model with a
+    `train_step` of its own: nothing else can tell its loss.
+
+    Args:
+        model: A Keras model.
+        dataset: Batches as `model.evaluate` takes them, or None.
+
+    Raises:
+        ValueError: As `first_batches`.
+    """
+    if dataset is None or has_own_train_step(model):
+        return None
+    batches = first_batches(dataset, MIN_ROWS)
+    parts = map(tf.data.Dataset.from_tensors, batches)
+    repeated = functools.reduce(tf.data.Dataset.concatenate, parts).repeat()
+    distributed = model.distribute_strategy.experimental_distribute_dataset(repeated)
+    return ValidationBatches(batches, iter(distributed))
+
+
+def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tensor]:
+    """Returns a function from an iterator to the mean loss of its next batches.
+
+    The loss is that of training mode, since a sweep is too short for the moving statistics of
+    batch normalisation. They, the seeds of dropout and the memory of recurrent layers are put
+    back. The function raises a ValidationError where the model gives no loss.
+    """
+    strategy = model.distribute_strategy
+    # As in Keras's own training step.
+    options = {"training": True} if getattr(model, "_call_has_training_arg", True) else {}
+
+    def forward(batch: Any) -> Any:
+        x, y, sample_weight = unpacked(batch)
+        outputs = model(x, **options)
+        loss = model_loss(model, x, y, outputs, sample_weight, training=True)
+        loss = loss - tf.cast(penalties(model), loss.dtype)
+        # Keras divides it by the number of replicas.
+        return loss * strategy.num_replicas_in_sync
+
+    replica_loss = as_in_fit(model, forward)
+
+    def batch_loss(batch: Any) -> tf.Tensor:
+        try:
+            losses = strategy.run(replica_loss, args=(batch,))
+            loss = mean_over_replicas(strategy, losses, batch)
+        except Exception as error:
+            raise ValidationError(
+                "The validation data must be batches as `model.evaluate` takes them. "
+                f"Received: {batch}, and from the model {type(error).__name__}: {error}. "
+                "Yield them in the form of the training data."
+            ) from error
+        return tf.cast(loss, tf.float64)
+
+    def mean_loss(iterator: Any) -> tf.Tensor:
+        variables = [*model.non_trainable_variables, *memory(model)]
+        values = [tf.identity(variable) for variable in variables]
+        _, total = tf.while_loop(
+            lambda done, _: done < num_batches,
+            lambda done, total: (done + 1, total + batch_loss(iterator.get_next())),
+            (tf.constant(0), tf.constant(0.0, tf.float64)),
+        )
+        with tf.control_dependencies([total]):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            for metric in loss_metrics(model):
+                metric.reset_state()
+        return total / num_batches
+
+    return mean_loss
+
+
+def inference_loss(model: Any, batches: Sequence[Any]) -> float:
+    """Returns the mean loss of batches outside of training mode, without penalties."""
+
+    def loss_of(batch: Any) -> tf.Tensor:
+        x, y, sample_weight = unpacked(batch)
+        outputs = model(x, training=False)
+        loss = model_loss(model, x, y, outputs, sample_weight, training=False)
+        return loss - tf.cast(penalties(model), loss.dtype)
+
+    strategy = model.distribute_strategy
+    losses = [
+        float(on_one_replica(strategy, functools.partial(loss_of, batch))) for batch in batches
+    ]
+    return float(np.mean(losses) * strategy.num_replicas_in_sync)
+
+
+def model_loss(model: Any, x: Any, y: Any, outputs: Any, weights: Any, *, training: bool) -> Any:
+    """Returns what a model's `compute_loss` gives, which is told the mode where it takes it."""
+    has_training = "training" in inspect.signature(model.compute_loss).parameters
+    mode = {"training": training} if has_training else {}
+    return model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, **mode)
+
+
+def unpacked(batch: Any) -> tuple[Any, Any, Any]:
+    """Returns features, labels and sample weights of a batch; None for what it lacks."""
+    return (*batch, None, None)[:3] if isinstance(batch, tuple) else (batch, None, None)
+
+
+def penalties(model: Any) -> Any:
+    """Returns what Keras's own `compute_loss` adds to the loss of the data after a forward pass."""
+    is_own = package(type(model).compute_loss) not in ("keras", "tf_keras")
+    # Each replica adds its share.
+    num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return 0.0 if is_own or not model.losses else tf.add_n(model.losses) / num_replicas

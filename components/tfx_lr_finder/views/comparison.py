@@ -1,0 +1,36 @@
+"""Several sweeps side by side: their curves in one picture."""
+
+import io
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.views.view import color, loss_range
+
+
+def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
+    """Returns a PNG of the smoothed losses of several sweeps over the learning rate.
+
+    A dashed line in a sweep's colour marks its rate. Of repeated sweeps all curves are drawn.
+
+    Args:
+        sweeps: The evidence of each sweep by its label, at least one.
+    """
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    for number, (label, evidence) in enumerate(sweeps.items()):
+        shade, rate = color(number), evidence.suggestion.learning_rate
+        for curve in evidence.curves:
+            axes.plot(curve.learning_rates, curve.smoothed_losses, color=shade, alpha=0.8)
+        axes.axvline(rate, color=shade, linestyle="--", label=f"{rate:.3g}  {label}")
+    axes.set_ylim(*loss_range([c for evidence in sweeps.values() for c in evidence.curves]))
+    axes.set_xlabel("learning rate (logarithmic)")
+    axes.set_ylabel("smoothed training loss")
+    axes.grid(alpha=0.3)
+    for text in axes.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
+        text.set_parse_math(False)  # a path may have a $ in it
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    return picture.getvalue()

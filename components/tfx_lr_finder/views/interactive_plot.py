@@ -1,0 +1,220 @@
+"""The plot of the report, to hover over and to zoom, drawn by Bokeh's script.
+
+It is described in Bokeh's JSON itself: to import its Python models takes half a second.
+"""
+
+import dataclasses
+import importlib.metadata
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfx_lr_finder.core.curve import Array, Curve
+from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.suggestion import Suggestion
+from tfx_lr_finder.views.view import (
+    CONSTANT,
+    GREY,
+    RED,
+    color,
+    constant_loss,
+    learning_rate_range,
+    loss_range,
+    losses_by_name,
+    stop_reasons,
+    sweep_names,
+    unreached_range,
+)
+
+_FAINT = "99"
+"""Behind a colour: 60% of it."""
+
+_Model = dict[str, Any]
+"""An object of Bokeh's, as its script reads it: what is not said has Bokeh's default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What can be switched on and off in the plot.
+
+    Attributes:
+        label: What it is, in words.
+        color: Its colour, as in CSS.
+        line: Style of its line: `solid`, `dashed` or `dotted`.
+        shown: Whether it is on at first.
+    """
+
+    label: str
+    color: str
+    line: str = "solid"
+    shown: bool = True
+
+
+class InteractivePlot:
+    """The plot of a search: what the picture shows, and every other rule's rate to switch on.
+
+    Under the mouse or a finger it shows the values of every sweep. Text and axes take their
+    colours from the page's style sheet: Bokeh's variables `--bk-...`.
+
+    Attributes:
+        parts: What can be switched. The plot's renderers of a part are named after its label.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.parts: list[Part] = []
+        self._identities = itertools.count()
+        self._renderers: list[_Model] = []
+        self._add_sweeps(evidence.curves)
+        self._add_unreached(evidence.curves)
+        self._add_constant(evidence.curves)
+        self._add_rates(evidence)
+        self._plot = self._framed(evidence)
+
+    def to_dict(self, target: str) -> dict[str, Any]:
+        """Returns what `Bokeh.embed.embed_item` draws into the page's element `target`.
+
+        Its order counts: an object comes before references to it.
+        """
+        version = importlib.metadata.version("bokeh")
+        return {
+            "target_id": target,
+            "root_id": self._plot["id"],
+            "doc": {"version": version, "title": "", "roots": [self._plot]},
+        }
+
+    def _model(self, kind: str, /, **attributes: Any) -> _Model:
+        identity = f"p{next(self._identities)}"
+        return {"type": "object", "name": kind, "id": identity, "attributes": attributes}
+
+    def _add_sweeps(self, curves: Sequence[Curve]) -> None:
+        batch = Part("batch loss", f"{color(0)}{_FAINT}")
+        validation = Part("validation loss", color(0), "dotted")
+        for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
+            smoothed = Part(f"smoothed loss{name and ', ' + name}", color(number))
+            thin = self._model("Line", line_color=f"{color(number)}{_FAINT}", line_width=1.5)
+            thick = self._model("Line", line_color=smoothed.color, line_width=3)
+            self._add(batch, thin, x=curve.learning_rates, y=curve.losses)
+            self._add(smoothed, thick, x=curve.learning_rates, y=curve.smoothed_losses)
+            if curve.validation_losses is not None:
+                dotted = self._model(
+                    "Line", line_color=color(number), line_width=3, line_dash="dotted"
+                )
+                self._add(validation, dotted, x=curve.learning_rates, y=curve.validation_losses)
+
+    def _add_unreached(self, curves: Sequence[Curve]) -> None:
+        unreached = unreached_range(curves)
+        if unreached is not None:
+            part = Part(f"not reached: {stop_reasons(curves)}", GREY)
+            strip = self._model("VStrip", fill_color=GREY, fill_alpha=0.2, line_color=None)
+            self._add(part, strip, x0=unreached[:1], x1=unreached[1:])
+
+    def _add_constant(self, curves: Sequence[Curve]) -> None:
+        if (constant := constant_loss(curves)) is not None:
+            part = Part(f"{CONSTANT} {constant:.3g}", GREY, "dashed")
+            span = self._model("HSpan", line_color=GREY, line_dash=part.line, line_width=2)
+            self._add(part, span, y=[constant])
+
+    def _add_rates(self, evidence: Evidence) -> None:
+        found = evidence.suggestion.learning_rate
+        self._add(
+            Part(f"learning rate {found:.3g}", RED),
+            self._model("VSpan", line_color=RED, line_width=3),
+            x=[found],
+        )
+        for number, (rule, answer) in enumerate(evidence.answers.items(), 1):
+            if isinstance(answer, Suggestion) and answer.learning_rate != found:
+                rate = answer.learning_rate
+                part = Part(f"{rule} {rate:.3g}", color(number), "dashed", shown=False)
+                span = self._model(
+                    "VSpan", line_color=part.color, line_dash=part.line, line_width=2
+                )
+                self._add(part, span, x=[rate])
+
+    def _add(self, part: Part, glyph: _Model, **columns: Iterable[float]) -> None:
+        if part not in self.parts:
+            self.parts.append(part)
+        # Rounded, for the size of the page: no plot shows a ninth digit.
+        numbers = {name: [float(f"{x:.8g}") for x in column] for name, column in columns.items()}
+        self._draw(glyph, numbers, name=part.label, visible=part.shown)
+
+    def _draw(self, glyph: _Model, columns: dict[str, list[Any]], **attributes: Any) -> _Model:
+        source = self._model("ColumnDataSource", data=columns)
+        renderer = self._model("GlyphRenderer", data_source=source, glyph=glyph, **attributes)
+        self._renderers.append(renderer)
+        return renderer
+
+    def _hover(self, curves: Sequence[Curve]) -> list[_Model]:
+        """Shows the values of all sweeps at a rate, beside the mouse, and a line through it."""
+        rates = np.unique(np.concatenate([curve.learning_rates for curve in curves]))
+        heights = np.empty_like(rates)
+        columns = {"rate": [f"{rate:.3g}" for rate in rates]}
+        tooltips = {"learning rate": "@rate"}
+        for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
+            texts = np.full(rates.shape, "-", dtype=object)
+            at = np.searchsorted(rates, curve.learning_rates)
+            heights[at] = np.clip(curve.smoothed_losses, *loss_range(curves))
+            losses = losses_by_name(curve)
+            smoothed = losses.pop("smoothed loss")
+            texts[at] = [f"{smoothed[i]:.4g} ({_listed(losses, i)})" for i in range(len(curve))]
+            columns[f"sweep_{number}"] = texts.tolist()
+            tooltips[name or "smoothed loss"] = f"@sweep_{number}"
+        line = self._model("Line", line_alpha=0)
+        target = self._draw(line, {"x": rates.tolist(), "y": heights.tolist(), **columns})
+        return [
+            self._model(
+                "HoverTool",
+                renderers=[_reference(target)],
+                mode="vline",
+                tooltips=_table(tooltips),
+            ),
+            self._model("CrosshairTool", dimensions="height", line_color=GREY),
+        ]
+
+    def _framed(self, evidence: Evidence) -> _Model:
+        """Returns the plot: what is drawn, with axes, grid and tools."""
+        left, right = learning_rate_range(evidence)
+        bottom, top = loss_range(evidence.curves)
+        x_axis = self._model("LogAxis", axis_label="learning rate (logarithmic)")
+        y_axis = self._model("LinearAxis", axis_label="loss (mean over the examples)")
+        names = ("PanTool", "BoxZoomTool", "WheelZoomTool", "ResetTool")
+        tools = [*map(self._model, names), *self._hover(evidence.curves)]
+        return self._model(
+            "Plot",
+            x_scale=self._model("LogScale"),
+            x_range=self._model("Range1d", start=left, end=right),
+            y_range=self._model("Range1d", start=bottom, end=top),
+            sizing_mode="stretch_both",
+            title=None,
+            border_fill_color=None,
+            outline_line_color=None,
+            below=[x_axis],
+            left=[y_axis],
+            center=[
+                self._model("Grid", axis=_reference(x_axis)),
+                self._model("Grid", axis=_reference(y_axis), dimension=1),
+            ],
+            renderers=self._renderers,
+            toolbar_location="above",
+            # No gesture is active at first: on a phone, a finger on the plot scrolls the page.
+            toolbar=self._model(
+                "Toolbar", tools=tools, logo=None, active_drag=None, active_scroll=None
+            ),
+        )
+
+
+def _reference(model: _Model) -> dict[str, str]:
+    return {"id": model["id"]}
+
+
+def _listed(losses: dict[str, Array], index: int) -> str:
+    return ", ".join(
+        f"{name.removesuffix(' loss')} {line[index]:.4g}" for name, line in losses.items()
+    )
+
+
+def _table(rows: dict[str, str]) -> str:
+    """Returns a table in HTML, for text of one's own: nothing is escaped."""
+    cells = (f"<tr><th align=left>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+    return f"<table>{''.join(cells)}</table>"

@@ -1,0 +1,94 @@
+"""The picture of a search: a PNG for documents and slides."""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.views.view import (
+    CONSTANT,
+    GREY,
+    RED,
+    color,
+    constant_loss,
+    learning_rate_range,
+    loss_range,
+    stop_reasons,
+    sweep_names,
+    unreached_range,
+)
+
+
+def plot(evidence: Evidence) -> bytes:
+    """Returns a PNG of the loss over the learning rate on a logarithmic axis.
+
+    It shows the smoothed loss of every sweep with the batches' own losses faint behind it, the
+    validation loss dotted where there is one, a dashed line at the loss of the best constant
+    output, a red line at the rate that was found, and, shaded, the rates that no sweep reached.
+    It is made without pyplot: no display is needed, and no state is left behind. Its background
+    is white, for documents of any colour.
+    """
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlim(*learning_rate_range(evidence))
+    axes.set_ylim(*loss_range(evidence.curves))
+    _draw_sweeps(axes, evidence.curves)
+    if (constant := constant_loss(evidence.curves)) is not None:
+        axes.axhline(constant, color=GREY, linestyle="--", label=f"{CONSTANT} {constant:.3g}")
+    suggestion = evidence.suggestion
+    label = f"{suggestion.learning_rate:.3g}"
+    axes.axvline(
+        suggestion.learning_rate,
+        color=RED,
+        linewidth=2,
+        label=f"learning rate {label} ({suggestion.rule})",
+    )
+    to_axes = axes.transData + axes.transAxes.inverted()
+    has_room = to_axes.transform((suggestion.learning_rate, 0))[0] < 0.85
+    axes.annotate(
+        label,
+        (suggestion.learning_rate, 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(6 if has_room else -6, 0),
+        textcoords="offset points",
+        horizontalalignment="left" if has_room else "right",
+        verticalalignment="top",
+        color=RED,
+        fontweight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    )
+    axes.set_xlabel("learning rate (logarithmic)")
+    axes.set_ylabel("loss (mean over the examples)")
+    axes.set_title(_title(evidence), parse_math=False)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
+    picture = io.BytesIO()
+    # Without the version of matplotlib: the same evidence is the same file.
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
+    for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
+        rates, hue = curve.learning_rates, color(number)
+        label = f"smoothed loss{name and ', ' + name}"
+        axes.plot(rates, curve.losses, color=hue, alpha=0.3, label="" if number else "batch loss")
+        axes.plot(rates, curve.smoothed_losses, color=hue, linewidth=2, label=label)
+        if curve.validation_losses is not None:
+            label = "" if number else "validation loss"
+            axes.plot(rates, curve.validation_losses, ":", color=hue, linewidth=2, label=label)
+    unreached = unreached_range(curves)
+    if unreached is not None:
+        label = f"not reached: {stop_reasons(curves)}"
+        axes.axvspan(*unreached, color=GREY, alpha=0.15, linewidth=0, label=label)
+
+
+def _title(evidence: Evidence) -> str:
+    suggestion, curve = evidence.suggestion, evidence.curves[0]
+    trained = ", ".join(filter(None, (curve.model, curve.optimizer)))
+    found = f"learning rate {suggestion.learning_rate:.3g} ({suggestion.verdict.value})"
+    return f"{trained}: {found}" if trained else found.capitalize()

@@ -1,0 +1,188 @@
+"""The page of a search: the rate, what to do next, and the evidence."""
+
+import base64
+import functools
+import importlib.metadata
+import importlib.resources
+import inspect
+import re
+import zlib
+from math import isfinite
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from tfx_lr_finder.core.evidence import DEFAULT, Evidence
+from tfx_lr_finder.core.proof import Proof
+from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.core.suggestion import Suggestion
+from tfx_lr_finder.core.verdict import Verdict
+from tfx_lr_finder.views.interactive_plot import InteractivePlot
+from tfx_lr_finder.views.view import planned_end, stop_reasons
+
+_TONES = {Verdict.OK: "good", Verdict.NOISY: "warning", Verdict.EDGE: "warning"}
+_FAR_APART = 10.0
+"""Rules whose rates differ by more than this factor contradict each other."""
+
+
+def report(evidence: Evidence, picture: bytes) -> str:
+    """Returns a self-contained HTML page: nothing in it comes from the network.
+
+    The plot is drawn by Bokeh's script, which the page holds. The picture stands in its place on
+    paper, and where scripts are not run. The same evidence gives the same page.
+
+    Args:
+        evidence: What the page is about.
+        picture: The PNG that `plot` drew of it.
+    """
+    suggestion, plot = evidence.suggestion, InteractivePlot(evidence)
+    return _template().render(
+        rate=_rate(suggestion.learning_rate),
+        verdict=suggestion.verdict.value.replace("_", " "),
+        tone=_TONES.get(suggestion.verdict, "problem"),
+        meaning=with_code(suggestion.verdict.meaning),
+        advice=evidence.advice,
+        origin=_origin(evidence),
+        picture=base64.b64encode(picture).decode(),
+        parts=plot.parts,
+        plot=plot.to_dict("plot"),
+        script=_packed_script(),
+        chosen=suggestion.rule,
+        rules=[(rule, _meaning(rule), *_answer(a)) for rule, a in evidence.answers.items()],
+        contradiction=_contradiction(evidence),
+        proofs=[_proof(proof) for proof in evidence.proofs],
+        trials=_trials(evidence),
+        facts=_facts(evidence),
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    # Bokeh reads the description of a plot in order: an object comes before references to it.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    template = importlib.resources.files("tfx_lr_finder.views") / "report.html.jinja"
+    return environment.from_string(template.read_text("utf-8"))
+
+
+@functools.cache
+def _packed_script() -> str:
+    """Returns Bokeh's script, without its widgets and tables, as base64 of zlib's format."""
+    # Not through importlib.resources, which imports Bokeh.
+    path = "bokeh/server/static/js/bokeh.min.js"
+    script = Path(str(importlib.metadata.distribution("bokeh").locate_file(path)))
+    return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
+
+
+def with_code(text: str) -> Markup:
+    """Returns text with what is between backticks as code."""
+    return Markup(re.sub(r"`(\w+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _rate(learning_rate: float) -> str:
+    return f"{learning_rate:.3g}"
+
+
+def _origin(evidence: Evidence) -> str:
+    """Returns where the rate comes from, in a sentence."""
+    sweeps = _count(len(evidence.curves), "sweep")
+    if evidence.suggestion.rule == DEFAULT:
+        failed = f"could be read off {sweeps}"
+        if evidence.proofs:
+            failed = f"stood the proof in {_count(len(evidence.proofs), 'training')}"
+        return f"The default that was asked for: no rate {failed}."
+    rule = evidence.suggestion.rule
+    sentence = f"Read off {sweeps} by the rule {rule}"
+    if evidence.trials:
+        read, _ = _answer(evidence.answers[rule])
+        trainings = _count(len(evidence.trials), "training")
+        sentence += f" as {read}, then settled by {trainings} of {evidence.trial_steps} steps"
+    if evidence.proofs:
+        first = evidence.proofs[0].learning_rate
+        moved = first != evidence.suggestion.learning_rate
+        sentence += f" as {_rate(first)}, at which it did not learn" if moved else ""
+        sentence += f"; put to the proof by {_count(len(evidence.proofs), 'training')}"
+    return f"{sentence}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _meaning(rule: str) -> str:
+    """Returns what a rule answers, from the first line of its documentation."""
+    first, _, _ = (inspect.getdoc(RULES[rule]) or "").partition("\n")
+    return first.removeprefix("Returns ").rstrip(".")
+
+
+def _answer(answer: Suggestion | Verdict) -> tuple[str, str]:
+    """Returns a rule's rate and verdict."""
+    if isinstance(answer, Verdict):
+        return "none", answer.value
+    return _rate(answer.learning_rate), answer.verdict.value
+
+
+def _trials(evidence: Evidence) -> dict[str, str]:
+    """Returns the validation loss of each short training, by its rate."""
+    return {
+        _rate(trial.learning_rate): f"{trial.loss:.4g}" if isfinite(trial.loss) else "not finite"
+        for trial in evidence.trials
+    }
+
+
+def _contradiction(evidence: Evidence) -> str:
+    """Returns, in a sentence, that the rules' rates lie far apart; empty if they do not."""
+    rates = [a.learning_rate for a in evidence.answers.values() if isinstance(a, Suggestion)]
+    if not rates or max(rates) <= _FAR_APART * min(rates):
+        return ""
+    return (
+        f"The rules differ by more than a decade, from {_rate(min(rates))} to {_rate(max(rates))}: "
+        "only the published rate was put to the proof."
+    )
+
+
+def _proof(proof: Proof) -> tuple[str, str, str]:
+    """Returns rate, number of steps, and what a proof came to."""
+    loss = f"{proof.loss:.4g}" if isfinite(proof.loss) else "not finite"
+    return _rate(proof.learning_rate), str(proof.num_steps), loss
+
+
+def _bound(evidence: Evidence) -> str:
+    """Returns what the proofs had to get below."""
+    if not evidence.proofs:
+        return ""
+    proof = evidence.proofs[0]
+    start = f"{proof.start_loss:.4g} at the start"
+    base = proof.constant_loss
+    constant = "not known" if base is None else f"{base:.4g}"
+    return f"{start}; best constant output {constant}; on {proof.judged_on.value}"
+
+
+def _facts(evidence: Evidence) -> dict[str, str]:
+    curves, curve = evidence.curves, evidence.curves[0]
+    spread = evidence.suggestion.spread
+    facts = {
+        "Model": curve.model,
+        "Optimizer": curve.optimizer,
+        "Learning rates": f"{_rate(curve.learning_rates[0])} to {_rate(planned_end(curve))}",
+        "Steps done": ", ".join(f"{len(c)} of {c.num_steps}" for c in curves),
+        "Ended because": stop_reasons(curves),
+        "Batch size": str(curve.batch_size),
+        "Replicas": _if_several(curve.num_replicas),
+        "Batches a step": _if_several(curve.gradient_accumulation_steps),
+        "Training to come": f"{curve.train_steps} steps" if curve.train_steps else "not known",
+        "Loss to get below": _bound(evidence),
+        "Steps in all": str(evidence.num_steps),
+        "Smoothing": f"{curve.smoothing:g}",
+        "Seed": ", ".join(str(c.seed) for c in curves),
+        "Spread": "" if spread is None else f"{spread:.2g} decades",
+        "Duration": f"{evidence.seconds:.1f} s",
+        "Versions": ", ".join(f"{name} {version}" for name, version in evidence.versions.items()),
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _if_several(number: int) -> str:
+    return str(number) if number > 1 else ""

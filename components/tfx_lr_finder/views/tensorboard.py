@@ -1,0 +1,117 @@
+"""The events of a search, for TensorBoard."""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util import tensor_util
+
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.views.view import losses_by_name
+
+FOLDER = "tensorboard"
+"""The folder of the runs in a sweep artifact."""
+STEPS_PER_DECADE = 1000
+"""TensorBoard's horizontal axis is a whole number: of thousandths of a decade."""
+
+_OVER_RATE = "Over the learning rate: step 0 is a rate of 1, -1000 is 0.1, -3000 is 0.001."
+
+
+def tensorboard_files(evidence: Evidence, picture: bytes) -> dict[str, bytes]:
+    """Returns the event files of a search, each a run, by their paths in the artifact.
+
+    - `search`: the rate that was found, with its picture, and in the HParams tab what it is for;
+    - `sweep_1` and so on: the losses over the step, and over the learning rate;
+    - `trial_1` and so on: the validation loss, and in the HParams tab the learning rate.
+
+    Files are written with TensorBoard's own writer. They say nothing of when they were written:
+    the same evidence gives the same files.
+
+    Args:
+        evidence: What is to be shown.
+        picture: The PNG that `plot` drew of it.
+    """
+    runs = {"search": _search(evidence, picture)}
+    for number, curve in enumerate(evidence.curves, 1):
+        runs[f"sweep_{number}"] = _sweep(curve)
+    for number in range(1, len(evidence.trials) + 1):
+        runs[f"trial_{number}"] = _trial(evidence, number)
+    return {f"{FOLDER}/{run}/events.out.tfevents.0": _file(events) for run, events in runs.items()}
+
+
+def _file(events: Iterable[tuple[int, Summary]]) -> bytes:
+    file = io.BytesIO()
+    writer = RecordWriter(file)
+    writer.write(Event(file_version="brain.Event:2").SerializeToString())
+    for step, summary in events:
+        writer.write(Event(step=step, summary=summary).SerializeToString())
+    return file.getvalue()
+
+
+def _search(evidence: Evidence, picture: bytes) -> Iterator[tuple[int, Summary]]:
+    suggestion = evidence.suggestion
+    found = {"rule": suggestion.rule, "verdict": suggestion.verdict.value}
+    yield 0, _hparams(evidence, "search", {**found, "num_sweeps": len(evidence.curves)})
+    yield 0, scalar_pb("search/learning_rate", suggestion.learning_rate)
+    if suggestion.spread is not None:
+        yield 0, scalar_pb("search/spread", suggestion.spread, "In decades.")
+    yield 0, _image("search/curve", picture)
+
+
+def _sweep(curve: Curve) -> Iterator[tuple[int, Summary]]:
+    losses = {name.replace(" ", "_"): line for name, line in losses_by_name(curve).items()}
+    for step, rate in enumerate(curve.learning_rates):
+        values = {name: losses[name][step] for name in losses}
+        yield step, _scalars("sweep_over_step", {**values, "learning_rate": rate})
+    for index, decades in enumerate(curve.log_learning_rates):
+        values = {name: losses[name][index] for name in losses}
+        step = round(decades * STEPS_PER_DECADE)
+        yield step, _scalars("sweep_over_learning_rate", values, "" if index else _OVER_RATE)
+
+
+def _trial(evidence: Evidence, number: int) -> Iterator[tuple[int, Summary]]:
+    trial = evidence.trials[number - 1]
+    yield 0, _hparams(evidence, f"trial_{number}", {"learning_rate": trial.learning_rate})
+    yield evidence.trial_steps, scalar_pb("trial/validation_loss", trial.loss)
+
+
+def _scalars(group: str, values: Mapping[str, float], description: str = "") -> Summary:
+    summary = Summary()
+    for name, value in values.items():
+        summary.MergeFrom(scalar_pb(f"{group}/{name}", value, description))
+    return summary
+
+
+def _image(tag: str, picture: bytes) -> Summary:
+    """Returns a PNG with its width and height, which are in its header."""
+    width, height = (int.from_bytes(picture[at : at + 4], "big") for at in (16, 20))
+    parts = np.array([str(width).encode(), str(height).encode(), picture], dtype=object)
+    summary = Summary()
+    summary.value.add(
+        tag=tag,
+        tensor=tensor_util.make_tensor_proto(parts),
+        metadata=image_metadata.create_summary_metadata(display_name=None, description=None),
+    )
+    return summary
+
+
+def _hparams(evidence: Evidence, run: str, values: Mapping[str, float | str]) -> Summary:
+    curve = evidence.curves[0]
+    names = ("model", "optimizer", "num_steps", "batch_size", "num_replicas", "train_steps", "seed")
+    known = {name: getattr(curve, name) for name in names if getattr(curve, name) not in ("", None)}
+    # Without an identity of its own, a run is one with all those of the same values.
+    search = hashlib.sha256(evidence.to_json().encode()).hexdigest()
+    summary = hparams_pb({**known, **values}, trial_id=f"{run} {search[:12]}", start_time_secs=0)
+    data = summary.value[0].metadata.plugin_data
+    # Its map in order: else the same values are other bytes in another process.
+    data.content = HParamsPluginData.FromString(data.content).SerializeToString(deterministic=True)
+    return summary

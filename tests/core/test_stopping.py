@@ -1,0 +1,57 @@
+"""When a sweep ends, on losses with known answers; `test_sweep` has the rule's cases."""
+
+import numpy as np
+import pytest
+
+from tfx_lr_finder.core.curve import StopReason
+from tfx_lr_finder.core.stopping import end_of_sweep
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("losses", "end"),
+    [
+        ([], None),
+        ([4, 2, 1], None),
+        ([4, 2, 1, 1, 1, 1], (6, StopReason.ALL_STEPS)),
+        ([4, 2, 1, 1, 1, 4.1], (6, StopReason.DIVERGED)),
+        ([4, 2, 1, 4.1, 1], (4, StopReason.DIVERGED)),
+        ([4, 2, 1, 4.1, NAN], (4, StopReason.DIVERGED)),
+        ([4, 2, NAN, 9], (2, StopReason.NON_FINITE)),
+        ([4, 2, 1, 1, 1, NAN], (5, StopReason.NON_FINITE)),
+        ([NAN], (0, StopReason.NON_FINITE)),
+    ],
+    ids=[
+        "nothing_yet",
+        "goes_on",
+        "all_steps",
+        "at_the_last_step",
+        "some_steps_ago",
+        "diverged_then_nan",
+        "nan_then_divergence",
+        "nan_at_the_last_step",
+        "nan_at_the_first_step",
+    ],
+)
+def test_end_is_that_of_the_first_step_that_ends_it(losses, end):
+    """Of six steps: whatever the steps after the end did, they do not count."""
+    assert end_of_sweep(np.array(losses, dtype=float), 6, 0.0, 4.0) == end
+
+
+def test_an_infinite_factor_never_stops():
+    """Neither a great loss nor a best one of 0, whose scale is 0, is above the bound."""
+    losses = np.array([1.0, 0.0, 1e300, 5.0])
+
+    assert end_of_sweep(losses, 5, 0.0, float("inf")) is None
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.98], ids=str)
+def test_end_does_not_depend_on_how_often_it_is_looked_for(smoothing):
+    """Looked for after every step or once at the end, it is the same."""
+    losses = np.abs(np.linspace(-3, 6, 60)) ** 3 + np.random.default_rng(0).normal(size=60)
+    ends = [end_of_sweep(losses[:n], 60, smoothing, 2.0) for n in range(61)]
+    first = next(end for end in ends if end is not None)
+
+    assert first[1] is StopReason.DIVERGED
+    assert ends[first[0] :] == [first] * (61 - first[0])

@@ -1,0 +1,253 @@
+"""Sweeps and trials as elements of real Beam pipelines: the same results as without."""
+
+import json
+
+import apache_beam as beam
+import keras
+import pytest
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+from tfx.types.standard_artifacts import Examples
+
+from tfx_lr_finder.core.confirmation import Trial
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.search.request import Search
+from tfx_lr_finder.search.workers import run
+
+MODULE = '''
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfx_lr_finder import LrFinderFnResult
+
+keras.config.set_dtype_policy("float64")  # Keras keeps it for one thread alone
+
+
+def lr_finder_fn(fn_args):
+    """A model with dropout and random weights on shuffled examples."""
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    )
+    model.compile(keras.optimizers.Adam(), "mse")
+    assert model.weights[0].dtype == "float64"
+    files = tf.data.Dataset.list_files(fn_args.train_files, shuffle=False)
+    numbers = tf.data.TFRecordDataset(files, "GZIP").map(
+        lambda text: tf.strings.to_number(text, tf.float64)[None]
+    )
+    pairs = numbers.map(lambda x: (x, 2 * x)).shuffle(64)
+    return LrFinderFnResult(model, pairs.batch(4).map(_shifted), pairs.take(16).batch(8))
+
+
+def _shifted(features, labels):
+    return features + tf.random.normal((), dtype=tf.float64), labels
+
+
+def sometimes_fails(fn_args):
+    """Fails for seed 2."""
+    if np.random.RandomState(2).uniform() == np.random.uniform():
+        raise LookupError("the user's own message")
+    return lr_finder_fn(fn_args)
+
+
+def loses_results(fn_args):
+    """Removes what the sweep before it has left, as a disk that is not shared would."""
+    shutil.rmtree(fn_args.custom_config["folder"], ignore_errors=True)
+    return lr_finder_fn(fn_args)
+
+
+def never_ends(fn_args):
+    """Has validation data without end."""
+    result = lr_finder_fn(fn_args)
+    return result._replace(validation_dataset=result.validation_dataset.repeat())
+'''
+RATES = (1e-3, 1e-2, 1e-1)
+MODES = {
+    "in_memory": [],
+    "multi_threading": ["--direct_running_mode=multi_threading", "--direct_num_workers=2"],
+    "multi_processing": ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+}
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    """A search on 64 numbers, with the user's code in a file that no worker can import."""
+    folder = tmp_path_factory.mktemp("search")
+    (folder / "Split-train").mkdir()
+    (folder / "user_code.py").write_text(MODULE)
+    file = str(folder / "Split-train" / "data-00000-of-00001.gz")
+    with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for i in range(64):
+            writer.write(str(i / 64).encode())
+    examples = Examples()
+    examples.uri, examples.split_names = str(folder), '["train"]'
+    properties = {
+        "module_file": str(folder / "user_code.py"),
+        "train_args": "{}",
+        "eval_args": '{"splits": ["train"]}',
+        "num_steps": 50,
+        "confirmation_steps": 4,
+        "seed": 0,
+    }
+    policy = keras.config.dtype_policy()
+    yield Search({"examples": [examples]}, properties, {"space": [], "values": {"units": 3}})
+    keras.config.set_dtype_policy(policy)
+
+
+def with_function(search, name):
+    """Returns the search with another function of the user's module."""
+    return Search(search.inputs, {**search.exec_properties, "lr_finder_fn": name}, None)
+
+
+def in_pipeline(search, kind, elements, folder, mode="in_memory"):
+    """Returns the results of a pipeline in one of Beam's modes, and what it left behind."""
+    options = PipelineOptions(MODES[mode])
+    return run(search, kind, elements, lambda: beam.Pipeline(options=options), str(folder))
+
+
+@pytest.fixture(scope="module")
+def curves(search):
+    """The curves of four seeds, each swept alone, without Beam."""
+    return [curve for seed in range(4) for curve in search.sweeps([seed])]
+
+
+@pytest.fixture(scope="module")
+def trials(search):
+    """The trials at three rates, each done alone, without Beam."""
+    return [trial for rate in RATES for trial in search.trials([rate])]
+
+
+def test_results_differ_from_element_to_element(curves, trials):
+    """Or else nothing would be shown by their being equal below."""
+    assert len({curve.losses[0] for curve in curves}) == 4
+    assert len({trial.loss for trial in trials}) == 3
+
+
+def test_several_in_one_process_are_as_each_alone(search, curves, trials):
+    """One after another with one graph, without Beam."""
+    assert list(search.sweeps([2, 0, 3, 1])) == [curves[seed] for seed in (2, 0, 3, 1)]
+    assert list(search.trials(RATES[::-1])) == trials[::-1]
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
+def test_results_do_not_depend_on_the_threads(search, curves, trials, tmp_path, mode):
+    """Bit for bit, in the order of the elements; nothing is left behind."""
+    folder = tmp_path / "results"
+
+    assert in_pipeline(search, "sweeps", [0, 1, 2, 3], folder, mode) == curves
+    assert in_pipeline(search, "trials", RATES, folder, mode) == trials
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_the_processes(search, curves, tmp_path):
+    """Two worker processes that get nothing but strings give the same curves, bit for bit."""
+    folder = tmp_path / "results"
+
+    assert in_pipeline(search, "sweeps", [0, 1, 2, 3], folder, "multi_processing") == curves
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_single_element_needs_no_pipeline(search, curves, trials, tmp_path):
+    """It is done in this process; no pipeline is made."""
+
+    def refuse():
+        raise AssertionError("a pipeline for one element")
+
+    assert run(search, "sweeps", [1], refuse, str(tmp_path / "results")) == [curves[1]]
+    assert run(search, "trials", [RATES[2]], refuse, str(tmp_path / "results")) == [trials[2]]
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
+def test_error_of_an_element_arrives_with_its_traceback(search, tmp_path, mode):
+    """Of four sweeps the one with seed 2 fails: where in the user's code, and with what."""
+    failing = with_function(search, "sometimes_fails")
+
+    with pytest.raises(
+        RuntimeError,
+        match=r"(?s)One of 4 sweeps failed on its worker:\nTraceback.*user_code\.py.*"
+        r"in sometimes_fails.*LookupError: the user's own message",
+    ):
+        in_pipeline(failing, "sweeps", [0, 1, 2, 3], tmp_path / "results", mode)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_error_of_a_trial_arrives(search, tmp_path):
+    """The remedy of the error itself is in the message."""
+    with pytest.raises(
+        RuntimeError, match=r"(?s)One of 3 trials failed.*ValueError: The validation data must end"
+    ):
+        in_pipeline(with_function(search, "never_ends"), "trials", RATES, tmp_path / "results")
+
+
+def test_error_of_a_single_element_is_itself(search, tmp_path):
+    """There is no worker to speak of."""
+    with pytest.raises(LookupError, match=r"the user's own message"):
+        in_pipeline(with_function(search, "sometimes_fails"), "sweeps", [2], tmp_path / "results")
+
+
+def test_results_that_do_not_arrive_are_an_error(search, tmp_path):
+    """The first file is gone when all is done: never fewer curves than sweeps in silence."""
+
+    folder = tmp_path / "results"
+    properties = {
+        **with_function(search, "loses_results").exec_properties,
+        "custom_config": json.dumps({"folder": str(folder)}),
+    }
+
+    with pytest.raises(
+        RuntimeError,
+        match=r"must leave the results of 2 sweeps in .*results\. Received: 1\. Check that every",
+    ):
+        in_pipeline(Search(search.inputs, properties, None), "sweeps", [0, 1], folder)
+
+
+def test_search_travels_as_text(search):
+    """Artifacts, parameters and hyperparameters are what they were."""
+    read = Search.from_json(search.to_json())
+
+    assert read.exec_properties == search.exec_properties
+    assert read.hyperparameters == search.hyperparameters
+    (examples,) = read.inputs["examples"]
+    assert type(examples) is Examples
+    assert (examples.uri, examples.split_names) == (
+        search.inputs["examples"][0].uri,
+        '["train"]',
+    )
+    assert read.options == search.options
+
+
+@pytest.mark.parametrize("kind", ["jsonable", "class", "proto"])
+def test_data_that_name_a_class_are_nothing_but_data(search, tmp_path, kind):
+    """TFX's own JSON would import what hyperparameters or properties of artifacts name."""
+    (tmp_path / "imported_by_data.py").write_text("raise LookupError('run')")
+    named = {"__tfx_object_type__": kind, "__module__": "imported_by_data", "__class__": "Any"}
+    config = {"space": [], "values": {"units": 3, "note": named}}
+    examples = Examples()
+    examples.set_json_value_custom_property("note", named)
+    given = Search({"examples": [examples]}, search.exec_properties, config)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        read = Search.from_json(given.to_json())
+
+    assert read.hyperparameters == config
+    (examples,) = read.inputs["examples"]
+    assert examples.get_json_value_custom_property("note") == named
+
+
+def test_search_without_hyperparameters_travels_too(search):
+    """None is none."""
+    bare = Search(search.inputs, search.exec_properties, None)
+
+    assert Search.from_json(bare.to_json()).hyperparameters is None
+
+
+def test_results_are_what_they_are_said_to_be(curves, trials):
+    """Curves of sweeps and trials of rates."""
+    assert all(type(curve) is Curve for curve in curves)
+    assert all(type(trial) is Trial for trial in trials)
+    assert [trial.learning_rate for trial in trials] == list(RATES)

@@ -1,0 +1,481 @@
+"""What a compiled pipeline says, read with Kubeflow's own protobuf."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import components as kfp_components
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.components import CsvExampleGen, Trainer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.experimental.conditionals.conditional import Cond
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.proto import example_gen_pb2, trainer_pb2
+from tfx.types.channel import Channel
+from tfx.types.channel_utils import artifact_query, union
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
+
+from penguin.compile_kubeflow import main as compile_penguin
+from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder.kubeflow import compile_pipeline
+
+IMAGE = "registry.example/team/finder:1"
+FINDER = "LearningRateFinder"
+PLATFORM_CONFIG = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
+
+
+def read(file):
+    """Returns a compiled pipeline; a field that Kubeflow does not know is an error."""
+    return json_format.ParseDict(
+        yaml.safe_load(Path(file).read_text()), pipeline_spec_pb2.PipelineSpec()
+    )
+
+
+def containers(spec):
+    """Returns the container of every component, by its id."""
+    config = pipeline_spec_pb2.PipelineDeploymentConfig()
+    json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), config)
+    return {
+        name: config.executors[component.executor_label].container
+        for name, component in spec.components.items()
+    }
+
+
+def types(definitions):
+    """Returns the type of every artifact in a component's definitions."""
+    return {
+        name: yaml.safe_load(artifact.artifact_type.instance_schema)["title"]
+        for name, artifact in definitions.artifacts.items()
+    }
+
+
+def parameters(spec, task):
+    """Returns the constant parameters of a task, with the type that its component declares."""
+    declared = spec.components[task].input_definitions.parameters
+    kind = pipeline_spec_pb2.ParameterType.ParameterTypeEnum
+    return {
+        name: (
+            kind.Name(declared[name].parameter_type),
+            json_format.MessageToDict(value.runtime_value.constant),
+        )
+        for name, value in spec.root.dag.tasks[task].inputs.parameters.items()
+        if value.WhichOneof("kind") == "runtime_value"
+    }
+
+
+def finder_and_trainer(**options):
+    """Returns a small pipeline; options are LearningRateFinder's."""
+    examples = CsvExampleGen(input_base="/data")
+    finder = LearningRateFinder(
+        examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn", **options
+    )
+    trainer = Trainer(
+        examples=examples.outputs["examples"],
+        run_fn="user.run_fn",
+        train_args=trainer_pb2.TrainArgs(num_steps=5),
+        eval_args=trainer_pb2.EvalArgs(),
+        hyperparameters=finder.outputs["best_hyperparameters"],
+    )
+    return examples, finder, trainer
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """A function that compiles components and returns what was written."""
+
+    def compile_(components, **options):
+        compile_pipeline("small", components, IMAGE, tmp_path / "small.yaml", **options)
+        return read(tmp_path / "small.yaml")
+
+    return compile_
+
+
+@pytest.fixture(scope="module")
+def penguin(tmp_path_factory):
+    """The penguin pipeline with its code in the image, as `make kubeflow` compiles it."""
+    file = tmp_path_factory.mktemp("penguin") / "penguin.yaml"
+    compile_penguin(["--image", IMAGE, "--output", str(file)])
+    return file
+
+
+def test_every_task_runs_our_command_in_our_image(penguin):
+    """TFX's own command fails on open-source Kubeflow."""
+    found = containers(read(penguin))
+
+    assert {c.image for c in found.values()} == {IMAGE}
+    assert {tuple(c.command) for c in found.values()} == {
+        ("python", "-m", "tfx_lr_finder.kubeflow.entrypoint")
+    }
+
+
+def test_command_may_be_another(compiled):
+    """For an entrypoint of one's own."""
+    found = containers(compiled(finder_and_trainer(), command=["python", "-m", "team.start"]))
+
+    assert {tuple(c.command) for c in found.values()} == {("python", "-m", "team.start")}
+
+
+def test_schema_version_is_the_one_that_kubeflow_accepts(penguin):
+    """The backend and the SDK refuse 2.0."""
+    assert read(penguin).schema_version == "2.1.0"
+
+
+def test_kubeflows_sdk_reads_the_file(penguin):
+    """It is a component of the SDK, with the parameter and its default."""
+    component = kfp_components.load_component_from_file(str(penguin))
+
+    assert component.name == "penguin"
+    assert component.component_spec.inputs["num_steps"].type == "Integer"
+    assert component.component_spec.inputs["num_steps"].default == 200
+
+
+def test_finder_has_typed_inputs_and_outputs(penguin):
+    """The entrypoint takes the inputs' types from here."""
+    spec = read(penguin)
+    component = spec.components[FINDER]
+    arguments = list(containers(spec)[FINDER].args)
+
+    assert arguments[:2] == ["--executor_class_path", "tfx_lr_finder.executor.Executor"]
+    assert types(component.input_definitions) == {
+        "examples": "tfx.Examples",
+        "transform_graph": "tfx.TransformGraph",
+    }
+    assert types(component.output_definitions) == {
+        "best_hyperparameters": "tfx.HyperParameters",
+        "learning_rate": "tfx.Float",
+        "sweep": "tfx_lr_finder.LearningRateSweep",
+    }
+    definitions = arguments[arguments.index("--json_serialized_inputs_spec_args") + 1]
+    assert json.loads(definitions) == json_format.MessageToDict(component.input_definitions)
+
+
+def test_trainer_takes_the_finders_hyperparameters(penguin):
+    """The default Trainer does not."""
+    tasks = read(penguin).root.dag.tasks
+    source = tasks["Trainer"].inputs.artifacts["hyperparameters"].task_output_artifact
+
+    assert (source.producer_task, source.output_artifact_key) == (FINDER, "best_hyperparameters")
+    assert FINDER in tasks["Trainer"].dependent_tasks
+    assert "hyperparameters" not in tasks["DefaultTrainer"].inputs.artifacts
+
+
+def test_floats_integers_and_strings_keep_their_types(compiled):
+    """An option that is None is left out."""
+    spec = compiled(finder_and_trainer(min_learning_rate=1e-5, seed=3, rule="steepest"))
+    found = parameters(spec, FINDER)
+
+    assert found["min_learning_rate"] == ("NUMBER_DOUBLE", 1e-5)
+    assert found["seed"] == ("NUMBER_INTEGER", 3)
+    assert found["rule"] == ("STRING", "steepest")
+    assert found["lr_finder_fn"] == ("STRING", "user.lr_finder_fn")
+    assert not {"default_learning_rate", "module_file", "module_path"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("option", "ptype", "default", "kind"),
+    [
+        ("min_learning_rate", float, 1e-5, "NUMBER_DOUBLE"),
+        ("num_steps", int, 50, "NUMBER_INTEGER"),
+        ("num_sweeps", int, 3, "NUMBER_INTEGER"),
+        ("confirmation_steps", int, 20, "NUMBER_INTEGER"),
+        ("rule", str, "steepest", "STRING"),
+    ],
+)
+def test_runtime_parameter_keeps_its_default(compiled, option, ptype, default, kind):
+    """It becomes a parameter of the run, which need not be given."""
+    parameter = RuntimeParameter("chosen", ptype=ptype, default=default)
+
+    spec = compiled(finder_and_trainer(**{option: parameter}))
+
+    found = spec.root.input_definitions.parameters["chosen"]
+    value = spec.root.dag.tasks[FINDER].inputs.parameters[option]
+    assert value.component_input_parameter == "chosen"
+    assert pipeline_spec_pb2.ParameterType.ParameterTypeEnum.Name(found.parameter_type) == kind
+    assert json_format.MessageToDict(found.default_value) == default
+
+
+def test_runtime_parameter_without_default_has_none(compiled):
+    """It has to be given for every run."""
+    spec = compiled(finder_and_trainer(num_steps=RuntimeParameter("num_steps", ptype=int)))
+
+    found = spec.root.input_definitions.parameters["num_steps"]
+    assert not found.HasField("default_value")
+    assert not found.is_optional
+
+
+def test_runtime_parameter_with_two_defaults_is_refused(compiled):
+    """One of them would be lost."""
+    components = finder_and_trainer(
+        num_steps=RuntimeParameter("n", ptype=int, default=50),
+        seed=RuntimeParameter("n", ptype=int, default=0),
+    )
+
+    with pytest.raises(ValueError, match=r"must have one default\. Received: 'n' with 50 and 0"):
+        compiled(components)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("train_args", {"num_steps": RuntimeParameter("n", ptype=int, default=5)}),
+        ("custom_config", {"n": RuntimeParameter("n", ptype=int, default=5)}),
+    ],
+    ids=["proto", "json"],
+)
+def test_runtime_parameter_inside_an_option_is_refused(compiled, option, value):
+    """TFX writes down its description in place of a value."""
+    examples = CsvExampleGen(input_base="/data")
+    arguments = {"train_args": trainer_pb2.TrainArgs(), "eval_args": trainer_pb2.EvalArgs()}
+    trainer = Trainer(
+        examples=examples.outputs["examples"], run_fn="user.run_fn", **{**arguments, option: value}
+    )
+
+    with pytest.raises(
+        ValueError, match=rf"whole of an option.*one inside \['{option}'\] of 'Trainer'"
+    ):
+        compiled([examples, trainer])
+
+
+@pytest.mark.parametrize("component", ["CsvExampleGen", FINDER])
+def test_resources_reach_the_container(compiled, component):
+    """CPU, memory and accelerator, also those of an ExampleGen, which TFX drops."""
+    wanted = PLATFORM_CONFIG(
+        cpu_limit=2.0,
+        memory_limit=4.0,
+        accelerator=PLATFORM_CONFIG.AcceleratorConfig(type="nvidia.com/gpu", count=1),
+    )
+    components = finder_and_trainer()
+    (one,) = (c for c in components if c.id == component)
+    one.with_platform_config(wanted)
+
+    found = containers(compiled(components))
+
+    assert found[component].resources == wanted
+    assert not found["Trainer"].HasField("resources")
+
+
+def test_arguments_for_beam_reach_the_finder(compiled):
+    """Those of the pipeline for every component on Beam; or those of the finder alone."""
+    of_pipeline = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    of_finder = ["--runner=FlinkRunner"]
+
+    everywhere = containers(compiled(finder_and_trainer(), beam_pipeline_args=of_pipeline))
+    components = finder_and_trainer()
+    components[1].with_beam_pipeline_args(of_finder)
+    there = containers(compiled(components))
+
+    assert list(everywhere[FINDER].args)[-2:] == of_pipeline
+    assert list(there[FINDER].args)[-1:] == of_finder
+    assert of_finder[0] not in there["CsvExampleGen"].args
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_caching_is_as_asked_for(compiled, enabled):
+    """For every task."""
+    spec = compiled(finder_and_trainer(), enable_cache=enabled)
+
+    assert {t.caching_options.enable_cache for t in spec.root.dag.tasks.values()} == {enabled}
+
+
+def test_gate_on_the_verdict_becomes_a_condition(compiled):
+    """The backend evaluates it on the metadata of the sweep."""
+    examples, finder, _ = finder_and_trainer()
+    with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
+        trainer = Trainer(
+            examples=examples.outputs["examples"],
+            run_fn="user.run_fn",
+            train_args=trainer_pb2.TrainArgs(num_steps=5),
+            eval_args=trainer_pb2.EvalArgs(),
+            hyperparameters=finder.outputs["best_hyperparameters"],
+        )
+
+    task = compiled([examples, finder, trainer]).root.dag.tasks["Trainer"]
+
+    gate = f"_{FINDER}.sweep"
+    assert task.trigger_policy.condition == (
+        f"(inputs.artifacts['{gate}'].artifacts[0].metadata['verdict'] == 'ok')"
+    )
+    assert task.inputs.artifacts[gate].task_output_artifact.output_artifact_key == "sweep"
+
+
+def test_code_in_the_image_is_named_by_dotted_path(penguin):
+    """Nothing of the machine that compiles is in the file."""
+    spec = read(penguin)
+
+    assert parameters(spec, FINDER)["lr_finder_fn"][1] == "penguin.module.model.lr_finder_fn"
+    assert parameters(spec, "Trainer")["run_fn"][1] == "penguin.module.model.run_fn"
+    assert parameters(spec, "CsvExampleGen")["input_base"][1] == "/pipelines/penguin/data"
+    assert str(Path(__file__).parents[2]) not in penguin.read_text()
+
+
+def test_code_and_data_are_packed_into_a_folder_that_tasks_see(tmp_path):
+    """Each task names the wheel of its module, and the wheel is there."""
+    root = tmp_path / "root"
+    compile_penguin(
+        ["--image", IMAGE, "--output", str(tmp_path / "p.yaml"), "--pipeline-root", str(root)]
+    )
+    spec = read(tmp_path / "p.yaml")
+
+    module, _, wheel = parameters(spec, FINDER)["module_path"][1].partition("@")
+    assert f"{module}.py" in zipfile.ZipFile(wheel).namelist()
+    assert Path(wheel).is_relative_to(root)
+    data = parameters(spec, "CsvExampleGen")["input_base"][1]
+    assert [file.name for file in Path(data).iterdir()] == ["penguins.csv"]
+    assert Path(data).is_relative_to(root)
+
+
+def test_object_store_is_no_folder_for_code_and_data(tmp_path, capsys):
+    """The command says where the pipeline root is told instead."""
+    output = tmp_path / "p.yaml"
+
+    with pytest.raises(SystemExit, match="2"):
+        compile_penguin(["--image", IMAGE, "--output", str(output), "--pipeline-root", "s3://b/r"])
+
+    assert "when a run is submitted" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("root", ["s3://b/r", "minio://b/r", "gs://b/r", None])
+def test_module_file_that_cannot_be_packed_is_refused(compiled, root):
+    """The message says how to do without."""
+    examples = CsvExampleGen(input_base="/data")
+    finder = LearningRateFinder(examples=examples.outputs["examples"], module_file="model.py")
+
+    with pytest.raises(
+        ValueError,
+        match=rf"(?s)Received: {FINDER} with module_file='model.py', pipeline_root={root!r}"
+        r".*code into the image.*dotted path",
+    ):
+        compiled([examples, finder], pipeline_root=root)
+
+
+def test_functions_by_dotted_path_need_no_pipeline_root(compiled):
+    """Any root is good, as TFX has nothing to write there."""
+    spec = compiled(finder_and_trainer(), pipeline_root="minio://bucket/root")
+
+    assert parameters(spec, FINDER)["lr_finder_fn"] == ("STRING", "user.lr_finder_fn")
+
+
+def test_id_that_kubeflow_cannot_take_is_refused(compiled):
+    """Argo allows no underscore; the message proposes another id."""
+    examples = CsvExampleGen(input_base="/data").with_id("my_examples")
+
+    with pytest.raises(ValueError, match=r"'my_examples'.*with_id\('my-examples'\)"):
+        compiled([examples])
+
+
+def test_resolver_is_refused(compiled):
+    """Kubeflow would refuse the run; the message says what to do without."""
+    resolver = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+    ).with_id("latest-model")
+
+    with pytest.raises(
+        ValueError, match=r"Resolver cannot run on Kubeflow.*'latest-model'.*Importer"
+    ):
+        compiled([*finder_and_trainer(), resolver])
+
+
+def test_union_of_outputs_is_refused(compiled):
+    """TFX's own error names neither the component nor the input."""
+    examples = [CsvExampleGen(input_base="/data").with_id(name) for name in ("Old", "New")]
+    finder = LearningRateFinder(
+        examples=union([one.outputs["examples"] for one in examples]),
+        lr_finder_fn="user.lr_finder_fn",
+    )
+
+    with pytest.raises(
+        ValueError, match=r"union of several for \['examples'\] of 'LearningRateFinder'.*Gen"
+    ):
+        compiled([*examples, finder])
+
+
+def test_query_for_an_output_of_no_component_is_refused(compiled):
+    """It would be a task that waits, too."""
+    examples = artifact_query(Examples, producer_component_id="Gen", output_key="examples")
+    finder = LearningRateFinder(examples=examples, lr_finder_fn="user.lr_finder_fn")
+
+    with pytest.raises(ValueError, match=r"'examples' of 'LearningRateFinder' from \['Gen'\], not"):
+        compiled([finder])
+
+
+def test_input_of_a_component_that_is_not_in_the_pipeline_is_refused(compiled):
+    """TFX only warns, and writes a task that waits for one that does not exist."""
+    _, *others = finder_and_trainer()
+
+    with (
+        pytest.warns(UserWarning, match="Did you forget to add it"),
+        pytest.raises(
+            ValueError,
+            match=r"'examples' of 'LearningRateFinder' from \['CsvExampleGen'\], not among them\. "
+            r"Add it to the pipeline's components\.",
+        ),
+    ):
+        compiled(others)
+
+
+def test_condition_on_a_component_that_is_not_in_the_pipeline_is_refused(compiled):
+    """It is an input as any other."""
+    examples, finder, _ = finder_and_trainer()
+    with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
+        second = LearningRateFinder(
+            examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+        ).with_id("Second")
+
+    with (
+        pytest.warns(UserWarning, match="Did you forget to add it"),
+        pytest.raises(
+            ValueError, match=r"a condition of 'Second' from \['LearningRateFinder'\], not among"
+        ),
+    ):
+        compiled([examples, second])
+
+
+def test_option_that_another_component_puts_out_is_refused(compiled):
+    """TFX names a task in the file that does not exist."""
+    examples, finder, _ = finder_and_trainer()
+    rate = finder.outputs["learning_rate"].future()[0].value
+    second = LearningRateFinder(
+        examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+    ).with_id("Second")
+    second.exec_properties["max_learning_rate"] = rate
+
+    with pytest.raises(ValueError, match=r"\['max_learning_rate'\] of 'Second'.*as an input"):
+        compiled([examples, finder, second])
+
+
+@pytest.mark.parametrize("place", ["{SPAN}", "{SPAN:2}", "{VERSION}", "{YYYY}"])
+def test_files_by_span_version_or_date_are_refused(compiled, place):
+    """Kubeflow never runs the driver that would find them."""
+    pattern = f"{place}/*.csv"
+    splits = example_gen_pb2.Input(
+        splits=[example_gen_pb2.Input.Split(name="all", pattern=pattern)]
+    )
+    examples = CsvExampleGen(input_base="/data", input_config=splits)
+
+    with pytest.raises(
+        ValueError, match=rf"Received: \['{place}'\] in `input_config` of 'CsvExampleGen'"
+    ):
+        compiled([examples])
+
+
+def test_condition_on_a_value_is_refused(compiled):
+    """Only properties of artifacts are known where Kubeflow decides."""
+    examples, finder, _ = finder_and_trainer()
+    with Cond(finder.outputs["learning_rate"].future()[0].value < 1.0):
+        second = LearningRateFinder(
+            examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+        ).with_id("Second")
+
+    with pytest.raises(
+        ValueError, match=r"must be on custom properties.*'Second'.*custom_property\('verdict'\)"
+    ):
+        compiled([examples, finder, second])

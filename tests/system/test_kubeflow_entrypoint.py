@@ -1,0 +1,441 @@
+"""Real components run through the entrypoint, under a launcher that behaves as Kubeflow's."""
+
+import graphlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorOutput
+from tfx.components import Trainer
+from tfx.dsl.experimental.conditionals.conditional import Cond
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.proto import trainer_pb2
+
+from penguin.compile_kubeflow import main as compile_penguin
+from penguin.pipeline import DATA
+from tfx_lr_finder import Evidence, LearningRateFinder
+from tfx_lr_finder.kubeflow import compile_pipeline
+from tfx_lr_finder.kubeflow import entrypoint as kubeflow_entrypoint
+
+USER_CODE = Path(__file__).parents[1] / "data"
+LOCAL_ROOTS = {"gs://": Path("/gcs"), "minio://": Path("/minio"), "s3://": Path("/s3")}
+
+
+class Launcher:
+    """What the driver and the launcher of Kubeflow Pipelines do with one task after the other.
+
+    From backend/src/v2/driver/driver.go, backend/src/v2/component/launcher_v2.go and
+    backend/src/v2/metadata/converter.go of kubeflow/pipelines.
+    """
+
+    def __init__(self, spec, folder, bucket):
+        """Takes a compiled pipeline, a folder for the object store, and the bucket's name."""
+        self.spec = spec
+        self.store = folder / "store"
+        self.bucket = bucket
+        self.output_files = {}
+        self.recorded = {}
+        self._ids = itertools.count(1)
+
+    def run(self, task, scheme, execute):
+        """Runs a task whose outputs go to a scheme's store.
+
+        Args:
+            task: Name of the task.
+            scheme: For example `s3://`.
+            execute: Runs a command line and returns its exit code.
+        """
+        executor_input = self.executor_input(task, f"{scheme}{self.bucket}/root")
+        try:
+            self._download(executor_input)
+            self._prepare_output_folders(executor_input)
+            exit_code = execute(self.command(task, executor_input))
+            if exit_code == 0:
+                self._publish(task, executor_input)
+        finally:
+            for root in LOCAL_ROOTS.values():  # a container's files end with it
+                shutil.rmtree(root / self.bucket, ignore_errors=True)
+        return exit_code
+
+    def lets_run(self, task):
+        """Evaluates a task's condition, as the driver does; its CEL is Python as well."""
+        task = self.spec["root"]["dag"]["tasks"][task]
+        known = {
+            name: SimpleNamespace(artifacts=[SimpleNamespace(**self._input(value, None))])
+            for name, value in task["inputs"]["artifacts"].items()
+        }
+        return eval(
+            task["triggerPolicy"]["condition"], {"inputs": SimpleNamespace(artifacts=known)}
+        )
+
+    def command(self, task, executor_input):
+        """Returns a task's command line."""
+        label = self.spec["components"][task]["executorLabel"]
+        container = self.spec["deploymentSpec"]["executors"][label]["container"]
+        text = json.dumps(executor_input)
+        arguments = [argument.replace("{{$}}", text) for argument in container["args"]]
+        return [sys.executable, *container["command"][1:], *arguments]
+
+    def executor_input(self, task, root, input_type=None):
+        """Returns what a task is handed; the real backend hands over inputs without a schema."""
+        inputs = self.spec["root"]["dag"]["tasks"][task].get("inputs", {})
+        parameters = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        outputs = self.spec["components"][task].get("outputDefinitions", {}).get("artifacts", {})
+        logs = {"executor-logs": {"artifactType": {"schemaTitle": "system.Artifact"}}}
+        self.output_files[task] = self.store.parent / task / "kfp_outputs/output_metadata.json"
+        return {
+            "inputs": {
+                "parameterValues": {
+                    name: value["runtimeValue"]["constant"]
+                    if "runtimeValue" in value
+                    else parameters[value["componentInputParameter"]]["defaultValue"]
+                    for name, value in inputs.get("parameters", {}).items()
+                },
+                "artifacts": {
+                    name: {"artifacts": [self._input(value, input_type)]}
+                    for name, value in inputs.get("artifacts", {}).items()
+                },
+            },
+            "outputs": {
+                "artifacts": {
+                    name: {
+                        "artifacts": [
+                            {"uri": f"{root}/{task}/{name}", "type": value["artifactType"]}
+                        ]
+                    }
+                    for name, value in {**outputs, **logs}.items()
+                },
+                "outputFile": str(self.output_files[task]),
+            },
+        }
+
+    def stored(self, uri):
+        """Returns where an object lies in the store."""
+        return self.store / uri.replace("://", "/")
+
+    def _input(self, value, input_type):
+        source = value["taskOutputArtifact"]
+        recorded = self.recorded[source["producerTask"], source["outputArtifactKey"]]
+        return {**recorded, "type": input_type or {"instanceSchema": ""}}
+
+    def _download(self, executor_input):
+        for artifact in artifacts(executor_input["inputs"]):
+            copy(self.stored(artifact["uri"]), local_path(artifact["uri"]))
+
+    def _prepare_output_folders(self, executor_input):
+        for artifact in artifacts(executor_input["outputs"]):
+            local_path(artifact["uri"]).parent.mkdir(parents=True, exist_ok=True)
+
+    def _publish(self, task, executor_input):
+        report = ExecutorOutput()
+        json_format.Parse(self.output_files[task].read_text(), report)
+        report = json_format.MessageToDict(report)
+        for name, values in executor_input["outputs"]["artifacts"].items():
+            reported = report.get("artifacts", {}).get(name, {}).get("artifacts", [{}])[0]
+            uri = reported.get("uri") or values["artifacts"][0]["uri"]
+            path = local_path(uri)
+            if path is not None and path.exists():
+                copy(path, self.stored(uri))
+            self.recorded[task, name] = {
+                "name": str(next(self._ids)),
+                "uri": uri,
+                "metadata": {
+                    **{key: mlmd_value(v) for key, v in reported.get("metadata", {}).items()},
+                    "display_name": name,
+                    "store_session_info": "{}",
+                },
+            }
+
+
+def artifacts(part):
+    """Returns all artifacts of inputs or outputs."""
+    return [artifact for values in part["artifacts"].values() for artifact in values["artifacts"]]
+
+
+def local_path(uri):
+    """Returns the launcher's local path of a URI; None where it has none."""
+    for scheme, root in LOCAL_ROOTS.items():
+        if uri.startswith(scheme):
+            return root / uri.removeprefix(scheme)
+    return None
+
+
+def copy(source, target):
+    """Copies a single file or a folder; as an object store, without empty folders."""
+    files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
+    for file in files:
+        destination = target / file.relative_to(source) if file != source else target
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, destination)
+
+
+def mlmd_value(value):
+    """Returns a property as it comes back from Kubeflow's metadata store."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list | dict):
+        return {"list" if isinstance(value, list) else "struct": value}
+    assert value is not None, "the backend supports no null"
+    return value
+
+
+def in_a_process_of_its_own(command):
+    """Runs a task's command as the launcher does; its output is pytest's to show or not."""
+    environment = {**os.environ, "PYTHONPATH": str(USER_CODE)}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def in_this_process(command):
+    """Runs a task's command, `python -m MODULE ARGUMENTS`, without loading TFX again."""
+    kubeflow_entrypoint.main(kubeflow_entrypoint.parse_arguments(command[2:]))
+    return 0
+
+
+def gated_trainer(produce, finder):
+    """Returns a Trainer that runs only with a rate that can be trusted."""
+    with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
+        return Trainer(
+            examples=produce.outputs["examples"],
+            run_fn="kubeflow_components.run_fn",
+            train_args=trainer_pb2.TrainArgs(num_steps=5),
+            eval_args=trainer_pb2.EvalArgs(),
+            hyperparameters=finder.outputs["best_hyperparameters"],
+        ).with_id(f"Trainer-of-{finder.id}")
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    """A compiled pipeline: examples, the finder, and a component that looks at everything."""
+    sys.path.insert(0, str(USER_CODE))
+    import kubeflow_components as user
+
+    whole = RuntimeParameter("whole", ptype=int, default=7)
+    produce = user.produce(a_float=1e-5, an_int=whole, a_text="a 'b' \"c\"")
+    finder = LearningRateFinder(
+        examples=produce.outputs["examples"],
+        lr_finder_fn="kubeflow_components.lr_finder_fn",
+        min_learning_rate=1e-4,
+        max_learning_rate=RuntimeParameter("greatest", ptype=float, default=20.0),
+        num_steps=40,
+        rule=RuntimeParameter("rule", ptype=str, default="steepest"),
+    )
+    consume = user.consume(
+        examples=produce.outputs["examples"],
+        noise=produce.outputs["noise"],
+        learning_rate=finder.outputs["learning_rate"],
+        hyperparameters=finder.outputs["best_hyperparameters"],
+        sweep=finder.outputs["sweep"],
+    )
+    fail = user.fail(noise=produce.outputs["noise"])
+    flat_finder = LearningRateFinder(
+        examples=produce.outputs["examples"],
+        lr_finder_fn="kubeflow_components.flat_lr_finder_fn",
+        num_steps=50,
+        on_failure="default",
+        default_learning_rate=1e-3,
+    ).with_id("FlatFinder")
+    file = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    components = [
+        *(produce, finder, consume, fail, flat_finder),
+        *(gated_trainer(produce, finder), gated_trainer(produce, flat_finder)),
+    ]
+    compile_pipeline("test", components, "an/image:1", file)
+    yield yaml.safe_load(file.read_text())
+    sys.path.remove(str(USER_CODE))
+
+
+@pytest.fixture(scope="module")
+def launcher(spec, bucket, tmp_path_factory):
+    """A launcher that has run the pipeline, each task with a store of another kind."""
+    launcher = Launcher(spec, tmp_path_factory.mktemp("kubeflow"), bucket)
+    assert launcher.run("produce", "minio://", in_this_process) == 0
+    assert launcher.run("LearningRateFinder", "s3://", in_a_process_of_its_own) == 0
+    assert launcher.run("consume", "gs://", in_this_process) == 0
+    return launcher
+
+
+@pytest.fixture(scope="module")
+def penguin(bucket, tmp_path_factory):
+    """A launcher that has run the penguin pipeline, each task with a store of another kind."""
+    folder = tmp_path_factory.mktemp("penguin")
+    file = folder / "penguin.yaml"
+    compile_penguin(["--image", "an/image:1", "--output", str(file), "--data", str(DATA)])
+    launcher = Launcher(yaml.safe_load(file.read_text()), folder, bucket)
+    tasks = launcher.spec["root"]["dag"]["tasks"]
+    order = {name: task.get("dependentTasks", []) for name, task in tasks.items()}
+    schemes = itertools.cycle(LOCAL_ROOTS)
+    for task in graphlib.TopologicalSorter(order).static_order():
+        assert launcher.run(task, next(schemes), in_this_process) == 0
+    return launcher
+
+
+@pytest.fixture(scope="module")
+def seen(launcher):
+    """What the last task saw of the outputs of the others."""
+    model = launcher.recorded["consume", "model"]["uri"]
+    return json.loads((launcher.stored(model) / "seen.json").read_text())
+
+
+def test_inputs_have_the_types_that_their_producers_gave_them(seen):
+    """The backend hands over an empty schema; each input arrives as its TFX class."""
+    assert seen["types"] == ["Examples", "Float", "HyperParameters", "LearningRateSweep"]
+
+
+def test_properties_of_every_kind_reach_the_next_task(seen):
+    """Declared ones, and custom ones of type float, int and str, each as it was."""
+    assert (seen["split_names"], seen["span"]) == ('["train", "eval"]', 3)
+    assert (seen["a_float"], seen["an_int"], seen["a_text"]) == (1e-5, 7, "a 'b' \"c\"")
+    assert [type(seen[name]) for name in ("span", "a_float", "an_int")] == [int, float, int]
+    assert (seen["verdict"], seen["num_steps"]) == ("ok", 40)
+
+
+def test_options_reach_the_executor(launcher):
+    """As they were given, or by the default of a parameter of the run; what is None, is None."""
+    sweep = launcher.stored(launcher.recorded["LearningRateFinder", "sweep"]["uri"])
+    evidence = Evidence.from_json((sweep / "sweep.json").read_text())
+    (curve,) = evidence.curves
+    first, second = curve.learning_rates[:2]
+
+    assert (first, curve.num_steps) == (pytest.approx(1e-4), 40)
+    assert first * (second / first) ** 39 == pytest.approx(20.0)
+    assert evidence.suggestion.rule == "steepest"
+
+
+def test_values_of_inputs_are_read(seen, launcher):
+    """A component may ask for the value itself, or read its artifact."""
+    rate = launcher.stored(launcher.recorded["LearningRateFinder", "learning_rate"]["uri"])
+
+    assert seen["noise"] == 0.25
+    assert seen["learning_rate"] == seen["rate_of_sweep"] == float(rate.read_text())
+
+
+def test_folders_and_single_files_are_found_in_each_kind_of_store(seen, launcher):
+    """What a task wrote to minio:// or s3:// was there for the next."""
+    sweep = launcher.stored(launcher.recorded["LearningRateFinder", "sweep"]["uri"])
+
+    assert seen["files"] == ["data.gz"]
+    assert seen["hyperparameters"] == ["best_hyperparameters.txt"]
+    files = ["curve.png", "report.html", "sweep.json", "tensorboard"]
+    assert sorted(file.name for file in sweep.iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    ("task", "scheme"),
+    [("produce", "minio://"), ("LearningRateFinder", "s3://"), ("consume", "gs://")],
+)
+def test_every_output_is_reported_where_the_launcher_uploads_it(launcher, task, scheme):
+    """Not one output is reported with a local path, which would lose it."""
+    report = json.loads(launcher.output_files[task].read_text())
+    uris = [artifact["uri"] for artifact in artifacts(report)]
+
+    assert uris
+    assert all(uri.startswith(f"{scheme}{launcher.bucket}/root/{task}/") for uri in uris)
+    assert all(launcher.stored(uri).exists() for uri in uris)
+
+
+def test_log_that_kubeflow_adds_is_left_to_the_launcher(launcher):
+    """TFX neither sees the output for the task's log nor reports it."""
+    report = json.loads(launcher.output_files["consume"].read_text())
+
+    assert list(report["artifacts"]) == ["model"]
+
+
+def test_gate_is_decided_on_what_the_finder_reported(launcher):
+    """The Trainer behind it is skipped where the rate cannot be trusted, and else runs."""
+    assert launcher.run("FlatFinder", "minio://", in_this_process) == 0
+
+    assert not launcher.lets_run("Trainer-of-FlatFinder")
+    assert launcher.lets_run("Trainer-of-LearningRateFinder")
+    assert launcher.run("Trainer-of-LearningRateFinder", "s3://", in_this_process) == 0
+    model = launcher.stored(launcher.recorded["Trainer-of-LearningRateFinder", "model"]["uri"])
+    assert (model / "Format-Serving" / "saved_model.pb").is_file()
+
+
+def test_tfxs_own_components_run_in_each_kind_of_store(penguin):
+    """From CsvExampleGen to Evaluator, each output is where the next task looks for it."""
+    uris = {key: artifact["uri"] for key, artifact in penguin.recorded.items()}
+    missing = {key for (_, key), uri in uris.items() if not penguin.stored(uri).exists()}
+
+    assert all(f"://{penguin.bucket}/root/{task}/{key}" in uris[task, key] for task, key in uris)
+    assert missing == {"executor-logs", "model_run"}  # the module keeps no logs of its training
+
+
+def test_blessing_names_the_model_in_the_store(penguin):
+    """By its URI and its name in Kubeflow's metadata, and not by a path that is gone."""
+    model = penguin.recorded["Trainer", "model"]
+    blessing = penguin.recorded["Evaluator", "blessing"]["metadata"]
+
+    assert blessing["blessed"] == 1
+    assert blessing["current_model"] == model["uri"]
+    assert blessing["current_model_id"] == model["name"]
+
+
+def test_failing_executor_fails_the_task(launcher, capfd):
+    """Its own error is shown, and no output file claims success."""
+    assert launcher.run("fail", "minio://", in_a_process_of_its_own) != 0
+
+    assert "ValueError: Broken on purpose, noise 0.25." in capfd.readouterr().err
+    assert not launcher.output_files["fail"].exists()
+    assert ("fail", "model") not in launcher.recorded
+
+
+def test_report_of_an_earlier_attempt_does_not_outlive_a_failure(launcher):
+    """Where a task is tried again in the same place, only this attempt speaks."""
+    earlier = launcher.output_files["consume"].read_text()
+
+    def fail_after_an_earlier_success(command):
+        launcher.output_files["fail"].parent.mkdir(parents=True, exist_ok=True)
+        launcher.output_files["fail"].write_text(earlier)
+        return in_this_process(command)
+
+    with pytest.raises(ValueError, match=r"Broken on purpose, noise 0\.25\."):
+        launcher.run("fail", "s3://", fail_after_an_earlier_success)
+
+    assert list(launcher.output_files["fail"].parent.iterdir()) == []
+
+
+def test_report_is_all_that_is_left_beside_the_outputs(launcher):
+    """It appears when it is complete, in place of one without the object store's URIs."""
+    for file in launcher.output_files.values():
+        assert {f.name for f in file.parent.iterdir()} <= {file.name}
+
+
+def test_task_runs_under_kfp_local(launcher, tmp_path):
+    """Untyped inputs, local paths, and no folder for the outputs: the report has local paths."""
+    executor_input = launcher.executor_input(
+        "consume", str(tmp_path / "root"), {"schemaTitle": "system.Artifact"}
+    )
+    for artifact in artifacts(executor_input["inputs"]):
+        artifact["uri"] = str(launcher.stored(artifact["uri"]))
+    output_file = tmp_path / "consume" / "executor_output.json"
+    executor_input["outputs"]["outputFile"] = str(output_file)
+
+    in_this_process(launcher.command("consume", executor_input))
+
+    report = json.loads(output_file.read_text())
+    assert [a["uri"] for a in artifacts(report)] == [str(tmp_path / "root/consume/model")]
+    assert json.loads((tmp_path / "root/consume/model/seen.json").read_text())["noise"] == 0.25
+
+
+def test_right_types_need_no_repair(launcher, tmp_path):
+    """Where inputs are typed, the component's definitions are not needed."""
+    executor_input = launcher.executor_input("consume", str(tmp_path / "root"))
+    definitions = launcher.spec["components"]["consume"]["inputDefinitions"]["artifacts"]
+    for name, values in executor_input["inputs"]["artifacts"].items():
+        for artifact in values["artifacts"]:
+            artifact["uri"] = str(launcher.stored(artifact["uri"]))
+            artifact["type"] = definitions[name]["artifactType"]
+    executor_input["outputs"]["outputFile"] = str(tmp_path / "executor_output.json")
+    command = launcher.command("consume", executor_input)
+
+    in_this_process(command[: command.index("--json_serialized_inputs_spec_args")])
+
+    assert (tmp_path / "root/consume/model/seen.json").exists()
