@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tfx_lr_finder.component import LearningRateFinder
     from tfx_lr_finder.schedules import OneCycle
     from tfx_lr_finder.search.user_module import LrFinderFnResult
-    from tfx_lr_finder.training.sweep import range_test
+    from tfx_lr_finder.training.range_test import range_test
     from tfx_lr_finder.views.picture import plot_curve
 
 __all__ = [
@@ -46,7 +46,7 @@ _MODULES = {
     "LrFinderFnResult": "search.user_module",
     "OneCycle": "schedules",
     "plot_curve": "views.picture",
-    "range_test": "training.sweep",
+    "range_test": "training.range_test",
 }
 
 

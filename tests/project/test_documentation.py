@@ -28,7 +28,7 @@ from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.search.hyperparameters import with_learning_rate
 from tfx_lr_finder.search.options import SweepOptions
 from tfx_lr_finder.training.fit.captured_fit import first_fit
-from tfx_lr_finder.training.sweep import range_test
+from tfx_lr_finder.training.range_test import range_test
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTATION = PROJECT / "docs"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.training.sweep import range_test
+from tfx_lr_finder.training.range_test import range_test
 
 NUM_STEPS = 12
 

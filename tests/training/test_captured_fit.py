@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfx_lr_finder import range_test
 from tfx_lr_finder.training.fit.captured_fit import first_fit
-from tfx_lr_finder.training.model.training_state import seed_everything
+from tfx_lr_finder.training.model.random_state import seed_everything
 
 ROWS = 10
 X = np.arange(ROWS, dtype=np.float32)[:, None]

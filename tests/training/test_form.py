@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfx_lr_finder.training.model.form import form_of
-from tfx_lr_finder.training.sweep import range_tests
+from tfx_lr_finder.training.range_test import range_tests
 
 
 def batches():

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfx_lr_finder.training import loop as sweep_loop
-from tfx_lr_finder.training.sweep import range_test
+from tfx_lr_finder.training.range_test import range_test
 
 NUM_STEPS = 25
 LEAST, GREATEST = 1e-4, 0.1

@@ -13,8 +13,9 @@ import tensorflow as tf
 import tf_keras
 
 from tfx_lr_finder.core.curve import exponential_learning_rates
-from tfx_lr_finder.training.model.training_state import seed_everything
-from tfx_lr_finder.training.sweep import Trainings, range_test, range_tests
+from tfx_lr_finder.training.model.random_state import seed_everything
+from tfx_lr_finder.training.range_test import range_test, range_tests
+from tfx_lr_finder.training.trainings import Trainings
 
 ROWS = 24
 
@@ -577,8 +578,8 @@ import numpy as np, tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 keras = importlib.import_module(sys.argv[1])
-from tfx_lr_finder.training.sweep import range_tests
-from tfx_lr_finder.training.model.training_state import seed_everything
+from tfx_lr_finder.training.range_test import range_tests
+from tfx_lr_finder.training.model.random_state import seed_everything
 
 def make(seed):
     seed_everything(seed)

@@ -13,7 +13,7 @@ import tf_keras
 
 from tfx_lr_finder.core.curve import Curve, StopReason
 from tfx_lr_finder.training import loop as sweep_loop
-from tfx_lr_finder.training.sweep import range_test
+from tfx_lr_finder.training.range_test import range_test
 
 CURVATURE = 100.0
 LIMIT = 2 / CURVATURE  # plain gradient descent on 0.5 * CURVATURE * w ** 2 diverges above

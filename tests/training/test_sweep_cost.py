@@ -24,7 +24,7 @@ from tfx_lr_finder.core.stopping import end_of_sweep
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.training import loop as sweep_loop
 from tfx_lr_finder.training.loop import GROWTH, SECONDS_A_CHUNK, build_loop
-from tfx_lr_finder.training.sweep import range_test, range_tests
+from tfx_lr_finder.training.range_test import range_test, range_tests
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
 CALLS_OF_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}

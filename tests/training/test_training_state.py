@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.training.model.training_state import (
+from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
+from tfx_lr_finder.training.model.random_state import (
     global_generators,
     kept_random_state,
-    kept_variables,
     seed_everything,
-    settable_learning_rate,
-    training_variables,
 )
+from tfx_lr_finder.training.model.variables import kept_variables, training_variables
 
 FEATURES = np.random.default_rng(0).normal(size=(4, 2))
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfx_lr_finder.core.curve import StopReason, exponential_learning_rates
-from tfx_lr_finder.training.model.training_state import seed_everything
-from tfx_lr_finder.training.sweep import range_test, range_tests
+from tfx_lr_finder.training.model.random_state import seed_everything
+from tfx_lr_finder.training.range_test import range_test, range_tests
 from tfx_lr_finder.training.validation import MAX_BATCHES, ValidationError, validation_batches
 
 

@@ -22,7 +22,7 @@ from tfx_lr_finder.search.publication import published
 from tfx_lr_finder.search.request import sweep
 from tfx_lr_finder.search.workers import Kind
 from tfx_lr_finder.training.model.cluster import is_alone
-from tfx_lr_finder.training.sweep import Trainings
+from tfx_lr_finder.training.trainings import Trainings
 
 
 class Search(Protocol):

@@ -17,8 +17,9 @@ from tfx_lr_finder.search.options import SweepOptions
 from tfx_lr_finder.search.user_module import LrFinderFnResult
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.training.model.cluster import is_alone, one_strategy
-from tfx_lr_finder.training.model.training_state import package, seeded
-from tfx_lr_finder.training.sweep import Trainings
+from tfx_lr_finder.training.model.kind import package
+from tfx_lr_finder.training.model.random_state import seeded
+from tfx_lr_finder.training.trainings import Trainings
 from tfx_lr_finder.training.trial import validation_loss
 
 

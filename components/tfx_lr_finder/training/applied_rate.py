@@ -14,20 +14,14 @@ import tensorflow as tf
 
 from tfx_lr_finder.core.curve import Array
 from tfx_lr_finder.training.model.cluster import is_alone
+from tfx_lr_finder.training.model.kind import is_tf_keras, package
+from tfx_lr_finder.training.model.learning_rate import LearningRate, settable
 from tfx_lr_finder.training.model.optimizer_tree import (
     accumulation_steps,
     optimizers_within,
     rated_optimizers,
 )
-from tfx_lr_finder.training.model.training_state import (
-    LearningRate,
-    is_tf_keras,
-    kept_variables,
-    not_among,
-    package,
-    settable,
-    training_variables,
-)
+from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
 
 NUM_STEPS = 200
 """So many steps are tried out in a row: as many as a sweep has by default."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfx_lr_finder.training.model.training_state import (
+from tfx_lr_finder.training.model.kind import reports_own_loss
+from tfx_lr_finder.training.model.variables import (
     kept_variables,
     metrics_within,
     not_among,
-    reports_own_loss,
     training_variables,
 )
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from scipy.optimize import minimize
 
 from tfx_lr_finder.core.curve import Array
+from tfx_lr_finder.training.model.kind import has_own_train_step
 from tfx_lr_finder.training.model.replicas import first_dimension, on_one_replica
-from tfx_lr_finder.training.model.training_state import has_own_train_step
 from tfx_lr_finder.training.validation import model_loss, penalties, unpacked
 
 MOST_BATCHES = 64

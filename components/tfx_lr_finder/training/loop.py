@@ -14,7 +14,7 @@ from tfx_lr_finder.training.model.cluster import is_alone
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.replicas import first_dimension, mean_over_replicas
 from tfx_lr_finder.training.model.single_trace import single_trace
-from tfx_lr_finder.training.model.training_state import loss_metrics
+from tfx_lr_finder.training.model.variables import loss_metrics
 from tfx_lr_finder.training.validation import ValidationBatches, training_mode_loss
 
 SECONDS_A_CHUNK = 0.2

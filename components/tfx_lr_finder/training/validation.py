@@ -9,17 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.training.model.autograph import as_in_fit
+from tfx_lr_finder.training.model.kind import has_own_train_step, package
 from tfx_lr_finder.training.model.replicas import (
     first_dimension,
     mean_over_replicas,
     on_one_replica,
 )
-from tfx_lr_finder.training.model.training_state import (
-    has_own_train_step,
-    loss_metrics,
-    memory,
-    package,
-)
+from tfx_lr_finder.training.model.variables import loss_metrics, memory
 
 MIN_ROWS = 256
 """So many examples give a steady loss."""

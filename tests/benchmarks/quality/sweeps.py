@@ -10,7 +10,7 @@ from quality.data import Data
 from quality.models import build
 from quality.tasks import Combination
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.training.sweep import range_test
+from tfx_lr_finder.training.range_test import range_test
 
 Array = NDArray[np.float64]
 

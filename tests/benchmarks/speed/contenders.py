@@ -15,8 +15,8 @@ import tensorflow as tf
 from speed.workloads import Workload
 from tfx_lr_finder.core.stopping import end_of_sweep
 from tfx_lr_finder.training.loop import build_loop
-from tfx_lr_finder.training.model.training_state import settable_learning_rate
-from tfx_lr_finder.training.sweep import range_tests
+from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
+from tfx_lr_finder.training.range_test import range_tests
 from tfx_lr_finder.training.validation import validation_batches
 
 LEAST, GREATEST = 1e-7, 1e-6

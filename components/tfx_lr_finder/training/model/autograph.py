@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.model.training_state import is_tf_keras, package
+from tfx_lr_finder.training.model.kind import is_tf_keras, package
 
 
 def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.model.training_state import has_own_train_step, is_tf_keras
+from tfx_lr_finder.training.model.kind import has_own_train_step, is_tf_keras
 
 
 def build_optimizer(model: Any) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.training.model.kind import package
 from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
-from tfx_lr_finder.training.model.training_state import package
 
 _LIBRARIES = {"keras", "tf_keras", "tensorflow", "numpy", "builtins"}
 _CLOSED = {"tensorflow", "numpy", "threading", "_thread", "weakref", "collections", "builtins"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.model.training_state import has_own_train_step
+from tfx_lr_finder.training.model.kind import has_own_train_step
 
 
 @contextlib.contextmanager

@@ -1,0 +1,183 @@
+"""A training that is traced once, and run from the values of any model of its form."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfx_lr_finder.core.curve import Array
+from tfx_lr_finder.core.stopping import end_of_sweep
+from tfx_lr_finder.training.applied_rate import check_applied, check_holds, swept_optimizers
+from tfx_lr_finder.training.batch_loss import BatchLossError, check_batch_loss
+from tfx_lr_finder.training.loop import Loop, Record, TrainStepError, build_loop
+from tfx_lr_finder.training.model.built import build_model
+from tfx_lr_finder.training.model.learning_rate import LearningRate, settable_learning_rate
+from tfx_lr_finder.training.model.optimizer_tree import (
+    num_updates,
+)
+from tfx_lr_finder.training.model.random_state import (
+    global_generators,
+    kept_random_state,
+    seed_everything,
+)
+from tfx_lr_finder.training.model.variables import (
+    kept_variables,
+    not_among,
+    training_variables,
+)
+from tfx_lr_finder.training.subject import Subject
+from tfx_lr_finder.training.validation import (
+    ValidationError,
+)
+
+
+class Graph(NamedTuple):
+    """A training that is traced, for subjects of the form of the first.
+
+    Attributes:
+        subject: The first one, whose model's variables the graph trains.
+        form: Its form before the first step; None if it is one of a kind.
+        given: Its model's variables then, none if it is one of a kind.
+        variables: Everything that a run changes.
+        generators: What the graph may draw random numbers from.
+        learning_rate: What the graph sets the rate by.
+        loop: The graph.
+    """
+
+    subject: Subject
+    form: Any
+    given: list[Any]
+    variables: list[Any]
+    generators: list[Any]
+    learning_rate: LearningRate
+    loop: Loop
+
+    def takes(self, subject: Subject) -> bool:
+        """Returns whether a subject has the form that was traced."""
+        if subject.model is self.subject.model:
+            return bool(subject.data_form == self.subject.data_form)
+        form = subject.form
+        return form is not None and form == self.form
+
+    def run(
+        self,
+        subject: Subject,
+        seed: int,
+        rates: Array,
+        smoothing: float,
+        divergence_factor: float,
+        description: str,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> Record:
+        """Returns what a training records that starts from a model's values.
+
+        At its end a function is called, and then every variable has its former value.
+        """
+        ended = functools.partial(
+            end_of_sweep,
+            num_steps=rates.size,
+            smoothing=smoothing,
+            divergence_factor=divergence_factor,
+        )
+        own = self.subject.model
+        with kept_variables(self.variables), _explained(own, subject.batches, rates.size):
+            if subject.model is not own:
+                for variable, value in zip(
+                    self.given, training_variables(subject.model), strict=True
+                ):
+                    variable.assign(value)
+            own.reset_metrics()
+            validation = subject.validation and subject.validation.iterator
+            check_holds(own, self.learning_rate, rates)
+            reseed = functools.partial(seed_everything, seed, self.generators)
+            iterators = subject.batches, validation
+            check_batch_loss(own, self.loop, iterators, rates.max(), self.variables, reseed)
+            reseed()
+            updates = num_updates(own.optimizer)
+            record = self.loop.run(subject.batches, rates, ended, validation, description)
+            if record.losses.size and num_updates(own.optimizer) == updates:
+                raise _no_update(own, record.losses.size)
+            at_end()
+            return record
+
+
+@contextlib.contextmanager
+def traced(
+    subject: Subject, most_steps: int, greatest: float, graph_seed: int, own_seed: int
+) -> Iterator[Graph]:
+    """Traces a training; model and random state are at the end as they were."""
+    model, batches, form = subject.model, subject.batches, subject.form
+    given = [] if form is None else training_variables(model)
+    # Weights may come into being in a graph for one model alone: they are of the sweep's own seed.
+    seed = own_seed if form is None else graph_seed
+    with kept_random_state(seed), contextlib.ExitStack() as stack:
+        with _explained(model, batches, most_steps):
+            build_model(model, batches)
+        swept = swept_optimizers(model)
+        learning_rate = stack.enter_context(settable_learning_rate(model.optimizer, swept))
+        with _explained(model, batches, most_steps):
+            loop = build_loop(model, batches, learning_rate, most_steps, subject.validation)
+        check_applied(model, learning_rate, greatest)
+        generators = global_generators()
+        states = [generator.state for generator in generators]
+        known = [*training_variables(model), *states, *learning_rate.variables]
+        # What Keras does not list: a second optimizer's slots, a memory, a layer's tf.Variable.
+        others = not_among(loop.variables, known)
+        form = None if others else form
+        yield Graph(subject, form, given, [*known, *others], generators, learning_rate, loop)
+
+
+@contextlib.contextmanager
+def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
+    """Turns what TensorFlow and Keras raise in a training step into an error with a remedy."""
+    try:
+        yield
+    except (TrainStepError, ValidationError, BatchLossError):
+        raise
+    except tf.errors.UnavailableError:  # another worker, or the storage: not of the model
+        raise
+    except tf.errors.OutOfRangeError as error:
+        raise out_of_batches(num_steps) from error
+    except Exception as error:
+        raise _impossible_step(model, batches, error) from error
+
+
+def out_of_batches(num_steps: int) -> ValueError:
+    """Returns the error of a training that ends before its steps are done."""
+    return ValueError(
+        f"The data set must yield the batches of {num_steps} steps, if need be by starting over. "
+        "Received: a data set that is empty, or that is used up after one pass. "
+        "Check the split, the file pattern and `drop_remainder`; of a generator, pass a new one "
+        "for each pass."
+    )
+
+
+def no_finite_loss(learning_rate: float, loop: Loop) -> ValueError:
+    """Returns the error of a training whose first loss is not finite."""
+    data = "validation" if np.isfinite(loop.columns()[0][0]) else "training"
+    return ValueError(
+        "The loss of the first batch must be finite. Received: a NaN or infinite loss of the "
+        f"{data} data at learning_rate={learning_rate:g}, in the first step. "
+        "Look for NaN in features and labels, and for a loss function that does not fit them."
+    )
+
+
+def _no_update(model: Any, num_steps: int) -> TrainStepError:
+    return TrainStepError(
+        "The training step must apply gradients by `model.optimizer`, whose rate is swept. "
+        f"Received: model {model.name!r}, in {num_steps} steps no update by its "
+        f"{type(model.optimizer).__name__}. If the model has optimizers of its own, give the one "
+        "that is to be swept to `super().compile(optimizer=...)` and use it as `self.optimizer`."
+    )
+
+
+def _impossible_step(model: Any, batches: Any, error: Exception) -> ValueError:
+    return ValueError(
+        "The model must be trainable on the batches of the data set. "
+        f"Received: model {model.name!r}, batches of {batches.element_spec}, and from the training "
+        f"step {type(error).__name__}: {error}. "
+        "Yield batches as `model.fit` takes them: (x, y) or (x, y, sample_weight)."
+    )

@@ -1,0 +1,178 @@
+"""What is trained: a compiled model, its batches, and what it is judged by."""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfx_lr_finder.core.proof import JudgedOn
+from tfx_lr_finder.training.batch_loss import with_tried_batches
+from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.model.built import build_optimizer
+from tfx_lr_finder.training.model.cluster import check_trained_together
+from tfx_lr_finder.training.model.form import form_of
+from tfx_lr_finder.training.model.kind import has_own_train_step, inner_optimizer, is_adapted
+from tfx_lr_finder.training.model.optimizer_tree import (
+    accumulation_steps,
+    optimizers_within,
+)
+from tfx_lr_finder.training.model.random_state import kept_random_state
+from tfx_lr_finder.training.model.variables import training_variables
+from tfx_lr_finder.training.validation import (
+    ValidationBatches,
+    validation_batches,
+)
+
+
+class Subject(NamedTuple):
+    """What a training is made of.
+
+    Attributes:
+        model: A compiled model.
+        batches: An iterator over the batches of the training.
+        validation: Batches whose loss is recorded, too, or None.
+        train_steps: Number of steps that the model will be trained for, or None.
+        judged_on: What a proof is judged by.
+    """
+
+    model: Any
+    batches: Any
+    validation: ValidationBatches | None
+    train_steps: int | None
+    judged_on: JudgedOn
+
+    @property
+    def form(self) -> Any:
+        """What has to be equal for the values of one model to make another that model.
+
+        None if nothing does: it is not built yet, or was adapted to data.
+        """
+        if not self.model.built or is_adapted(self.model):
+            return None
+        return (
+            [(variable.shape, variable.dtype) for variable in training_variables(self.model)],
+            form_of(self.model),
+            self.data_form,
+        )
+
+    @property
+    def data_form(self) -> Any:
+        """What has to be equal for the data of one graph to be fed to another."""
+        validation = self.validation and (
+            self.validation.iterator.element_spec,
+            self.validation.number,
+        )
+        return self.batches.element_spec, validation
+
+
+def make_subject(
+    make: Callable[[int], tuple[Any, ...]],
+    seed: int,
+    num_steps: int,
+    held_out: Callable[[], HeldOut | None],
+) -> Subject:
+    """Returns what the user's code makes for a seed.
+
+    Where there are no validation data, held-out examples take their place, if there are any.
+    """
+    model, dataset, validation_dataset, train_steps = make(seed)
+    if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
+        raise ValueError(
+            "Argument `train_steps` must be at least 1, or None if not known. "
+            f"Received: train_steps={train_steps}."
+        )
+    _check_compiled(model)
+    check_trained_together(model)
+    build_optimizer(model)
+    _check_dataset(dataset)
+    judged_on = JudgedOn.VALIDATION_DATA
+    if validation_dataset is None or has_own_train_step(model):
+        judged_on = JudgedOn.TRAINING_DATA
+        if not has_own_train_step(model) and (held := held_out()) is not None:
+            dataset, validation_dataset = held.taken_from(dataset), held.batches
+            judged_on = JudgedOn.HELD_OUT_EXAMPLES
+    batches = iter(_batches(model, dataset, num_steps))
+    with kept_random_state(seed):  # reading them may draw random numbers
+        validation = validation_batches(model, validation_dataset)
+    return Subject(model, batches, validation, train_steps, judged_on)
+
+
+def description_of(model: Any) -> str:
+    """Returns the class of a model and the number of its parameters."""
+    # Not its name, which Keras numbers: the same model would be another one the next time.
+    num_parameters = sum(math.prod(weight.shape) for weight in model.weights)
+    return f"{type(model).__name__} of {num_parameters:,} parameters"
+
+
+def optimizer_facts(optimizer: Any) -> dict[str, Any]:
+    """Returns what a curve tells of the optimizer, by the names that it has there."""
+    optimizer = inner_optimizer(optimizer)
+    name = type(optimizer).__name__
+    return {
+        "optimizer": name,
+        "is_plain_sgd": name == "SGD" and not optimizer.momentum,
+        "gradient_accumulation_steps": accumulation_steps(optimizer),
+    }
+
+
+def _check_compiled(model: Any) -> None:
+    if not callable(getattr(model, "train_step", None)):
+        raise ValueError(
+            "Argument `model` must be a Keras model. "
+            f"Received: {str(model)[:200]} of type {type(model).__name__}."
+        )
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError(
+            "The model must be compiled: its own optimizer and loss are what is tested. "
+            f"Received: model {model.name!r} without an optimizer. Call `model.compile(...)` first."
+        )
+    optimizer = inner_optimizer(model.optimizer)
+    if not hasattr(optimizer, "_learning_rate"):
+        kind = type(optimizer)
+        raise ValueError(
+            "The optimizer must be of Keras 3 or of `tf_keras.optimizers`, not of its `legacy`. "
+            f"Received: model {model.name!r} with {kind.__module__}.{kind.__name__}. "
+            f"Compile it for example with `tf_keras.optimizers.{kind.__name__}`."
+        )
+    if getattr(optimizer, "relative_step", False):
+        raise ValueError(
+            "The optimizer must apply the rate that it is given. "
+            f"Received: model {model.name!r} with {type(optimizer).__name__}(relative_step=True), "
+            "which applies no more than 1 / sqrt(step). Build it with relative_step=False."
+        )
+    for part in optimizers_within(model.optimizer):
+        if getattr(part, "warmup_steps", 0):
+            raise ValueError(
+                "The optimizer must apply the rate that it is given. Received: model "
+                f"{model.name!r} with {type(part).__name__}(warmup_steps={part.warmup_steps}), "
+                "which applies a part of it in its first steps. Build it with warmup_steps=0, and "
+                "give it a `LearningRateSchedule` that warms up, in whose place the sweep sets "
+                "the rate."
+            )
+    if model.built and not model.trainable_variables:
+        raise ValueError(
+            "The model must have trainable weights. "
+            f"Received: model {model.name!r} with {len(model.weights)} weights, all of them "
+            "frozen. Set `trainable = True` for those that are to be trained, and compile again."
+        )
+
+
+def _check_dataset(dataset: Any) -> None:
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            "Argument `dataset` must be a tf.data.Dataset of batches as `model.fit` takes them. "
+            f"Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
+        )
+
+
+def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
+    """Returns a data set of the batches that the training needs and no more."""
+    num_batches = num_steps * accumulation_steps(model.optimizer)
+    # `take` comes before `prefetch`: nothing beyond the last step is ever read.
+    batches = dataset.repeat().take(num_batches)
+    tried = with_tried_batches(model, batches, accumulation_steps(model.optimizer))
+    return model.distribute_strategy.experimental_distribute_dataset(
+        tried.prefetch(tf.data.AUTOTUNE)
+    )

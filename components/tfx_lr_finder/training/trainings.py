@@ -1,0 +1,215 @@
+"""Trainings of one model from its initial state, at any rates: sweeps and proofs."""
+
+import contextlib
+import functools
+import gc
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfx_lr_finder.core.curve import Array, Curve
+from tfx_lr_finder.core.proof import Proof
+from tfx_lr_finder.training.constant import BestConstant, NoConstantError
+from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
+from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.model.optimizer_tree import (
+    accumulation_steps,
+)
+from tfx_lr_finder.training.model.variables import (
+    changed_by_inference,
+    kept_variables,
+)
+from tfx_lr_finder.training.subject import Subject, description_of, make_subject, optimizer_facts
+from tfx_lr_finder.training.validation import (
+    ValidationBatches,
+    inference_loss,
+)
+
+
+class Trainings(contextlib.AbstractContextManager["Trainings"]):
+    """Trainings of a model from its initial state, at any rates, in one graph.
+
+    The graph is traced once: a later model hands its initial values to the first one's variables
+    and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
+    its own; so does one that is not built yet, was adapted to data, differs in anything but its
+    values, as an activation or a loss, or changes variables that Keras does not list, as a second
+    optimizer does. Each training depends on its seed alone, not on those before.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], tuple[Any, Any, Any, int | None]],
+        most_steps: int,
+        graph_seed: int,
+    ) -> None:
+        """Keeps what the trainings need; nothing is made yet.
+
+        Args:
+            make: Returns for a seed the compiled model, the batches, the validation data or None,
+                and the number of steps that the model will be trained for or None.
+            most_steps: The greatest number of steps of a training.
+            graph_seed: Seed of TensorFlow's own random operations, which keep the one that their
+                graph was traced with.
+        """
+        self._make = make
+        self._most_steps = most_steps
+        self._graph_seed = graph_seed
+        self._open = contextlib.ExitStack()
+        self._objects = contextlib.ExitStack()
+        self._graph: Graph | None = None
+        self._constants: dict[int, BestConstant | None] = {}
+        self._held_out: dict[int, HeldOut | None] = {}
+
+    def __enter__(self) -> "Trainings":
+        """Begins the trainings."""
+        self._objects.enter_context(_earlier_objects_uncollected())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leaves the first model and the random state as they were."""
+        self._open.close()
+        self._objects.close()
+
+    def sweep(self, seed: int, rates: Array, smoothing: float, divergence_factor: float) -> Curve:
+        """Returns the curve of a range test, on a model and data made for a seed.
+
+        Raises:
+            ValueError: As `range_test` does.
+        """
+        subject = self._subject(seed, rates.size)
+        graph = self._graph_for(subject, seed, rates.max())
+        record = graph.run(
+            subject, seed, rates, smoothing, divergence_factor, "Learning-rate sweep"
+        )
+        if not record.losses.size:
+            raise no_finite_loss(rates[0], graph.loop)
+        return Curve(
+            learning_rates=rates[: record.losses.size],
+            losses=record.losses,
+            validation_losses=record.validation_losses,
+            stop_reason=record.stop_reason,
+            batch_size=record.batch_size,
+            smoothing=smoothing,
+            num_steps=rates.size,
+            seed=seed,
+            train_steps=subject.train_steps,
+            constant_loss=self._constant_loss(graph, seed, subject.validation),
+            model=description_of(subject.model),
+            num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
+            **optimizer_facts(subject.model.optimizer),
+        )
+
+    def proof(self, seed: int, learning_rate: float, num_steps: int) -> Proof:
+        """Returns what a short training at a constant rate comes to.
+
+        It is judged by the validation data or, where there are none, by examples that are kept
+        from the training. A first step at the rate 0 tells the loss at the start.
+
+        Raises:
+            ValueError: As `range_test` does.
+        """
+        subject = self._subject(seed, num_steps + 1, holds_out=True)
+        rates = np.array([0.0, *[learning_rate] * num_steps])
+        graph = self._graph_for(subject, seed, rates.max())
+        final_loss: float | None = None
+
+        def judge() -> None:
+            nonlocal final_loss
+            if subject.validation is not None:
+                loss = inference_loss(graph.subject.model, subject.validation.batches)
+                final_loss = graph.loop.workers_mean(loss)
+
+        description = f"Proof at {learning_rate:.3g}"
+        record = graph.run(subject, seed, rates, 0.0, math.inf, description, judge)
+        constant_loss = self._constant_loss(graph, seed, subject.validation)
+        constant = self._constant(graph.subject.model, seed)
+        return Proof.of(
+            learning_rate,
+            record.steady_losses,
+            final_loss,
+            num_steps=num_steps,
+            seed=seed,
+            constant_loss=constant_loss,
+            constant=() if constant is None else constant.numbers,
+            judged_on=subject.judged_on,
+        )
+
+    def _subject(self, seed: int, num_steps: int, holds_out: bool = False) -> Subject:
+        """Returns what the user's code makes for a seed, on request without held-out examples."""
+        if self._graph is not None:
+            gc.collect()  # a Keras model is full of cycles: one a training would pile up
+        held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
+        return make_subject(self._make, seed, num_steps, held_out)
+
+    def _unread_dataset(self, seed: int) -> tf.data.Dataset:
+        """Returns batches of which no training reads, and which read nothing away from one.
+
+        A data set that shuffles draws its order anew for each pass, and passes are begun in
+        advance, at a time that nobody knows: only the first is always the same.
+        """
+        gc.collect()
+        dataset: tf.data.Dataset = self._make(seed)[1]
+        return dataset
+
+    def _held_out_of(self, seed: int) -> HeldOut | None:
+        """Returns what a proof is judged by where there are no validation data."""
+        if seed not in self._held_out:
+            self._held_out[seed] = HeldOut.of(self._unread_dataset(seed))
+        return self._held_out[seed]
+
+    def _constant(self, model: Any, seed: int) -> BestConstant | None:
+        """Returns the best constant output for a seed's data; None if its loss cannot be had."""
+        if seed not in self._constants:
+            # No more batches than a training reads.
+            num_batches = self._most_steps * accumulation_steps(model.optimizer)
+            try:
+                batches = self._unread_dataset(seed).take(num_batches)
+                self._constants[seed] = BestConstant(model, batches)
+            except NoConstantError as error:
+                self._constants[seed] = None
+                logging.info("The loss of the best constant output is not known: %s", error)
+        return self._constants[seed]
+
+    def _constant_loss(
+        self, graph: Graph, seed: int, validation: ValidationBatches | None
+    ) -> float | None:
+        """Returns the loss of the best constant output on what a training is judged by."""
+        model = graph.subject.model
+        with kept_variables(changed_by_inference(model)):
+            constant = self._constant(model, seed)
+            if constant is None:
+                return None
+            if validation is None:
+                loss = constant.fitted_loss
+            else:
+                loss = constant.loss(model, validation.batches)
+        return graph.loop.workers_mean(loss)
+
+    def _graph_for(self, subject: Subject, seed: int, greatest: float) -> Graph:
+        """Returns the graph that trains a subject: the last one if it can."""
+        if self._graph is None or not self._graph.takes(subject):
+            self._graph = None
+            self._open.close()
+            graph = traced(subject, self._most_steps, greatest, self._graph_seed, seed)
+            self._graph = self._open.enter_context(graph)
+        return self._graph
+
+
+@contextlib.contextmanager
+def _earlier_objects_uncollected() -> Iterator[None]:
+    """Has garbage collections leave out what there is by now.
+
+    Beside TensorFlow and TFX one takes half a second, longer than a short training.
+    """
+    if gc.get_freeze_count():  # somebody else's, who would miss it afterwards
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
