@@ -7,6 +7,7 @@ from tfx.dsl.io import fileio
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.core.evidence import EVIDENCE_FILE, Evidence
+from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.report import report
 from tfx_lr_finder.views.tensorboard import tensorboard_files
@@ -78,10 +79,3 @@ def read_evidence(artifact: Artifact) -> Evidence:
     """Returns the evidence that `write_sweep` wrote."""
     with fileio.open(os.path.join(artifact.uri, EVIDENCE_FILE), "rb") as file:
         return Evidence.from_json(file.read().decode())
-
-
-def write_file(uri: str, content: bytes) -> None:
-    """Writes a file through TFX's file systems, with the folder that it lies in."""
-    fileio.makedirs(os.path.dirname(uri))
-    with fileio.open(uri, "wb") as file:
-        file.write(content)

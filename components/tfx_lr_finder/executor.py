@@ -14,8 +14,9 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from tfx_lr_finder.artifacts import write_file, write_sweep
+from tfx_lr_finder.artifacts import write_sweep
 from tfx_lr_finder.search import workers as beam
+from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.find import find
 from tfx_lr_finder.search.hyperparameters import (
     Config,

@@ -20,11 +20,11 @@ from tfx_lr_finder.artifacts import (
     REPORT_FILE,
     LearningRateSweep,
     read_evidence,
-    write_file,
     write_sweep,
 )
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.notebook import LearningRateSweepVisualization
+from tfx_lr_finder.search.files import write_file
 
 # What the KFP compiler of TFX accepts as the title of a custom artifact type.
 KUBEFLOW_TYPE_NAME = r"[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}"

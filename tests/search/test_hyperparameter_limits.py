@@ -5,7 +5,7 @@ import json
 import keras_tuner
 import pytest
 
-from tfx_lr_finder.core.strict_json import MAX_DEPTH, parse
+from tfx_lr_finder.core.stored_json import MAX_DEPTH, parse
 from tfx_lr_finder.search.hyperparameters import parse_config, with_any_rate, with_learning_rate
 
 EMPTY = {"space": [], "values": {}}

@@ -14,7 +14,7 @@ import click
 from tfx_lr_finder.command_line.output_folder import replaced_at_the_end
 from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_loaded_quietly
 from tfx_lr_finder.command_line.stored import SWEEP_FILE, in_words, read_evidence, to_dict
-from tfx_lr_finder.core import strict_json
+from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.search.options import (
     ON_FAILURE,
@@ -34,7 +34,7 @@ def _json_object(context: click.Context, option: click.Parameter, text: str | No
     if text is None:
         return None
     try:
-        value = strict_json.parse(text)
+        value = stored_json.parse(text)
     except ValueError as error:
         raise click.BadParameter(f"It must be JSON. Received: {text[:200]!r}. {error}.") from error
     if not isinstance(value, dict):

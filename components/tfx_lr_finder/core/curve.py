@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfx_lr_finder.core import strict_json
-from tfx_lr_finder.core.stored_form import checked_fields
+from tfx_lr_finder.core import stored_json
+from tfx_lr_finder.core.stored_json import checked_fields
 
 Array = NDArray[np.float64]
 
@@ -274,7 +274,7 @@ class Curve:
             ValueError: If `text` is not the JSON of a curve.
         """
         try:
-            return cls.from_dict(strict_json.parse(text))
+            return cls.from_dict(stored_json.parse(text))
         except ValueError as error:
             raise ValueError(
                 f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tfx_lr_finder.core import strict_json
+from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import Proof, advice_on
 from tfx_lr_finder.core.rules import RULES
-from tfx_lr_finder.core.stored_form import check_not_negative, checked_fields
+from tfx_lr_finder.core.stored_json import check_not_negative, checked_fields
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.verdict import Verdict
 
@@ -92,7 +92,7 @@ class Evidence:
             ValueError: If `text` is not the JSON of an evidence.
         """
         try:
-            return _from_dict(strict_json.parse(text))
+            return _from_dict(stored_json.parse(text))
         except ValueError as error:
             raise ValueError(
                 f"Not the JSON of an evidence: {error} "

@@ -7,7 +7,7 @@ that whatever an upstream Tuner wrote comes through unchanged.
 import math
 from typing import Any
 
-from tfx_lr_finder.core import strict_json
+from tfx_lr_finder.core import stored_json
 
 Config = dict[str, Any]
 
@@ -23,7 +23,7 @@ def parse_config(text: str, source: str) -> Config:
         ValueError: If it is not JSON, or not of the form of `HyperParameters.get_config()`.
     """
     try:
-        config = strict_json.parse(text)
+        config = stored_json.parse(text)
     except ValueError as error:
         raise ValueError(
             "Upstream hyperparameters must be JSON. "

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import apache_beam as beam
 from tfx.dsl.io import fileio
 
-from tfx_lr_finder.artifacts import write_file
 from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.training.model.cluster import is_alone
 
