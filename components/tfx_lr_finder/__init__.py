@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfx_lr_finder.artifacts import LearningRateSweep
     from tfx_lr_finder.component import LearningRateFinder
     from tfx_lr_finder.schedules import OneCycle
-    from tfx_lr_finder.search.user_module import LrFinderFnResult
+    from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
     from tfx_lr_finder.training.range_test import range_test
     from tfx_lr_finder.views.picture import plot_curve
 
@@ -43,7 +43,7 @@ __version__ = importlib.metadata.version("tfx-lr-finder")
 _MODULES = {
     "LearningRateFinder": "component",
     "LearningRateSweep": "artifacts",
-    "LrFinderFnResult": "search.user_module",
+    "LrFinderFnResult": "training.lr_finder_fn_result",
     "OneCycle": "schedules",
     "plot_curve": "views.picture",
     "range_test": "training.range_test",

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_diabetes, load_digits
 
-from tfx_lr_finder import NoLearningRateError, Verdict
+from tfx_lr_finder import LrFinderFnResult, NoLearningRateError, Verdict
 from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.search.find import find
 from tfx_lr_finder.search.options import SweepOptions
@@ -43,7 +43,7 @@ class Model:
         validation = tf.data.Dataset.from_tensor_slices((self.features[rows:], self.labels[rows:]))
         if self.shuffled:
             training = training.shuffle(rows, seed=0)
-        return (
+        return LrFinderFnResult(
             model,
             training.batch(BATCH_SIZE),
             validation.batch(BATCH_SIZE) if self.is_validated else None,

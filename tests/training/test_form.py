@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.training.model.form import form_of
 from tfx_lr_finder.training.range_test import range_tests
 
@@ -149,7 +150,8 @@ def test_later_sweep_of_another_model_is_its_own(keras_module, variant):
 
     def make(seed):
         keras_module.utils.set_random_seed(seed)
-        return VARIANTS[variant](keras_module, 0.5 if seed == 1 else 0.2), batches(), None, None
+        model = VARIANTS[variant](keras_module, 0.5 if seed == 1 else 0.2)
+        return LrFinderFnResult(model, batches())
 
     def curves(*seeds):
         options = {"min_learning_rate": 1e-3, "max_learning_rate": 0.1, "num_steps": 6}

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.core.curve import exponential_learning_rates
 from tfx_lr_finder.training.model.random_state import seed_everything
 from tfx_lr_finder.training.range_test import range_test, range_tests
@@ -35,7 +36,7 @@ def sweeps(make, seeds, **options):
 
 def with_nothing_else(make):
     """Returns a function that makes nothing beside model and batches."""
-    return lambda seed: (*make(seed), None, None)
+    return lambda seed: LrFinderFnResult(*make(seed))
 
 
 def seeded(make):
@@ -578,6 +579,7 @@ import numpy as np, tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 keras = importlib.import_module(sys.argv[1])
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.training.range_test import range_tests
 from tfx_lr_finder.training.model.random_state import seed_everything
 
@@ -589,7 +591,8 @@ def make(seed):
         model = keras.Sequential([keras.Input((1,)), weight])
         model.compile(keras.optimizers.SGD(0.5), "mse")
     models.append(model)
-    return model, tf.data.Dataset.from_tensors((tf.ones((6, 1)), tf.zeros((6, 1)))), None, None
+    dataset = tf.data.Dataset.from_tensors((tf.ones((6, 1)), tf.zeros((6, 1))))
+    return LrFinderFnResult(model, dataset)
 
 models = []
 curves = range_tests(
@@ -623,7 +626,8 @@ def test_what_a_training_is_compared_with_does_not_depend_on_reading_ahead(judge
     def make(seed, ahead):
         seed_everything(seed)
         rows = batches(1, 100).unbatch().shuffle(100, seed=1).repeat()
-        return regression(keras, keras.layers.Dense(2)), rows.batch(4).prefetch(ahead), None, None
+        model = regression(keras, keras.layers.Dense(2))
+        return LrFinderFnResult(model, rows.batch(4).prefetch(ahead))
 
     found = []
     for ahead in (1, 500):

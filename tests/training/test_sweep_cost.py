@@ -17,7 +17,7 @@ from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from tfx_lr_finder import Evidence, LearningRateSweep, suggest
+from tfx_lr_finder import Evidence, LearningRateSweep, LrFinderFnResult, suggest
 from tfx_lr_finder.artifacts import write_sweep
 from tfx_lr_finder.core.curve import StopReason
 from tfx_lr_finder.core.stopping import end_of_sweep
@@ -104,7 +104,7 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
         return made
 
     curves = range_tests(
-        lambda _: (model(), batches(), None, None),
+        lambda _: LrFinderFnResult(model(), batches()),
         range(num_sweeps),
         min_learning_rate=1e-6,
         max_learning_rate=1e-3,

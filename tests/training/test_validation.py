@@ -299,7 +299,9 @@ def test_each_of_several_sweeps_has_validation_data_of_its_own(keras_module):
 
     def make(seed):
         seed_everything(seed)
-        return noisy(keras_module), random_batches(seed), random_batches(10 + seed), None
+        return LrFinderFnResult(
+            noisy(keras_module), random_batches(seed), random_batches(10 + seed)
+        )
 
     def curves(*seeds):
         options = {"min_learning_rate": 1e-3, "max_learning_rate": 0.1, "num_steps": 5}
@@ -315,7 +317,7 @@ import tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 keras = importlib.import_module(sys.argv[1])
-from tfx_lr_finder import range_test
+from tfx_lr_finder import LrFinderFnResult, range_test
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     weight = keras.layers.Dense(
         1, use_bias=False, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.25)

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfx.types.artifact import Artifact
@@ -14,8 +14,8 @@ from tfx_lr_finder.core.proof import LONGER
 from tfx_lr_finder.search import user_module
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
 from tfx_lr_finder.search.options import SweepOptions
-from tfx_lr_finder.search.user_module import LrFinderFnResult
 from tfx_lr_finder.search.working_folder import working_folder
+from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.cluster import is_alone, one_strategy
 from tfx_lr_finder.training.model.kind import package
 from tfx_lr_finder.training.model.random_state import seeded
@@ -23,7 +23,7 @@ from tfx_lr_finder.training.trainings import Trainings
 from tfx_lr_finder.training.trial import validation_loss
 
 
-def trainings(make: Callable[[int], tuple[Any, ...]], options: SweepOptions) -> Trainings:
+def trainings(make: Make, options: SweepOptions) -> Trainings:
     """Returns what trains a model, with room for the steps of a sweep and of a long proof."""
     # A proof has one step more, at the rate 0.
     most_steps = max(options.num_steps, LONGER * options.proof_steps + 1)

@@ -6,7 +6,7 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfx.components.trainer.fn_args_utils import FnArgs, get_common_fn_args
 from tfx.components.util import udf_utils
@@ -18,27 +18,10 @@ from tfx_lr_finder.search.hyperparameters import Config
 from tfx_lr_finder.search.missing_arguments import WatchedFnArgs
 from tfx_lr_finder.search.options import check_functions, user_code
 from tfx_lr_finder.training.fit.captured_fit import first_fit
+from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
 
 FUNCTION = "lr_finder_fn"
 TRAINER_FUNCTION = "run_fn"
-
-
-class LrFinderFnResult(NamedTuple):
-    """What `lr_finder_fn` returns.
-
-    Attributes:
-        model: A compiled Keras model.
-        dataset: A `tf.data.Dataset` of training batches as `model.fit` takes them.
-        validation_dataset: One of batches as `model.evaluate` takes them: the sweep records
-            their loss, for a better rate, and a confirmation needs them. None: neither.
-        train_steps: Number of updates of the whole training to come, at least 1: the best rate of
-            a short one is higher. None: `num_steps` of `train_args`.
-    """
-
-    model: Any
-    dataset: Any
-    validation_dataset: Any = None
-    train_steps: int | None = None
 
 
 def make_fn_args(
@@ -132,7 +115,7 @@ def _on_path(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _call_run_fn(run_fn: Callable[[FnArgs], object], fn_args: FnArgs) -> LrFinderFnResult:
-    return LrFinderFnResult(*first_fit(functools.partial(run_fn, fn_args)))
+    return first_fit(functools.partial(run_fn, fn_args))
 
 
 def _no_function(exec_properties: dict[str, Any]) -> ValueError:

@@ -1,13 +1,14 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfx_lr_finder.core.curve import Curve, exponential_learning_rates
 from tfx_lr_finder.core.stopping import check_ends
+from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.trainings import Trainings
 
 
@@ -81,7 +82,7 @@ def range_test(
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
     """
     (curve,) = range_tests(
-        lambda _: (model, dataset, validation_dataset, train_steps),
+        lambda _: LrFinderFnResult(model, dataset, validation_dataset, train_steps),
         [seed],
         min_learning_rate=min_learning_rate,
         max_learning_rate=max_learning_rate,
@@ -94,7 +95,7 @@ def range_test(
 
 
 def range_tests(
-    make: Callable[[int], tuple[Any, Any, Any, int | None]],
+    make: Make,
     seeds: Sequence[int],
     *,
     min_learning_rate: float,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.training.batch_loss import with_tried_batches
 from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.cluster import check_trained_together
 from tfx_lr_finder.training.model.form import form_of
@@ -68,7 +69,7 @@ class Subject(NamedTuple):
 
 
 def make_subject(
-    make: Callable[[int], tuple[Any, ...]],
+    make: Make,
     seed: int,
     num_steps: int,
     held_out: Callable[[], HeldOut | None],

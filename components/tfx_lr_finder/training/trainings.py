@@ -4,7 +4,7 @@ import contextlib
 import functools
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.training.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.optimizer_tree import (
     accumulation_steps,
 )
@@ -42,7 +43,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
     def __init__(
         self,
-        make: Callable[[int], tuple[Any, Any, Any, int | None]],
+        make: Make,
         most_steps: int,
         graph_seed: int,
     ) -> None:
@@ -152,7 +153,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         advance, at a time that nobody knows: only the first is always the same.
         """
         gc.collect()
-        dataset: tf.data.Dataset = self._make(seed)[1]
+        dataset: tf.data.Dataset = self._make(seed).dataset
         return dataset
 
     def _held_out_of(self, seed: int) -> HeldOut | None:

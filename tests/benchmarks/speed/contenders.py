@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from speed.workloads import Workload
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.core.stopping import end_of_sweep
 from tfx_lr_finder.training.loop import build_loop
 from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
@@ -85,7 +86,7 @@ def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iter
     """Returns whole sweeps of so many steps, one after the other, each of the model it is given."""
     dataset = workload.dataset()
     return range_tests(
-        lambda _: (model(), dataset, None, None),
+        lambda _: LrFinderFnResult(model(), dataset),
         range(1000),
         min_learning_rate=LEAST,
         max_learning_rate=GREATEST,

@@ -7,41 +7,25 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import tensorflow as tf
 
 from tfx_lr_finder.training.fit.fit_data import training_batches, validation_batches
 from tfx_lr_finder.training.fit.leaving import Exit
 from tfx_lr_finder.training.fit.optimizer_updates import updates_replaced
+from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.replacement import replaced
-
-
-class FirstFit(NamedTuple):
-    """What the first call of `fit` was given.
-
-    Attributes:
-        model: The model that it was called on.
-        dataset: The training batches as `fit` makes them of its arguments.
-        validation_dataset: The batches that `fit` would evaluate, or None if there are none.
-        train_steps: Number of updates in all epochs, or None if it is not known.
-    """
-
-    model: Any
-    dataset: tf.data.Dataset
-    validation_dataset: tf.data.Dataset | None
-    train_steps: int | None
-
 
 _SEARCHES = {"keras_tuner", "kerastuner", "optuna", "hyperopt"}
 """Packages that call `fit` on models of hyperparameters that they try."""
 
-Reach = Callable[[FirstFit | ValueError], NoReturn]
+Reach = Callable[[LrFinderFnResult | ValueError], NoReturn]
 """Notes what the user's code came to, and leaves it."""
 
 
-def first_fit(function: Callable[[], object]) -> FirstFit:
+def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
     """Runs a function up to its first call of a Keras model's `fit`.
 
     That call makes its data sets and goes no further: no step is trained, no callback starts, and
@@ -59,10 +43,10 @@ def first_fit(function: Callable[[], object]) -> FirstFit:
             hands it a data set that is distributed already.
         Exception: Whatever the function itself raises before.
     """
-    reached: list[FirstFit | ValueError] = []
+    reached: list[LrFinderFnResult | ValueError] = []
     way_out = Exit()
 
-    def reach(result: FirstFit | ValueError) -> NoReturn:
+    def reach(result: LrFinderFnResult | ValueError) -> NoReturn:
         reached.append(result)
         way_out.leave()
 
@@ -114,7 +98,7 @@ def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
         dataset = training_batches(keras, model, fit, arguments)
         validation_dataset = validation_batches(keras, model, arguments)
         train_steps = _train_steps(model, dataset, arguments)
-        reach(FirstFit(model, dataset, validation_dataset, train_steps))
+        reach(LrFinderFnResult(model, dataset, validation_dataset, train_steps))
 
     return capture
 
