@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.core.curve import StopReason, exponential_learning_rates
 from tfx_lr_finder.training.model.random_state import seed_everything
 from tfx_lr_finder.training.range_test import range_test, range_tests
@@ -317,7 +318,7 @@ import tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 keras = importlib.import_module(sys.argv[1])
-from tfx_lr_finder import LrFinderFnResult, range_test
+from tfx_lr_finder import range_test
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     weight = keras.layers.Dense(
         1, use_bias=False, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.25)
