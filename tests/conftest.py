@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import Curve, StopReason
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.sweep import StopReason
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING
 
-from tfx_lr_finder.core.curve import Curve, StopReason
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.core.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from tfx_lr_finder import Curve, range_test, suggest
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.core.confirmation import Trial
-from tfx_lr_finder.core.curve import exponential_learning_rates
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.core.kernel import local_linear
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.core.smoothing import local_linear
+from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.search.options import SweepOptions
 
 RATES = 10 ** np.linspace(-6, 1, 200)

@@ -6,12 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import (
-    Curve,
-    StopReason,
-    exponential_learning_rates,
-    exponential_moving_average,
-)
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.smoothing import exponential_moving_average
+from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
 
 RANGES = pytest.mark.parametrize(
     ("least", "greatest", "num_steps"),

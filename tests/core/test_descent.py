@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import Curve, StopReason, exponential_learning_rates
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.rules import descent
+from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
 
 FALL_BEGINS, FALL_ENDS = -4.0, -1.0  # logarithms of the rates between which the loss falls
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.kernel import local_linear
+from tfx_lr_finder.core.smoothing import local_linear
 
 
 def test_straight_line_stays_as_it_is_up_to_its_ends():

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import StopReason
-from tfx_lr_finder.core.stopping import end_of_sweep
+from tfx_lr_finder.core.sweep import StopReason, end_of_sweep
 
 NAN = float("nan")
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import StopReason
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.rules import DEFAULT_RULE, RULES
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.core.verdict import Verdict
 
 RATES = 10 ** np.linspace(-6, 1, 101)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import StopReason
+from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.core.verdict import (
     Verdict,
     is_at_high_end,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.training.constant import BestConstant, NoConstantError
+from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 
 ROWS = 600
 GENERATOR = np.random.RandomState(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.judge.held_out import HeldOut
 
 
 def examples(rows=1000, batch=10, shuffled=False, **options):

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfx_lr_finder import LrFinderFnResult
-from tfx_lr_finder.core.curve import exponential_learning_rates
+from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.training.model.random_state import seed_everything
 from tfx_lr_finder.training.range_test import range_test, range_tests
 from tfx_lr_finder.training.trainings import Trainings

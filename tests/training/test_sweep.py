@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tfx_lr_finder.core.curve import Curve, StopReason
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.training import loop as sweep_loop
 from tfx_lr_finder.training.range_test import range_test
 

@@ -19,12 +19,12 @@ from tfx.utils import proto_utils
 
 from tfx_lr_finder import Evidence, LearningRateSweep, LrFinderFnResult, suggest
 from tfx_lr_finder.artifacts import write_sweep
-from tfx_lr_finder.core.curve import StopReason
-from tfx_lr_finder.core.stopping import end_of_sweep
+from tfx_lr_finder.core.sweep import StopReason, end_of_sweep
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.training import loop as sweep_loop
-from tfx_lr_finder.training.loop import GROWTH, SECONDS_A_CHUNK, build_loop
+from tfx_lr_finder.training.loop import GROWTH, SECONDS_A_CHUNK
 from tfx_lr_finder.training.range_test import range_test, range_tests
+from tfx_lr_finder.training.steps import build_loop
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
 CALLS_OF_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfx_lr_finder import LrFinderFnResult
-from tfx_lr_finder.core.curve import StopReason, exponential_learning_rates
+from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
+from tfx_lr_finder.training.judge.validation import MAX_BATCHES, ValidationError, validation_batches
 from tfx_lr_finder.training.model.random_state import seed_everything
 from tfx_lr_finder.training.range_test import range_test, range_tests
-from tfx_lr_finder.training.validation import MAX_BATCHES, ValidationError, validation_batches
 
 
 def line(keras_module, optimizer=None, base=None):

@@ -4,29 +4,24 @@ It asks ML Metadata itself: neither TFX nor TensorFlow is loaded. It goes from e
 newer releases of ML Metadata can neither filter nor give a subgraph.
 """
 
-import contextlib
 import dataclasses
 import datetime
 import json
 import re
-import sqlite3
-import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
+from tfx_lr_finder.command_line.metadata_store import check_not_locked, store_of
 from tfx_lr_finder.search.options import user_code
 
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
-
 _RATE_KEYS = ("best_hyperparameters", "learning_rate")
 """The component's outputs that hold the rate; a gate around a node makes it read the `sweep`."""
 _WHEEL = re.compile(r"(?P<module>[^@]+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: its name, and a wheel with its hash as the version."""
-_STATEMENT = re.compile(r" query: +[A-Z].*", re.DOTALL)
-"""The SQL that ML Metadata appends to an error."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +119,8 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
         ValueError: If it is not the metadata store of a pipeline, cannot be reached, or is a
             SQLite file that another process has locked.
     """
-    _check_not_locked(connection.sqlite.filename_uri)
-    store = _store(connection)
+    check_not_locked(connection.sqlite.filename_uri)
+    store = store_of(connection)
     sweeps = [
         sweep
         for sweep in store.get_artifacts_by_type(SWEEP_TYPE)
@@ -134,35 +129,6 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
     ]
     latest = sorted(sweeps, key=lambda sweep: sweep.id, reverse=True)[:limit]
     return [_found_rate(store, sweep) for sweep in latest]
-
-
-def _check_not_locked(sqlite_file: str) -> None:
-    """Refuses a file that is locked: ML Metadata tries for long, and then does not say why."""
-    if not sqlite_file:
-        return
-    uri = f"file:{urllib.parse.quote(sqlite_file)}?mode=ro"
-    try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-            database.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        if "locked" in str(error):  # what else is wrong, ML Metadata says
-            raise ValueError(
-                "The metadata store must not be locked by another process. "
-                f"Received: {sqlite_file}: {error}. "
-                "Wait until the pipeline that writes to it is done, or show a copy."
-            ) from error
-
-
-def _store(connection: Any) -> MetadataStore:
-    try:
-        return MetadataStore(connection)
-    except RuntimeError as error:
-        reason = _STATEMENT.sub("", str(error))
-        raise ValueError(
-            "The metadata store must be one that a TFX pipeline has written to. "
-            f"Received: {reason}. Give the file, or the server, database, user and password, "
-            "of the pipeline's `metadata_connection_config`."
-        ) from error
 
 
 def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Array
 from tfx_lr_finder.core.descent import budget_factor
+from tfx_lr_finder.core.smoothing import Array
 
 SPACING = 0.75
 """Decades between two candidates."""

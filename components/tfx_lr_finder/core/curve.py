@@ -1,119 +1,15 @@
 """The loss curve of a learning-rate sweep: the data that every rule reads."""
 
 import dataclasses
-import enum
 import json
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from tfx_lr_finder.core import stored_json
+from tfx_lr_finder.core.smoothing import Array, exponential_moving_average
 from tfx_lr_finder.core.stored_json import checked_fields
-
-Array = NDArray[np.float64]
-
-MAX_STEPS = 10_000
-"""No sweep has more: over seven decades its rate grows by 0.16% a step, which no loss shows."""
-
-
-class StopReason(str, enum.Enum):
-    """Why a sweep ended."""
-
-    ALL_STEPS = "all_steps"
-    """Every step was done; the greatest learning rate was reached."""
-    DIVERGED = "diverged"
-    """The smoothed loss rose too far above its best value; that point is the curve's last."""
-    NON_FINITE = "non_finite"
-    """The loss was NaN or infinite; that point is not part of the curve."""
-
-    @property
-    def meaning(self) -> str:
-        """The reason in words."""
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    StopReason.ALL_STEPS: "every step was done",
-    StopReason.DIVERGED: "the loss diverged",
-    StopReason.NON_FINITE: "the loss was not finite",
-}
-
-
-def exponential_learning_rates(
-    min_learning_rate: float, max_learning_rate: float, num_steps: int
-) -> Array:
-    """Returns the rates of a sweep, equally spaced on a logarithmic axis.
-
-    `rate[i] = min * (max / min) ** (i / (num_steps - 1))`, with both ends exact
-    (L. N. Smith, arXiv 1506.01186, section 3.3, with exponential instead of linear growth).
-
-    Args:
-        min_learning_rate: The first rate, greater than 0.
-        max_learning_rate: The last rate, greater than `min_learning_rate` and finite.
-        num_steps: Number of rates, from 2 to 10,000.
-
-    Returns:
-        Float64 array of shape `(num_steps,)`.
-
-    Raises:
-        ValueError: If an argument is out of its range, or the rates would be equal.
-    """
-    if not 0 < min_learning_rate < max_learning_rate < float("inf"):
-        raise ValueError(
-            "Learning rates must satisfy 0 < min_learning_rate < max_learning_rate < infinity. "
-            f"Received: min_learning_rate={min_learning_rate}, "
-            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
-        )
-    if not 2 <= num_steps <= MAX_STEPS:
-        raise ValueError(
-            f"Argument `num_steps` must be from 2 to {MAX_STEPS:,}: the range has two ends, and "
-            "more steps show nothing more. "
-            f"Received: num_steps={num_steps}. Choose for example 200."
-        )
-    rates = np.geomspace(min_learning_rate, max_learning_rate, num_steps)
-    if not _are_apart(rates):
-        raise ValueError(
-            f"The ends of the range must be further apart, for {num_steps} rates between them. "
-            f"Received: min_learning_rate={min_learning_rate}, "
-            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
-        )
-    return rates
-
-
-def _are_apart(rates: Array) -> bool:
-    """Returns whether rates differ also on the logarithmic axis, where every slope is taken."""
-    return bool(np.all(np.diff(np.log10(rates)) > 0))
-
-
-def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
-    """Returns the bias-corrected exponential moving average of a series.
-
-    `a[i] = smoothing * a[i-1] + (1 - smoothing) * losses[i]` from `a[-1] = 0`, and
-    `smoothed[i] = a[i] / (1 - smoothing ** (i + 1))`: the correction of Adam's moments
-    (D. P. Kingma and J. Ba, arXiv 1412.6980, section 3), so that a constant stays constant.
-
-    Args:
-        losses: Array of shape `(n,)`.
-        smoothing: Weight of the past, in [0, 1). 0 returns the losses as they are.
-
-    Returns:
-        Float64 array of shape `(n,)`.
-
-    Raises:
-        ValueError: If `smoothing` is out of its range.
-    """
-    if not 0 <= smoothing < 1:
-        raise ValueError(
-            "Argument `smoothing` must be in [0, 1). "
-            f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
-        )
-    average, smoothed = 0.0, []
-    # Python's numbers: the same bits as NumPy's scalars, in a fraction of the time.
-    for i, loss in enumerate(np.asarray(losses, dtype=np.float64).tolist()):
-        average = smoothing * average + (1 - smoothing) * loss
-        smoothed.append(average / (1 - smoothing ** (i + 1)))
-    return np.array(smoothed)
+from tfx_lr_finder.core.sweep import MAX_STEPS, StopReason, are_apart
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -173,7 +69,7 @@ class Curve:
                 "A curve needs as many learning rates as losses, and at least one. "
                 f"Received: shapes {rates.shape} and {losses.shape}."
             )
-        if not (np.all(rates > 0) and np.isfinite(rates[-1]) and _are_apart(rates)):
+        if not (np.all(rates > 0) and np.isfinite(rates[-1]) and are_apart(rates)):
             raise ValueError(
                 "A curve's learning rates must be greater than 0, finite and strictly increasing. "
                 f"Received: {rates}."

@@ -9,8 +9,8 @@ import dataclasses
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Array, Curve
-from tfx_lr_finder.core.kernel import local_linear
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.smoothing import Array, local_linear
 
 BANDWIDTH = 0.25
 """Standard deviation of the smoothing kernel, in decades."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Array
+from tfx_lr_finder.core.smoothing import Array
 
 CLEARLY = 0.02
 """A loss is clearly below another one by this part of it."""

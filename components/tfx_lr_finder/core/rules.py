@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Array, Curve
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.descent import descent_rate
 from tfx_lr_finder.core.errors import NoLearningRateError
+from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.verdict import Verdict
 
 Rule = Callable[[Curve], float]

@@ -4,10 +4,11 @@ import enum
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Curve, StopReason
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.descent import Course, course_of
-from tfx_lr_finder.core.kernel import local_linear
 from tfx_lr_finder.core.proof import is_clearly_below
+from tfx_lr_finder.core.smoothing import local_linear
+from tfx_lr_finder.core.sweep import StopReason
 
 MIN_POINTS = 10
 """Fewer points than this show no course."""

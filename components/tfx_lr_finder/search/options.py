@@ -6,8 +6,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tfx_lr_finder.core.curve import MAX_STEPS
 from tfx_lr_finder.core.rules import DEFAULT_RULE, get_rule
+from tfx_lr_finder.core.sweep import MAX_STEPS
 from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 
 _FUNCTIONS = ("lr_finder_fn", "run_fn")

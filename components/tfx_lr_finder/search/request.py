@@ -9,8 +9,9 @@ from typing import Any
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.core.confirmation import Trial
-from tfx_lr_finder.core.curve import Curve, exponential_learning_rates
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import LONGER
+from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.search import user_module
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
 from tfx_lr_finder.search.options import SweepOptions

@@ -1,4 +1,4 @@
-"""The loop of a sweep as a TensorFlow graph: batch, rate, training step, losses."""
+"""The steps of a training in chunks of a TensorFlow graph, and what they leave noted."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from tfx_lr_finder.core.curve import Array, StopReason
-from tfx_lr_finder.training.model.autograph import as_in_fit
+from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.training.model.cluster import is_alone
-from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
-from tfx_lr_finder.training.model.replicas import first_dimension, mean_over_replicas
-from tfx_lr_finder.training.model.single_trace import single_trace
-from tfx_lr_finder.training.model.variables import loss_metrics
-from tfx_lr_finder.training.validation import ValidationBatches, training_mode_loss
 
 SECONDS_A_CHUNK = 0.2
 """About how long the graph runs before Python looks at its notes; longer where steps slow down.
@@ -137,130 +132,3 @@ class Loop(NamedTuple):
         """Returns the columns of `notes`, as far as steps were done."""
         losses, validation_losses, weights, num_rows = self.notes.numpy()[: self.done.numpy()].T
         return losses, validation_losses, weights, num_rows
-
-
-class TrainStepError(ValueError):
-    """The model's `train_step` does not train by its optimizer, or returns no loss."""
-
-
-def build_loop(
-    model: Any,
-    batches: Any,
-    learning_rate: Any,
-    most_steps: int,
-    validation: ValidationBatches | None = None,
-) -> Loop:
-    """Traces the loop once; the variables of the model and its optimizer come into being.
-
-    Args:
-        model: A compiled Keras model.
-        batches: Iterator over batches.
-        learning_rate: The variable that the optimizer reads its rate from.
-        most_steps: The greatest number of steps that it is to run.
-        validation: Batches whose loss is recorded, too, or None.
-
-    Raises:
-        TrainStepError: If the training step does not return a scalar loss.
-    """
-    rates = tf.Variable(tf.zeros(most_steps, learning_rate.dtype), trainable=False)
-    done = tf.Variable(0, trainable=False)
-    notes = tf.Variable(np.zeros((most_steps, 4)), trainable=False)
-    step_loss = _step_loss(model)
-    other_loss = validation and training_mode_loss(model, validation.number)
-
-    @tf.function(autograph=False)
-    def steps(iterator: Any, first: Any, end: Any, validation_iterator: Any) -> Any:
-        def body(step: Any) -> Any:
-            done.assign(step)
-            learning_rate.assign(tf.gather(rates, step))
-            loss, num_rows = step_loss(iterator)
-            other = other_loss(validation_iterator) if other_loss else tf.zeros_like(loss)
-            note = tf.stack([loss, other, _size(model), tf.cast(num_rows, loss.dtype)])
-            notes.scatter_update(tf.IndexedSlices(note, step))
-            return step + 1
-
-        with single_trace(model):
-            return done.assign(*tf.while_loop(lambda step: step < end, body, (first,)))
-
-    integer = tf.TensorSpec((), tf.int32)
-    traced = steps.get_concrete_function(
-        batches, integer, integer, validation and validation.iterator
-    )
-
-    def workers_mean(number: float) -> float:
-        return float(model.distribute_strategy.reduce("MEAN", tf.identity(number), axis=None))
-
-    return Loop(traced, rates, done, notes, workers_mean)
-
-
-def _size(model: Any) -> tf.Tensor:
-    """Returns half the sum of the squares of all weights: finite only if each of them is.
-
-    A weight that is not can hide from the loss: a ReLU makes 0 of NaN.
-    """
-    weights = [tf.cast(tf.convert_to_tensor(v), tf.float32) for v in model.trainable_variables]
-    size = sum(map(tf.nn.l2_loss, weights), tf.constant(0.0))
-    return tf.cast(size, tf.float64)
-
-
-def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a function that does one update, and returns its loss and the size of a batch.
-
-    An optimizer that accumulates gradients takes several batches for an update; the loss is the
-    mean of theirs.
-    """
-    num_batches = accumulation_steps(model.optimizer)
-    batch_loss = _batch_loss(model)
-
-    def one_batch(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = iterator.get_next()
-        return batch_loss(batch), _num_rows(model.distribute_strategy, batch)
-
-    def several_batches(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        def body(done: Any, total: Any, most_rows: Any) -> tuple[Any, Any, Any]:
-            loss, num_rows = one_batch(iterator)
-            return done + 1, total + loss, tf.maximum(most_rows, num_rows)
-
-        first = (tf.constant(0), tf.constant(0.0, tf.float64), tf.constant(0))
-        _, total, num_rows = tf.while_loop(lambda done, *_: done < num_batches, body, first)
-        return total / num_batches, num_rows
-
-    return one_batch if num_batches == 1 else several_batches
-
-
-def _batch_loss(model: Any) -> Callable[[Any], Any]:
-    """Returns a function that does a training step on a batch and returns its loss."""
-    strategy, train_step = model.distribute_strategy, as_in_fit(model, model.train_step)
-    if getattr(model, "jit_compile", False):
-        train_step = tf.function(
-            train_step, autograph=False, jit_compile=True, reduce_retracing=True
-        )
-
-    def batch_loss(batch: Any) -> tf.Tensor:
-        logs = strategy.run(train_step, args=(batch,))
-        if not isinstance(logs, dict) or "loss" not in logs:
-            raise TrainStepError(
-                "The model's `train_step` must return a dict with the key 'loss'. "
-                f"Received: {sorted(logs) if isinstance(logs, dict) else logs!r}. "
-                "Return for example {'loss': loss}."
-            )
-        loss = tf.convert_to_tensor(mean_over_replicas(strategy, logs["loss"], batch))
-        if loss.shape.rank not in (0, None):
-            raise TrainStepError(
-                "The 'loss' that the model's `train_step` returns must be a scalar. "
-                f"Received: shape {loss.shape}. Reduce it over the batch."
-            )
-        loss = tf.cast(loss, tf.float64)
-        # Keras reports the mean over all batches since its metrics were last reset. They are
-        # reset after the step, not before: some come into being in the first one.
-        with tf.control_dependencies([loss]):
-            for metric in loss_metrics(model):
-                metric.reset_state()
-        return loss
-
-    return batch_loss
-
-
-def _num_rows(strategy: Any, batch: Any) -> tf.Tensor:
-    """Returns the number of examples in a batch, over all replicas."""
-    return strategy.reduce("SUM", strategy.run(first_dimension, args=(batch,)), axis=None)

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_lr_finder.core.curve import Curve, exponential_learning_rates
-from tfx_lr_finder.core.stopping import check_ends
+from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.sweep import check_ends, exponential_learning_rates
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.trainings import Trainings
 

@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfx_lr_finder.core.proof import JudgedOn
-from tfx_lr_finder.training.batch_loss import with_tried_batches
-from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
+from tfx_lr_finder.training.judge.held_out import HeldOut
+from tfx_lr_finder.training.judge.validation import (
+    ValidationBatches,
+    validation_batches,
+)
 from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.cluster import check_trained_together
@@ -21,10 +25,6 @@ from tfx_lr_finder.training.model.optimizer_tree import (
 )
 from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.model.variables import training_variables
-from tfx_lr_finder.training.validation import (
-    ValidationBatches,
-    validation_batches,
-)
 
 
 class Subject(NamedTuple):

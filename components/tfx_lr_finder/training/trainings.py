@@ -11,11 +11,16 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfx_lr_finder.core.curve import Array, Curve
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import Proof
-from tfx_lr_finder.training.constant import BestConstant, NoConstantError
+from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
-from tfx_lr_finder.training.held_out import HeldOut
+from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
+from tfx_lr_finder.training.judge.held_out import HeldOut
+from tfx_lr_finder.training.judge.validation import (
+    ValidationBatches,
+    inference_loss,
+)
 from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.optimizer_tree import (
     accumulation_steps,
@@ -25,10 +30,6 @@ from tfx_lr_finder.training.model.variables import (
     kept_variables,
 )
 from tfx_lr_finder.training.subject import Subject, description_of, make_subject, optimizer_facts
-from tfx_lr_finder.training.validation import (
-    ValidationBatches,
-    inference_loss,
-)
 
 
 class Trainings(contextlib.AbstractContextManager["Trainings"]):

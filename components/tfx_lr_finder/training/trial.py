@@ -5,12 +5,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.applied_rate import swept_optimizers
+from tfx_lr_finder.training.checks.applied_rate import swept_optimizers
 from tfx_lr_finder.training.graph import out_of_batches
+from tfx_lr_finder.training.judge.validation import first_batches
 from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
-from tfx_lr_finder.training.validation import first_batches
 
 
 def validation_loss(

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Array, Curve
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.views.view import (
     CONSTANT,

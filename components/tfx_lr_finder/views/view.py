@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Array, Curve
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.smoothing import Array
 
 HEADROOM = 0.5
 """Part of the loss's fall that is shown above the initial loss: a blow-up is cut off."""

@@ -9,11 +9,12 @@ import numpy as np
 from quality.measurement import Measurement
 from quality.oracle import BUDGET_PARTS, LOG_RATES
 from tfx_lr_finder.core.confirmation import Trial, candidate_rates, confirmed_rate
-from tfx_lr_finder.core.curve import Curve, StopReason
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.rules import DEFAULT_RULE
 from tfx_lr_finder.core.rules import RULES as RULES
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.sweep import StopReason
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from speed.workloads import Workload
 from tfx_lr_finder import LrFinderFnResult
-from tfx_lr_finder.core.stopping import end_of_sweep
-from tfx_lr_finder.training.loop import build_loop
+from tfx_lr_finder.core.sweep import end_of_sweep
+from tfx_lr_finder.training.judge.validation import validation_batches
 from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
 from tfx_lr_finder.training.range_test import range_tests
-from tfx_lr_finder.training.validation import validation_batches
+from tfx_lr_finder.training.steps import build_loop
 
 LEAST, GREATEST = 1e-7, 1e-6
 """The rates of every contender: so low that nothing is learned, and nobody stops before the end."""

@@ -6,36 +6,35 @@ several rates and for several steps, and all is put back. The training step is n
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfx_lr_finder.core.curve import Array
-from tfx_lr_finder.training.model.cluster import is_alone
+from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.training.checks.tried_updates import (
+    FIRST,
+    LATER,
+    kept,
+    lengths_of,
+    traced,
+    tried_variables,
+    updated,
+)
 from tfx_lr_finder.training.model.kind import is_tf_keras, package
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable
 from tfx_lr_finder.training.model.optimizer_tree import (
-    accumulation_steps,
     optimizers_within,
     rated_optimizers,
 )
 from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
 
-NUM_STEPS = 200
-"""So many steps are tried out in a row: as many as a sweep has by default."""
-FIRST, LATER = 6, 20
-"""Steps whose lengths are taken together: a warm-up shows in the first ones."""
 MAX_RATIO = 2.5
 """The typical length of a step changes by less under a constant gradient. Measured: at most 1.8,
 of the optimizers of both Kerases, AdaBelief and Lookahead."""
 TRIED_RATE = 1e-3
 """The rate of these steps: neither lost beside the weights nor changing them much."""
-MAX_ELEMENTS = 50_000_000
-"""Elements that are updated in all of them: about a second."""
-
-
 MAX_ROUNDING = 0.01
 
 
@@ -52,7 +51,7 @@ def swept_optimizers(model: Any) -> list[Any]:
     Raises:
         AppliedRateError: If the weights follow none of several.
     """
-    parts, variables = rated_optimizers(model.optimizer), _tried_variables(model)
+    parts, variables = rated_optimizers(model.optimizer), tried_variables(model)
     if len(parts) == 1 or not variables:
         return parts
     if is_tf_keras(model):  # else it is built
@@ -62,10 +61,10 @@ def swept_optimizers(model: Any) -> list[Any]:
         rates = [stack.enter_context(settable(part)) for part in parts]
         for rate in rates:
             rate.assign(1.0)
-        whole, swept = _updated(model, variables), []
+        whole, swept = updated(model, variables), []
         for part, rate in zip(parts, rates, strict=True):
             rate.assign(0.5)
-            if any(map(_differ, whole, _updated(model, variables))):
+            if any(map(_differ, whole, updated(model, variables))):
                 swept.append(part)
             rate.assign(1.0)
     if not swept:
@@ -125,7 +124,7 @@ def check_applied(model: Any, learning_rate: LearningRate, greatest: float) -> N
     Raises:
         AppliedRateError: If one of the two does not hold.
     """
-    variables = _tried_variables(model)
+    variables = tried_variables(model)
     if not variables:
         return
     with kept_variables(learning_rate.variables):
@@ -145,70 +144,6 @@ def _is_of_keras(optimizer: Any) -> bool:
     return package(type(optimizer)) in ("keras", "tf_keras")
 
 
-def _tried_variables(model: Any) -> list[Any]:
-    """Returns the weights that the optimizer was built for, and whose update it alone decides."""
-    return [
-        variable
-        for variable in (model.trainable_variables if model.built else ())
-        if getattr(variable, "constraint", None) is None
-        and not getattr(variable, "overwrite_with_gradient", False)
-        and _is_known(model.optimizer, variable)
-    ]
-
-
-def _is_known(optimizer: Any, variable: Any) -> bool:
-    """Returns whether an optimizer that is built was built for a variable."""
-    for part in optimizers_within(optimizer):
-        indices = vars(part).get("_trainable_variables_indices", vars(part).get("_index_dict"))
-        if indices:
-            return part._var_key(variable) in indices
-    return True
-
-
-def _updated(model: Any, variables: Sequence[Any]) -> list[Array]:
-    """Returns the weights after an update, and puts everything back."""
-    update = _update(model, variables)
-    run = update if is_alone() else tf.function(update, autograph=False)
-    with _kept(model, training_variables(model)):
-        for _ in range(accumulation_steps(model.optimizer)):
-            run(tf.constant(1.0))
-        return [np.array(variable.numpy()) for variable in variables]
-
-
-def _update(model: Any, variables: Sequence[Any]) -> Any:
-    """Returns a function that applies gradients, each filled with one number."""
-    optimizer = model.optimizer
-    scale_loss = getattr(optimizer, "scale_loss", lambda loss: loss)  # of Keras 3
-
-    def apply(number: Any) -> None:
-        scaled = scale_loss(number)
-        gradients = [tf.fill(v.shape, tf.cast(scaled, v.dtype)) for v in variables]
-        if hasattr(optimizer, "get_unscaled_gradients"):  # tf_keras has them unscaled by hand
-            factor = optimizer.get_scaled_loss(tf.ones_like(number))
-            gradients = optimizer.get_unscaled_gradients(
-                [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
-            )
-        optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
-
-    return lambda number: model.distribute_strategy.run(apply, args=(number,))
-
-
-@contextlib.contextmanager
-def _kept(model: Any, variables: Sequence[Any]) -> Iterator[None]:
-    """Puts variables back, and the counters that an optimizer keeps in Python."""
-    numbers = [
-        (part, {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float)})
-        for part in optimizers_within(model.optimizer)
-    ]
-    try:
-        with kept_variables(variables):
-            yield
-    finally:
-        for part, values in numbers:
-            for name, value in values.items():
-                object.__setattr__(part, name, value)
-
-
 def _differ(first: Array, second: Array) -> bool:
     return not np.array_equal(first, second, equal_nan=True)
 
@@ -217,26 +152,26 @@ def _followed(
     model: Any, variables: Sequence[Any], learning_rate: LearningRate, rate: float
 ) -> list[bool]:
     """Returns for each variable whether an update by the whole rate differs from one by half."""
-    updated = []
+    weights = []
     for part in (0.5, 1.0):
         learning_rate.assign(part * rate)
-        updated.append(_updated(model, variables))
-    return list(map(_differ, *updated))
+        weights.append(updated(model, variables))
+    return list(map(_differ, *weights))
 
 
 def _check_steady(model: Any, variables: Sequence[Any], learning_rate: LearningRate) -> None:
     """Checks that no counter within the optimizer changes the rate."""
     # One variable suffices, unless the optimizer wants the gradients of all.
     least = min(variables, key=lambda v: (not np.any(v.numpy()), math.prod(v.shape)))
-    with _kept(model, training_variables(model)):
+    with kept(model, training_variables(model)):
         try:
-            step, tried = _traced(model, [least]), least
+            step, tried = traced(model, [least]), least
         except ValueError:
-            step, tried = _traced(model, variables), least
+            step, tried = traced(model, variables), least
     touched = not_among(step.graph.variables, learning_rate.variables)
     counters = [variable for variable in touched if variable.shape.rank == 0]
-    lengths = _lengths(model, step, tried, touched, [])
-    if np.allclose(lengths, _lengths(model, step, tried, touched, counters), rtol=1e-2):
+    lengths = lengths_of(model, step, tried, touched, [])
+    if np.allclose(lengths, lengths_of(model, step, tried, touched, counters), rtol=1e-2):
         return
     groups = np.split(lengths, range(FIRST, lengths.size, LATER))
     typical = [np.median(group[group > 0]) for group in groups if np.any(group > 0)]
@@ -248,40 +183,6 @@ def _check_steady(model: Any, variables: Sequence[Any], learning_rate: LearningR
             f"in {lengths.size} steps. Build it without a warm-up or decay of its own; give it a "
             "`LearningRateSchedule` instead, in whose place the sweep sets the rate."
         )
-
-
-def _traced(model: Any, variables: Sequence[Any]) -> Any:
-    update = tf.function(_update(model, variables), autograph=False)
-    return update.get_concrete_function(tf.TensorSpec((), tf.float32))
-
-
-def _lengths(
-    model: Any, step: Any, variable: Any, touched: Sequence[Any], frozen: Sequence[Any]
-) -> Array:
-    """Returns by how much each step moves a variable, while some variables keep their values."""
-    num_batches = accumulation_steps(model.optimizer)
-    num_elements = sum(math.prod(v.shape) for v in touched)
-    num_steps = int(np.clip(MAX_ELEMENTS / num_elements, FIRST + 1, NUM_STEPS))
-    values = [tf.identity(v) for v in frozen]
-
-    @tf.function(autograph=False)
-    def steps() -> tf.Tensor:
-        def body(done: Any, lengths: Any) -> tuple[Any, Any]:
-            before = tf.identity(variable)
-            # An optimizer may divide by the spread of gradients: they are 1/2 and 3/2 in turn.
-            gradient = 0.5 + tf.cast(done % 2, tf.float32)
-            for _ in range(num_batches):
-                step(gradient)
-            moved = tf.norm(tf.cast(tf.identity(variable) - before, tf.float32))
-            for each, value in zip(frozen, values, strict=True):
-                each.assign(value)
-            return done + 1, lengths.write(done, moved)
-
-        empty = tf.TensorArray(tf.float32, num_steps)
-        return tf.while_loop(lambda done, _: done < num_steps, body, (0, empty))[1].stack()
-
-    with _kept(model, touched):
-        return np.asarray(steps.get_concrete_function()())
 
 
 def _not_followed(model: Any, names: Sequence[str]) -> AppliedRateError:

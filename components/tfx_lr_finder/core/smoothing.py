@@ -1,8 +1,40 @@
-"""Smoothing without a lag: what an average over the past cannot give."""
+"""Smooth losses: an average over the steps, and a line through the points around each."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from tfx_lr_finder.core.curve import Array
+Array = NDArray[np.float64]
+
+
+def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
+    """Returns the bias-corrected exponential moving average of a series.
+
+    `a[i] = smoothing * a[i-1] + (1 - smoothing) * losses[i]` from `a[-1] = 0`, and
+    `smoothed[i] = a[i] / (1 - smoothing ** (i + 1))`: the correction of Adam's moments
+    (D. P. Kingma and J. Ba, arXiv 1412.6980, section 3), so that a constant stays constant.
+
+    Args:
+        losses: Array of shape `(n,)`.
+        smoothing: Weight of the past, in [0, 1). 0 returns the losses as they are.
+
+    Returns:
+        Float64 array of shape `(n,)`.
+
+    Raises:
+        ValueError: If `smoothing` is out of its range.
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(
+            "Argument `smoothing` must be in [0, 1). "
+            f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
+        )
+    average, smoothed = 0.0, []
+    # Python's numbers: the same bits as NumPy's scalars, in a fraction of the time.
+    for i, loss in enumerate(np.asarray(losses, dtype=np.float64).tolist()):
+        average = smoothing * average + (1 - smoothing) * loss
+        smoothed.append(average / (1 - smoothing ** (i + 1)))
+    return np.array(smoothed)
+
 
 _REACH = 4
 """Points further away than this many bandwidths weigh nothing."""

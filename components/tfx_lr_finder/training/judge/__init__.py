@@ -1,0 +1,1 @@
+"""What trainings are judged by: validation data, held-out examples, the best constant output."""
