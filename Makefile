@@ -33,6 +33,7 @@ test: lint types suite docs  ## Every check; with CI=true the slow tests, too.
 lint: $(VENV)/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 	PYTHONPATH=components $(BIN)/lint-imports --no-cache >$(VENV)/layers || { cat $(VENV)/layers; false; }
 
 types: $(VENV)/installed

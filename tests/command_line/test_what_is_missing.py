@@ -13,10 +13,14 @@ from tfx_lr_finder.command_line import main
 from tfx_lr_finder.kubeflow.extras import imported_with_extra
 
 
-@pytest.mark.parametrize("module", ["kubeflow", "kfp"])
-def test_missing_extra_is_named(module):
+@pytest.mark.parametrize(
+    "imported",
+    ["from tfx_lr_finder.kubeflow import compile_pipeline", "import tfx_lr_finder.kfp"],
+    ids=["kubeflow", "kfp"],
+)
+def test_missing_extra_is_named(imported):
     """In a Python in which its package cannot be imported."""
-    script = f"import sys; sys.modules['kfp'] = None; import tfx_lr_finder.{module}"
+    script = f"import sys; sys.modules['kfp'] = None; {imported}"
 
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 

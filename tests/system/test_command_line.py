@@ -189,7 +189,7 @@ def test_module_may_import_what_lies_beside_it(short_sweep, tmp_path):
     """As from the wheel in which a pipeline packs the folder; `custom_config` is handed over.
 
     What the module prints stays out of the result, which a script may read as JSON. It is called
-    for the sweep, for the best constant output and for the proof.
+    for the sweep, for the best constant output and for each proof.
     """
     (tmp_path / "beside.py").write_text("NAME = 'units'\n")
     module = tmp_path / "module.py"
@@ -204,7 +204,9 @@ def test_module_may_import_what_lies_beside_it(short_sweep, tmp_path):
 
     result = short_sweep(module, tmp_path / "found", "--custom-config", '{"units": 8}')
 
-    assert (result.exit_code, result.stderr) == (0, "units 8\n" * 3)
+    assert result.exit_code == 0
+    assert len(result.stderr.splitlines()) >= 3
+    assert set(result.stderr.splitlines()) == {"units 8"}
     assert result.stdout.startswith("Learning rate ")
 
 

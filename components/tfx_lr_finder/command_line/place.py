@@ -11,7 +11,10 @@ FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+).*\n(?:    .*\n)*
 """A function of a traceback, with the text of its line."""
 
 _PACKAGE = os.path.dirname(tfx_lr_finder.__file__)
-_CALLERS = tuple(os.path.join(_PACKAGE, name) for name in ("user_module.py", "leaving.py"))
+_CALLERS = (
+    os.path.join(_PACKAGE, "search", "user_module.py"),
+    os.path.join(_PACKAGE, "training", "fit", "leaving.py"),
+)
 """What calls the user's code."""
 
 

@@ -29,8 +29,8 @@ class WatchedFnArgs(FnArgs):
     def __getattribute__(self, name: str) -> Any:
         """Returns an argument."""
         value = super().__getattribute__(name)
-        if value is None and name in _GIVEN_BY:
-            self.__dict__.setdefault("_missing", {})[name] = _GIVEN_BY[name]
+        if name in _GIVEN_BY or name == "hyperparameters":
+            self.__dict__.setdefault("_read", {})[name] = value
         return value
 
     def notes_on(self, error: Exception) -> list[str]:
@@ -39,12 +39,14 @@ class WatchedFnArgs(FnArgs):
         One for each argument that was read and had not been given; and one for a name that is
         looked up in vain while the learning rate is the only hyperparameter.
         """
+        read = self.__dict__.get("_read", {})
         notes = [
             f"It read `fn_args.{name}`, which is None because {parameter} was not given"
             + (f" ({option} on the command line)." if option else ".")
-            for name, (parameter, option) in self.__dict__.get("_missing", {}).items()
+            for name, (parameter, option) in _GIVEN_BY.items()
+            if read.get(name, name) is None
         ]
-        values = (self.hyperparameters or {}).get("values", {})
+        values = (read.get("hyperparameters") or {}).get("values", {})
         if isinstance(error, KeyError) and len(values) == 1:
             notes.append(
                 f"`fn_args.hyperparameters` holds {next(iter(values))!r} alone, as the Trainer's "
