@@ -6,7 +6,7 @@ import os
 from tfx.dsl.io import fileio
 from tfx.types.artifact import Artifact
 
-from tfx_lr_finder.core.evidence import EVIDENCE_FILE, Evidence
+from tfx_lr_finder.core.evidence import EVIDENCE_FILE, SWEEP_TYPE, Evidence
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.report import report
@@ -29,9 +29,8 @@ class LearningRateSweep(Artifact):
     in SQLite keeps six decimals of a float: the exact rate is in the component's other outputs.
     """
 
-    # Kubeflow Pipelines imports the type under this very name: `<package>.<Class>`. It accepts
-    # no declared PROPERTIES; custom properties reach the next task.
-    TYPE_NAME = "tfx_lr_finder.LearningRateSweep"
+    # Kubeflow Pipelines accepts no declared PROPERTIES; custom properties reach the next task.
+    TYPE_NAME = SWEEP_TYPE
 
 
 def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:

@@ -15,10 +15,10 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from tfx_lr_finder.command_line.metadata_store import check_not_locked, store_of
-from tfx_lr_finder.search.options import user_code
+from tfx_lr_finder.core.evidence import SWEEP_TYPE
+from tfx_lr_finder.search.options import OUTPUT_KEYS, user_code
 
-SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
-_RATE_KEYS = ("best_hyperparameters", "learning_rate")
+_RATE_KEYS = OUTPUT_KEYS[:2]
 """The component's outputs that hold the rate; a gate around a node makes it read the `sweep`."""
 _WHEEL = re.compile(r"(?P<module>[^@]+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: its name, and a wheel with its hash as the version."""

@@ -18,6 +18,7 @@ from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.search.options import (
     ON_FAILURE,
+    OUTPUT_KEYS,
     USER_CODE,
     SweepOptions,
     check_functions,
@@ -27,7 +28,6 @@ from tfx_lr_finder.search.termination import sigterm_raises
 
 _CHOICES = {"rule": sorted(RULES), "on_failure": ON_FAILURE}
 _FOLDER = click.Path(exists=True, file_okay=False)
-_FOLDERS = ("best_hyperparameters", "learning_rate", "sweep")
 
 
 def _json_object(context: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -149,7 +149,7 @@ def sweep_command(
     if not is_chief():
         find(output)  # which writes nothing: the chief has what was found
         return
-    with sigterm_raises(), replaced_at_the_end(output, _FOLDERS, SWEEP_FILE) as folder:
+    with sigterm_raises(), replaced_at_the_end(output, OUTPUT_KEYS, SWEEP_FILE) as folder:
         find(folder)
     outputs = _outputs(output)
     evidence = read_evidence(outputs["sweep"])
@@ -162,7 +162,7 @@ def sweep_command(
 
 def _outputs(folder: str) -> dict[str, str]:
     """Returns where each of the component's outputs lies in a folder."""
-    paths = {name: os.path.join(folder, name) for name in _FOLDERS}
+    paths = {name: os.path.join(folder, name) for name in OUTPUT_KEYS}
     return {**paths, "learning_rate": os.path.join(folder, "learning_rate", "value")}
 
 

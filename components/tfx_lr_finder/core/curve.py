@@ -174,5 +174,5 @@ class Curve:
         except ValueError as error:
             raise ValueError(
                 f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "
-                "Read the curve.json of a sweep artifact."
+                "Hand over what `Curve.to_json` gave."
             ) from error

@@ -1,4 +1,4 @@
-"""The one error that is the project's own."""
+"""The error of a search without a rate."""
 
 from collections.abc import Sequence
 

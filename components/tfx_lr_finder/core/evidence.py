@@ -19,6 +19,8 @@ from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.verdict import Verdict
 
 EVIDENCE_FILE = "sweep.json"
+SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
+"""The artifact's type in ML Metadata. Kubeflow Pipelines imports it under this very name."""
 """The file of a sweep artifact that holds its evidence."""
 DEFAULT = "default"
 """In place of a rule, where no rate could be suggested and the default rate is published."""

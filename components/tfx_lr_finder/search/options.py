@@ -13,6 +13,8 @@ from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 _FUNCTIONS = ("lr_finder_fn", "run_fn")
 USER_CODE = ("module_file", *_FUNCTIONS)
 """The component's parameters that name the user's code: exactly one of them is given."""
+OUTPUT_KEYS = ("best_hyperparameters", "learning_rate", "sweep")
+"""The component's outputs: the first two hold the rate."""
 ON_FAILURE = ("raise", "default")
 MAX_SWEEPS = 100
 MIN_PROOF_STEPS = 10
