@@ -1190,3 +1190,28 @@ print(len(range_test(model, batches, num_steps=10, max_learning_rate=0.1)))
     result = forked.run(["-c", code])
 
     assert result.stdout == "10\n", result.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room for the table"),
+        tf.errors.ResourceExhaustedError(None, None, "no room for the table"),
+        tf.errors.AbortedError(None, None, "no room for the table"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_error_that_no_batch_causes_keeps_its_own_words(error):
+    """To yield other batches would not help."""
+
+    def large(labels, outputs):
+        raise error
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", large)
+    dataset = tf.data.Dataset.from_tensors((tf.ones((4, 2)), tf.zeros((4, 1))))
+
+    with pytest.raises(type(error), match="no room for the table") as raised:
+        range_test(model, dataset)
+
+    assert "Yield batches" not in str(raised.value)

@@ -131,14 +131,21 @@ def traced(
         yield Graph(subject, form, given, [*known, *others], generators, learning_rate, loop)
 
 
+_NOT_OF_THE_BATCH = (
+    MemoryError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnavailableError,  # another worker, or the storage
+    tf.errors.AbortedError,
+)
+"""Errors that other batches would not help against: they keep their own words."""
+
+
 @contextlib.contextmanager
 def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
     """Turns what TensorFlow and Keras raise in a training step into an error with a remedy."""
     try:
         yield
-    except (TrainStepError, ValidationError, BatchLossError):
-        raise
-    except tf.errors.UnavailableError:  # another worker, or the storage: not of the model
+    except (TrainStepError, ValidationError, BatchLossError, *_NOT_OF_THE_BATCH):
         raise
     except tf.errors.OutOfRangeError as error:
         raise out_of_batches(num_steps) from error
