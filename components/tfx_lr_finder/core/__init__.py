@@ -1,1 +1,1 @@
-"""What a search has seen and what follows from it: NumPy alone, neither Keras nor TFX."""
+"""Curves, rules, verdicts and evidence: NumPy alone, neither Keras nor TFX."""

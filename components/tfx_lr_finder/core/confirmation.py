@@ -1,4 +1,4 @@
-"""Which rates near a suggestion are tried out, and what their losses say."""
+"""Chooses between the suggested rate, a lower and a higher one, by a short training at each."""
 
 import dataclasses
 import math
@@ -11,9 +11,9 @@ from tfx_lr_finder.core.descent import budget_factor
 from tfx_lr_finder.core.smoothing import Array
 
 SPACING = 0.75
-"""Decades between two candidates."""
+"""Decades between two candidate rates."""
 PULL = 0.15
-"""Weight of the squared distance from the suggestion, in decades, beside the log of the loss."""
+"""Weight of the squared distance from the suggestion, in decades, in a candidate's score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,48 +22,48 @@ class Trial:
 
     Attributes:
         learning_rate: The rate, greater than 0.
-        loss: Validation loss at its end; `inf` if it was not finite.
+        loss: Validation loss at the end of the training; `inf` if it was not finite.
     """
 
     learning_rate: float
     loss: float
 
     def to_dict(self) -> dict[str, float | None]:
-        """Returns the trial as what JSON can hold, which has no infinity."""
+        """Returns the trial as a dict for JSON, with None in place of an infinite loss."""
         loss = self.loss if math.isfinite(self.loss) else None
         return {"learning_rate": self.learning_rate, "loss": loss}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
-        """Returns the trial that `to_dict` gave."""
+        """Returns the trial from the dict that `to_dict` returned."""
         rate, loss = content["learning_rate"], content["loss"]
         return cls(float(rate), math.inf if loss is None else float(loss))
 
 
 def candidate_rates(learning_rate: float) -> tuple[float, float, float]:
-    """Returns the suggested rate between two others, 0.75 decades lower and higher."""
+    """Returns three rates: 0.75 decades below the suggested rate, that rate, 0.75 decades above."""
     return learning_rate / 10**SPACING, learning_rate, learning_rate * 10**SPACING
 
 
 def confirmed_rate(
     trials: Sequence[Trial], trial_steps: int, train_steps: int | None, is_plain_sgd: bool
 ) -> float:
-    """Returns the best rate for the whole training, from short trainings at the candidates.
+    """Returns the best rate for the whole training, from short trainings at the candidate rates.
 
-    With `u` the logarithms of the rates and `u0` that of the suggestion, in the middle:
+    With `u` the base-10 logarithm of a rate, and `u0` the logarithm of the suggested rate:
 
         score(u) = log(loss(u)) + 0.15 * (u - u0) ** 2
 
-    Where one of the losses is not above 0, each one's part of the greatest stands for its
-    logarithm. The least score wins; if it is the middle one, the vertex of the parabola through
-    all three does. The best rate of a short training is higher than that of a long one: the
-    result is multiplied by `factor(train_steps) / factor(trial_steps)`, where
-    `factor(T) = (min(T, 400) / 400) ** exponent` as in the rule `descent`.
+    If a loss is 0 or negative, `loss / max |loss|` takes the place of every `log(loss)`. The rate
+    with the least score wins. If that is the middle rate, the result is the vertex of the parabola
+    through the three scores instead. The best rate of a short training is higher than the best
+    rate of a long one, so the result is multiplied by `factor(train_steps) / factor(trial_steps)`,
+    where `factor(T) = (min(T, 400) / 400) ** exponent` as in the rule `descent`.
 
     Args:
-        trials: Those of `candidate_rates`, in its order.
-        trial_steps: Number of steps of a trial.
-        train_steps: Number of steps of the whole training; None (400 or more) if not known.
+        trials: One trial for each rate of `candidate_rates`, in the same order.
+        trial_steps: Number of steps of each trial.
+        train_steps: Number of steps of the whole training. None if not known, which counts as 400.
         is_plain_sgd: Whether the optimizer is gradient descent without momentum.
 
     Raises:
@@ -85,7 +85,7 @@ def confirmed_rate(
 
 
 def _log(losses: Array) -> Array:
-    """Returns logarithms; of losses that may be negative, parts of their own size instead."""
+    """Returns the logarithms of losses; if one is 0 or negative, `loss / max |loss|` instead."""
     if losses.min() > 0:
         return np.log(losses)
     greatest = np.abs(losses[np.isfinite(losses)]).max()
@@ -93,7 +93,11 @@ def _log(losses: Array) -> Array:
 
 
 def _vertex(scores: Array) -> float:
-    """Returns where the parabola through three scores is least, in [-0.5, 0.5] spacings."""
+    """Returns the vertex of the parabola through three scores, as an offset from the middle one.
+
+    The unit is the spacing of the scores, and the offset is limited to [-0.5, 0.5]. It is 0 if
+    the parabola has no minimum, or a score is infinite.
+    """
     left, middle, right = scores
     curvature = left - 2 * middle + right
     if not 0 < curvature < math.inf:

@@ -14,30 +14,30 @@ from tfx_lr_finder.core.sweep import MAX_STEPS, StopReason, are_apart
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-    """Losses of one sweep over the learning rates at which they were recorded.
+    """The losses of one sweep, and the learning rates at which they were recorded.
 
     Attributes:
         learning_rates: Shape `(n,)`, strictly increasing, greater than 0.
-        losses: Shape `(n,)`, finite: the loss of each batch alone, before its update.
+        losses: Shape `(n,)`, finite: the loss of each batch, computed before its update.
         smoothing: Weight of the past in `smoothed_losses`, in [0, 1).
         stop_reason: Why the sweep ended.
-        num_steps: Number of steps that were asked for, at least `n`.
+        num_steps: Number of steps that were planned, at least `n`.
         batch_size: Number of examples in the largest batch.
-        seed: The seed that the sweep was run with.
+        seed: The random seed of the sweep.
         validation_losses: Shape `(n,)`, finite: the loss of fixed validation batches after each
-            update; None if there were none.
-        is_plain_sgd: Whether the optimizer is gradient descent without momentum: one that uses
-            running averages shows a rate's effect some steps later.
+            update; None if there were no validation data.
+        is_plain_sgd: Whether the optimizer is gradient descent without momentum. Optimizers with
+            running averages show the effect of a rate some steps later.
         train_steps: Number of steps that the model will be trained for; None if not known.
-        constant_loss: Loss of the best constant output on the examples of `steady_losses`: what a
-            model reaches that ignores its inputs; None if it is not known.
+        constant_loss: Loss of the best constant output on the examples of `steady_losses`, which
+            a model reaches without using its inputs; None if it is not known.
         model: Class and size of the model.
         optimizer: Class name of the optimizer.
         num_replicas: Number of replicas that share a batch.
-        gradient_accumulation_steps: Number of batches in one step, which is one update.
+        gradient_accumulation_steps: Number of batches in one step. A step is one update.
 
     Raises:
-        ValueError: If the attributes do not have the stated form.
+        ValueError: If an attribute has a wrong shape or is out of its range.
     """
 
     learning_rates: Array
@@ -96,7 +96,7 @@ class Curve:
                 "A curve cannot have more points than steps. "
                 f"Received: {rates.size} points, num_steps={self.num_steps}."
             )
-        exponential_moving_average((), self.smoothing)
+        exponential_moving_average((), self.smoothing)  # refuses a smoothing out of range
         if self.train_steps is not None and self.train_steps < 1:
             raise ValueError(
                 "A curve's train_steps must be at least 1, or None if not known. "
@@ -115,16 +115,16 @@ class Curve:
 
     @property
     def steady_losses(self) -> Array:
-        """The validation losses or, where there are none, the losses; shape `(n,)`.
+        """The validation losses if there are any, otherwise the training losses; shape `(n,)`.
 
-        The former differ by the weights alone, not by the batch that was drawn, and see
-        over-fitting.
+        Validation losses are computed on the same examples after every step, so they have no
+        noise from the choice of the batch, and they show over-fitting.
         """
         return self.losses if self.validation_losses is None else self.validation_losses
 
     @property
     def log_learning_rates(self) -> Array:
-        """Logarithm to base 10 of `learning_rates`, shape `(n,)`: the axis of every slope."""
+        """Base-10 logarithm of `learning_rates`, shape `(n,)`. All slopes are taken over it."""
         return np.log10(self.learning_rates)
 
     @property
@@ -144,27 +144,27 @@ class Curve:
     __hash__ = None  # type: ignore[assignment]  # as for any value that holds arrays
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the curve as what JSON can hold."""
+        """Returns the curve as a dict that can be written as JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         arrays = {name: fields[name].tolist() for name in self._arrays}
         return {**fields, **arrays, "stop_reason": self.stop_reason.value}
 
     def to_json(self) -> str:
-        """Returns the curve as JSON; `from_json` gives it back bit for bit."""
+        """Returns the curve as JSON, from which `from_json` restores it bit for bit."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Curve":
-        """Returns the curve that `to_dict` gave.
+        """Returns the curve from the dict that `to_dict` returned.
 
         Raises:
-            ValueError: If it is not of that form.
+            ValueError: If `content` is not the dict of a curve.
         """
         return cls(**checked_fields(cls, content))
 
     @classmethod
     def from_json(cls, text: str) -> "Curve":
-        """Returns the curve that `to_json` wrote.
+        """Returns the curve from the JSON that `to_json` returned.
 
         Raises:
             ValueError: If `text` is not the JSON of a curve.

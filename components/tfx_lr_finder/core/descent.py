@@ -1,8 +1,8 @@
-"""The default rule: where on the curve the descent is nearly done, and how far below to stay.
+"""The default rule `descent`: the rate at which the loss has nearly stopped falling, shifted.
 
-Nothing here knows why a rate is good; the constants say how far the best constant rate lay from
-the landmark on the tasks that they were fitted on: the half for choices of `make quality`, and
-others drawn as some of these are.
+The landmark is the rate at which 95% of the fall is done. The constants are fitted, not derived:
+they say how far from the landmark the best constant rate lay on the benchmark's tasks. They were
+fitted on the half of `make quality` that is set apart for choices, and on tasks drawn at random.
 """
 
 import dataclasses
@@ -15,48 +15,49 @@ from tfx_lr_finder.core.smoothing import Array, local_linear
 BANDWIDTH = 0.25
 """Standard deviation of the smoothing kernel, in decades."""
 HEAD = 0.2
-"""The part of the curve whose median is the initial loss."""
+"""The first fraction of the curve. Its median loss is the initial loss."""
 CAP = 1.0
-"""Losses count as at most this much above the initial one, in units of it."""
+"""Losses are capped at this fraction of the initial loss above the initial loss."""
 FLAT_FALL = 0.01
-"""A fall of less than this part of the initial loss is none."""
+"""A fall below this fraction of the initial loss counts as flat."""
 DONE = 0.95
-"""The landmark: this part of the descent is done."""
+"""Fraction of the fall that is done at the landmark."""
 SHIFT_PLAIN_SGD = 0.1
 """Decades from the landmark to the rate, for gradient descent without momentum."""
 STEPS_PER_DECADE = 75.0
-"""Where a sweep has so many steps a decade, the rate is that of the landmark.
+"""With this many steps per decade, the rate is the landmark itself: the shift is 0.
 
-What a sweep has learned when it reaches a rate goes with the sum of the rates so far, which is the
-rate times the steps a decade: with half as many steps the landmark comes at twice the rate.
-Gradient descent without momentum has its landmark near the edge of stability, which does not
-depend on the number of steps.
+What a sweep has learned by the time it reaches a rate is proportional to the sum of all rates so
+far, hence to the rate times the steps per decade. So with half as many steps, the landmark comes
+at twice the rate. For gradient descent without momentum, the landmark lies near the edge of
+stability, which does not depend on the number of steps.
 """
 EDGE_DISTANCE = 0.4
-"""The landmark where the sweep saw no descent: so many decades below the edge of stability.
+"""If the loss never fell, the landmark lies this many decades below the edge of stability.
 
-Fitted on 22 combinations drawn for it, mostly texts and gated networks that start on a plateau.
+Fitted on 22 combinations of model and data that were drawn for this constant: mostly texts and
+gated networks, which start on a plateau.
 """
 REFERENCE_STEPS = 400
-"""A training of at least so many steps takes the rate as it is."""
+"""Trainings of at least this many steps use the rate unchanged."""
 STEPS_EXPONENT = -0.4
-"""A shorter one a higher rate: the best goes with the number of steps to this power."""
+"""Shorter trainings need a higher rate, proportional to their number of steps to this power."""
 STEPS_EXPONENT_PLAIN_SGD = -0.1
-"""The same for gradient descent without momentum, which higher rates make unstable at once."""
+"""Exponent for gradient descent without momentum, which higher rates make unstable at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """The course of a loss over the rate.
+    """The smoothed loss over the rate: where it starts, how low it falls, where it blows up.
 
     Attributes:
-        log_rates: Logarithm to base 10 of the rates, shape `(n,)`.
-        head: Number of points in the first fifth.
-        start: The initial loss, the median of the first fifth.
+        log_rates: Base-10 logarithm of the rates, shape `(n,)`.
+        head: Number of points in the first fifth, at least 3.
+        start: The initial loss: the median loss of the first fifth.
         smoothed: Local linear regression of the capped losses, shape `(n,)`.
         error: Standard error of `smoothed`.
         lowest: Index of the least smoothed loss before the first blow-up.
-        blow_up: Index from which the loss rose clearly after a clear fall; None if it did not.
+        blow_up: Index of the first clear rise after a clear fall; None if there was none.
     """
 
     log_rates: Array
@@ -69,7 +70,7 @@ class Course:
 
     @property
     def fall(self) -> float:
-        """How far the loss fell."""
+        """The initial loss minus the least smoothed loss."""
         return float(self.start - self.smoothed[self.lowest])
 
     def loss_at(self, learning_rate: float) -> float:
@@ -78,15 +79,16 @@ class Course:
 
     @property
     def fell(self) -> bool:
-        """Whether the sweep saw a descent at all."""
-        is_later = self.lowest >= self.head  # or else the loss only rose
+        """Whether the loss fell by at least 1% of the initial loss."""
+        is_later = self.lowest >= self.head  # a minimum in the first fifth: the loss only rose
         return is_later and self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
 
     @property
     def landmark(self) -> float:
-        """Logarithm of the rate from which on, up to the lowest loss, 95% of the fall is done.
+        """Base-10 logarithm of the rate from which on at least 95% of the fall is done.
 
-        Where there was none, of the rate 0.4 decades below the edge.
+        It is the point after the last one, before the lowest loss, at which less than 95% is
+        done. If the loss never fell, it is the logarithm of the rate 0.4 decades below the edge.
         """
         if not self.fell:
             return self.edge - EDGE_DISTANCE
@@ -95,30 +97,33 @@ class Course:
 
     @property
     def edge(self) -> float:
-        """Logarithm of the rate from which the loss is clearly above its start, for 0.2 decades.
+        """Base-10 logarithm of the rate at which the loss starts to stay clearly above its start.
 
-        The last rate of the curve if there is none.
+        It must exceed its start by 3% and by 3 standard errors, for 0.2 decades or to the end of
+        the curve. If it never does, this is the last rate of the curve.
         """
         rise = max(0.03 * abs(self.start), 3 * self.error)
         above = self.smoothed > self.start + rise
         ends = np.searchsorted(self.log_rates, self.log_rates + 0.2, side="right")
         counts = np.append(0, np.cumsum(above))
         starts = np.arange(above.size)
+        # Points from which every point of the next 0.2 decades is above.
         lasting = np.flatnonzero(counts[ends] - counts[starts] == ends - starts)
         return float(self.log_rates[lasting[0] if lasting.size else -1])
 
     @property
     def shows_rate(self) -> bool:
-        """Whether the loss fell, or at least rose at rates well above the first ones."""
+        """Whether a rate can be read off: the loss fell, or rose well after the first fifth."""
         head, last = self.log_rates[[self.head - 1, -1]]
         return self.fell or head + EDGE_DISTANCE < self.edge < last
 
 
 def course_of(curve: Curve) -> Course:
-    """Returns the course of a curve's steady losses."""
+    """Returns the course of a curve's validation losses, or of its losses if it has none."""
     losses = curve.steady_losses
     head = max(3, int(HEAD * losses.size))
     start = float(np.median(losses[:head]))
+    # For normal noise, the standard deviation is 1.4826 times the median absolute deviation.
     deviation = 1.4826 * float(np.median(np.abs(losses[:head] - start)))
     capped = np.minimum(losses, start + CAP * abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, capped, BANDWIDTH)
@@ -129,17 +134,18 @@ def course_of(curve: Curve) -> Course:
 
 
 def descent_rate(curve: Curve) -> float:
-    """Returns the rate of the landmark, shifted for the optimizer and the length of the training.
+    """Returns the landmark's rate, shifted for the optimizer and the length of the training.
 
-    With `u` the logarithm of the rate and `fall` the descent of the smoothed loss to its minimum:
+    With `u` the base-10 logarithm of the rate, and `fall` the initial loss minus the minimum of
+    the smoothed loss:
 
         u*   = u after the last point before the minimum where less than 95% of `fall` is done
         rate = 10 ** (u* + shift) * (min(train_steps, 400) / 400) ** exponent
 
-    For gradient descent without momentum the shift is 0.1 and the exponent -0.1. For every other
-    optimizer they are `log10(steps_per_decade / 75)`, since what a sweep has learned at a rate
-    goes with the rate times the steps a decade, and -0.4. Where the loss did not fall, `u*` lies
-    0.4 decades below the rate from which it rises. The rate is kept within the curve.
+    For gradient descent without momentum, the shift is 0.1 and the exponent -0.1. For every other
+    optimizer, the shift is `log10(steps_per_decade / 75)` and the exponent -0.4; see
+    `STEPS_PER_DECADE` for the reason. If the loss did not fall, `u*` lies 0.4 decades below the
+    rate from which the loss rises. The result is limited to the range of the curve.
     """
     factor = budget_factor(curve.train_steps, curve.is_plain_sgd)
     rate = 10 ** (course_of(curve).landmark + _shift(curve)) * factor
@@ -147,9 +153,9 @@ def descent_rate(curve: Curve) -> float:
 
 
 def budget_factor(train_steps: int | None, is_plain_sgd: bool) -> float:
-    """Returns what the rate of a long training is multiplied by for one of so many steps.
+    """Returns the factor from the rate for 400 or more steps to the rate for `train_steps`.
 
-    `(min(train_steps, 400) / 400) ** exponent`; 1 where their number is not known.
+    `(min(train_steps, 400) / 400) ** exponent`; 1 if `train_steps` is None.
     """
     steps = min(train_steps or REFERENCE_STEPS, REFERENCE_STEPS)
     exponent = STEPS_EXPONENT_PLAIN_SGD if is_plain_sgd else STEPS_EXPONENT
@@ -163,7 +169,11 @@ def _shift(curve: Curve) -> float:
 
 
 def _first_blow_up(smoothed: Array, start: float, error: float) -> int | None:
-    """Returns the index at which the loss first has risen clearly after a clear fall."""
+    """Returns the index of the first clear rise after a clear fall; None if there is none.
+
+    A fall is clear from half of the curve's whole fall on. A rise is clear if it exceeds half of
+    the fall before it and 5 standard errors.
+    """
     best = np.minimum.accumulate(smoothed)
     fallen = start - best
     has_fallen = (fallen > 0) & (fallen >= 0.5 * (start - smoothed.min()))

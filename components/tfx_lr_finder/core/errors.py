@@ -1,4 +1,4 @@
-"""The error of a search without a rate."""
+"""The error that is raised when no learning rate can be suggested."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ _SHOWN_POINTS = 8
 
 
 class NoLearningRateError(RuntimeError):
-    """No learning rate can be read off a curve, or off most of several.
+    """No learning rate can be suggested from one curve, or from most of several curves.
 
-    TFX deletes the outputs of an execution that fails, so the message itself carries the
-    evidence: the verdict in words, why the sweep stopped, and some points of the curve.
+    TFX deletes the outputs of a failed execution, so the message itself carries the evidence: the
+    verdict in words, why the sweep stopped, and some points of the curve.
 
     Attributes:
-        verdict: The reason.
+        verdict: Why there is no rate.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class NoLearningRateError(RuntimeError):
         """Composes the message.
 
         Args:
-            verdict: The reason.
-            curve: A curve that it was found on.
+            verdict: Why there is no rate.
+            curve: A curve with this verdict, to show points of.
             num_failed: Number of sweeps without a rate.
-            num_sweeps: Number of sweeps.
-            proofs: The short trainings that showed it, if there were any.
+            num_sweeps: Number of all sweeps.
+            proofs: The short trainings in which the model did not learn, if there were any.
         """
         self.verdict = verdict
         of_several = f"{num_failed} of {num_sweeps} sweeps without a rate; of the first such, "

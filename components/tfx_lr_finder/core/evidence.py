@@ -1,4 +1,4 @@
-"""What is kept of a search for a learning rate: enough to ask again without training."""
+"""The stored result of a search: every rule can be applied to it again without training."""
 
 import dataclasses
 import functools
@@ -19,27 +19,28 @@ from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.verdict import Verdict
 
 EVIDENCE_FILE = "sweep.json"
+"""The file of a sweep artifact that holds its evidence."""
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 """The artifact's type in ML Metadata. Kubeflow Pipelines imports it under this very name."""
-"""The file of a sweep artifact that holds its evidence."""
 DEFAULT = "default"
-"""In place of a rule, where no rate could be suggested and the default rate is published."""
+"""Used as the rule's name if no rate could be suggested and the default rate is published."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """The learning rate that was found, and everything that it rests on.
+    """The learning rate that was found, with the curves, trials and proofs behind it.
 
     Attributes:
-        suggestion: The rate that was published. Its rule is `default` where no rate could be
+        suggestion: The rate that was published. Its rule is `default` if no rate could be
             suggested and the default rate was published.
         curves: The curves of the sweeps, at least one.
-        trials: The short trainings that confirmed the rate; none if that was not asked for.
-        trial_steps: Number of steps of each trial; 0 if there are none.
-        proofs: The short trainings that put a rate to the proof, in their order; none where no
-            rate could be read off the curves.
-        versions: Version of each package that took part, by its name.
-        seconds: Duration of the search, from the call of the user's code.
+        trials: The short trainings that chose a rate near the suggested one; empty without
+            `confirmation_steps`.
+        trial_steps: Number of steps of each trial; 0 if there are no trials.
+        proofs: The short trainings that tested whether the model learns at a rate, in the order
+            in which they ran; empty if no rate could be read off the curves.
+        versions: Version of each package that took part, by package name.
+        seconds: Duration of the search in seconds, from the call of the user's code.
     """
 
     suggestion: Suggestion
@@ -52,22 +53,22 @@ class Evidence:
 
     @property
     def advice(self) -> str:
-        """What would help the model to learn, in words; empty if nothing is known to."""
+        """A sentence on how to help the model learn; empty if there is no advice."""
         return advice_on(self.proofs[0]) if self.proofs else ""
 
     @property
     def num_steps(self) -> int:
-        """Number of training steps that the search took."""
+        """Number of training steps in all sweeps, trials and proofs."""
         trials = len(self.trials) * self.trial_steps
         return sum(map(len, self.curves)) + trials + sum(proof.num_steps for proof in self.proofs)
 
     @functools.cached_property
     def answers(self) -> dict[str, Suggestion | Verdict]:
-        """What each rule reads off the curves: a suggestion, or the verdict that there is none."""
+        """Each rule's suggestion for the curves, or the verdict that says why there is none."""
         return {rule: _answer(self.curves, rule) for rule in sorted(RULES)}
 
     def to_json(self) -> str:
-        """Returns the evidence as JSON, every rule's answer with it; `from_json` reads it."""
+        """Returns the evidence as JSON, for `from_json`, together with every rule's answer."""
         answers = {
             rule: {"learning_rate": None, "verdict": answer.value}
             if isinstance(answer, Verdict)
@@ -88,7 +89,7 @@ class Evidence:
 
     @classmethod
     def from_json(cls, text: str) -> "Evidence":
-        """Returns the evidence that `to_json` wrote.
+        """Returns the evidence from the JSON that `to_json` returned.
 
         Raises:
             ValueError: If `text` is not the JSON of an evidence.
@@ -110,7 +111,7 @@ def _answer(curves: tuple[Curve, ...], rule: str) -> Suggestion | Verdict:
 
 
 def _from_dict(content: Any) -> Evidence:
-    if isinstance(content, dict):  # what the rules answered is for people: they are asked again
+    if isinstance(content, dict):  # the stored answers are for human readers; `answers` recomputes
         content = {name: part for name, part in content.items() if name != "answers"}
     parts = checked_fields(Evidence, content)
     evidence = Evidence(
@@ -142,7 +143,7 @@ def _from_dict(content: Any) -> Evidence:
 
 
 def _check_end(curve: Curve) -> None:
-    """Refuses a curve the end of whose range no picture could show."""
+    """Refuses a curve whose last planned rate exceeds the largest float: no picture can show it."""
     first, last = curve.log_learning_rates[[0, -1]]
     end = first + (last - first) * (curve.num_steps - 1) / max(len(curve) - 1, 1)
     if end > math.log10(sys.float_info.max):

@@ -1,4 +1,4 @@
-"""Whether a model was seen to learn at a rate: a short training at it, and what it came to."""
+"""Proofs: short trainings at one rate that show whether the model learns there."""
 
 import dataclasses
 import enum
@@ -11,30 +11,31 @@ import numpy as np
 from tfx_lr_finder.core.smoothing import Array
 
 CLEARLY = 0.02
-"""A loss is clearly below another one by this part of it."""
+"""A loss is clearly below a bound if it is lower by this fraction of the bound."""
 NEARLY = 0.1
-"""A loss is nearly another one within this part of it."""
+"""A loss is near a bound if it exceeds the bound by at most this fraction of it."""
 LAST_PART = 0.2
-"""A training is judged by the mean over this part of its steps, the last."""
+"""A training is judged by its mean loss over this last fraction of its steps."""
 SPACING = 0.5
-"""Decades between two rates that are proved."""
+"""Decades between two neighbouring rates in the search around the first rate."""
 MOST_RATES = 8
-"""No more rates than this are proved."""
+"""At most this many rates are tried."""
 LONGER = 4
-"""A training that has not learnt yet may go on for this many times the steps."""
+"""If the model does not learn, the training is repeated with this many times the steps."""
 FAR_ABOVE = 3.0
-"""A model that starts at this multiple of the best constant's loss has to settle first."""
+"""A start above this multiple of the best constant output's loss leads to advice."""
 _MOST_NUMBERS = 16
+"""A best constant output with more numbers than this is not stored."""
 
 
 class JudgedOn(str, enum.Enum):
-    """The examples whose loss tells whether a training learnt."""
+    """The examples whose loss decides whether the model learned in a proof."""
 
     VALIDATION_DATA = "validation data"
     HELD_OUT_EXAMPLES = "held-out examples"
-    """A part of the training data, kept from the training."""
+    """A part of the training data that is excluded from the training."""
     TRAINING_DATA = "training data"
-    """The training's own batches: where a model learns them by heart, it seems to learn."""
+    """The batches of the training itself. A model that memorises them also seems to learn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +44,15 @@ class Proof:
 
     Attributes:
         learning_rate: The rate, greater than 0.
-        loss: Mean loss over the last fifth of the steps, or that of the trained model outside of
-            training mode if it is greater; `inf` if a loss or weight was not finite.
+        loss: The greater of two losses: the mean over the last fifth of the steps, and the loss
+            of the trained model in inference mode. `inf` if a loss or weight was not finite.
         start_loss: Loss before the first step.
         constant_loss: Loss of the best constant output; None if it is not known.
-        constant: That output itself, its numbers in a row; empty if it is not known, or of more
-            than 16 numbers.
+        constant: The best constant output, flattened; empty if it is not known or has more than
+            16 numbers.
         num_steps: Number of steps.
-        seed: The seed that it was run with.
-        judged_on: Whose losses these are.
+        seed: The random seed of the training.
+        judged_on: The examples on which all losses of the proof are computed.
     """
 
     learning_rate: float
@@ -76,17 +77,18 @@ class Proof:
         constant: Sequence[float],
         judged_on: JudgedOn,
     ) -> "Proof":
-        """Returns the proof of a training.
+        """Returns the proof from the losses of a training.
 
         Args:
-            learning_rate: Its rate.
-            losses: The loss at the start and that of each step; fewer if one was not finite.
-            final_loss: That of the trained model outside of training mode, or None if not known.
-            num_steps: Number of steps that there were to be.
-            seed: The seed that it was run with.
-            constant_loss: Loss of the best constant output, or None.
-            constant: Its numbers, or none.
-            judged_on: Whose losses they are.
+            learning_rate: The rate of the training.
+            losses: The loss at the start, then the loss of each step: shape `(num_steps + 1,)`,
+                shorter if the training ended early at a loss or weight that was not finite.
+            final_loss: Loss of the trained model in inference mode; None if not known.
+            num_steps: Number of steps that were planned.
+            seed: The random seed of the training.
+            constant_loss: Loss of the best constant output; None if not known.
+            constant: The best constant output, flattened; empty if not known.
+            judged_on: The examples on which the losses were computed.
         """
         is_whole = losses.size > num_steps
         last = losses[-max(1, round(LAST_PART * num_steps)) :]
@@ -99,22 +101,22 @@ class Proof:
 
     @property
     def bound(self) -> float:
-        """The lower of the loss at the start and that of the best constant output."""
+        """The lower of the loss at the start and the loss of the best constant output."""
         return min(self.start_loss, math.inf if self.constant_loss is None else self.constant_loss)
 
     @property
     def learns(self) -> bool:
-        """Whether the loss ended clearly, by 2%, below its start and the best constant's."""
+        """Whether the loss ended 2% below `bound`."""
         return is_clearly_below(self.loss, self.bound)
 
     @property
     def is_harmless(self) -> bool:
-        """Whether the loss fell, to at most a tenth above that of the best constant output."""
+        """Whether the loss fell, to at most 10% above the loss of the best constant output."""
         base = math.inf if self.constant_loss is None else self.constant_loss
         return self.loss < self.start_loss and self.loss <= base + NEARLY * abs(base)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the proof as what JSON can hold, which has no infinity."""
+        """Returns the proof as a dict for JSON, with None in place of an infinite loss."""
         fields = dataclasses.asdict(self)
         losses = {
             name: fields[name] if math.isfinite(fields[name]) else None
@@ -125,7 +127,7 @@ class Proof:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Proof":
-        """Returns the proof that `to_dict` gave."""
+        """Returns the proof from the dict that `to_dict` returned."""
         losses = {
             name: math.inf if content[name] is None else float(content[name])
             for name in ("loss", "start_loss")
@@ -136,12 +138,12 @@ class Proof:
 
 
 def is_clearly_below(loss: float, bound: float) -> bool:
-    """Returns whether a loss is below another one by 2% of it."""
+    """Returns whether a loss is finite and below a bound by more than 2% of the bound."""
     return math.isfinite(loss) and loss < bound - CLEARLY * abs(bound)
 
 
 def advice_on(proof: Proof) -> str:
-    """Returns what would help a model that starts far above the best constant; else nothing."""
+    """Returns advice if the model starts far above the best constant output's loss, else ''."""
     base = proof.constant_loss
     if base is None or proof.start_loss <= base + (FAR_ABOVE - 1) * abs(base):
         return ""
@@ -155,12 +157,12 @@ def advice_on(proof: Proof) -> str:
 
 
 class Proven(NamedTuple):
-    """What came of putting a rate to the proof.
+    """The result of `put_to_proof`.
 
     Attributes:
         best: The last proof of the best rate.
-        learns: Whether the model was seen to learn at it.
-        proofs: Every proof, in their order.
+        learns: Whether the model learned at the best rate.
+        proofs: All proofs, in the order in which they ran.
     """
 
     best: Proof
@@ -175,18 +177,19 @@ def put_to_proof(
     most_steps: int,
     rates: tuple[float, float],
 ) -> Proven:
-    """Proves a rate and, where the model does not learn at it, others.
+    """Tests whether the model learns at a rate and, if it does not, tries other rates.
 
-    One short training at the rate is enough if the model learns in it. If not, the training is
-    repeated with more steps; then rates half a decade below and above are tried, and on in the
-    better direction until the loss rises again. What was found only so may be luck: it has to
-    hold for another seed, too.
+    One short training is enough if the model learns in it. Otherwise the training is repeated
+    with `most_steps`. If that fails too, rates half a decade lower and higher are tried, and the
+    search goes on in the better direction until the loss rises again, for at most 8 rates. A
+    success after the first training may be chance, so it must be repeated with another seed.
 
     Args:
         first: The rate that a rule read off the curve.
-        prove: Trains at a rate for a number of steps, with the search's seed plus a number.
+        prove: Called with a rate, a number of steps, and a number to add to the search's seed.
+            Trains the model and returns the proof.
         num_steps: Number of steps of a short training.
-        most_steps: Number of steps of a longer one, at least `num_steps`.
+        most_steps: Number of steps of a longer training, at least `num_steps`.
         rates: The least and the greatest rate to try.
     """
     proofs: list[Proof] = []
@@ -196,7 +199,7 @@ def put_to_proof(
         return proofs[-1]
 
     def holds(proof: Proof) -> bool:
-        """Returns whether the model learns in a training, and in one of another seed."""
+        """Returns whether the model learned, and learns again with another seed."""
         return proof.learns and run(proof.learning_rate, proof.num_steps, 1).learns
 
     def holds_longer(proof: Proof) -> bool:
@@ -212,9 +215,10 @@ def put_to_proof(
 
 
 def _best_around(first: Proof, run: Callable[[float], Proof], rates: tuple[float, float]) -> Proof:
-    """Returns the proof of the least loss on the way down or up from a first one.
+    """Returns the proof with the least loss, found step by step from the first rate.
 
-    Of equal losses the nearest to the first; where all are infinite, that of the least rate.
+    Of equal losses, the rate nearest to the first one wins. If all losses are infinite, the
+    lowest rate wins.
     """
     tried = [first]
 

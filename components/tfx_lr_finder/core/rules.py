@@ -1,6 +1,7 @@
-"""Rules that read a learning rate off a curve: pure functions, known by name.
+"""Rules: pure functions from a curve to a learning rate, registered by name.
 
-A new rule is a function of a `Curve` with `@rule` above it.
+To add a rule, write a function of a `Curve` and decorate it with `@rule`. The first line of its
+docstring is shown in the report. In the formulas, `s` is the smoothed loss.
 """
 
 import bisect
@@ -17,22 +18,22 @@ from tfx_lr_finder.core.verdict import Verdict
 Rule = Callable[[Curve], float]
 
 RULES: dict[str, Rule] = {}
-"""Every rule by its name."""
+"""All rules, by name."""
 
 DEFAULT_RULE = "descent"
 
 
 def rule(function: Rule) -> Rule:
-    """Enters a rule in `RULES` under its function's name."""
+    """Decorator that adds a rule to `RULES` under the name of the function."""
     RULES[function.__name__] = function
     return function
 
 
 def get_rule(name: str) -> Rule:
-    """Returns the rule of that name.
+    """Returns the rule with a name.
 
     Raises:
-        ValueError: If there is none; the message lists those that there are.
+        ValueError: If there is no such rule. The message lists all rules.
     """
     if name not in RULES:
         raise ValueError(
@@ -44,14 +45,14 @@ def get_rule(name: str) -> Rule:
 
 @rule
 def descent(curve: Curve) -> float:
-    """Returns the rate at which most of the descent is done, less a margin for the optimizer.
+    """Returns the rate at which the loss has nearly stopped falling, shifted for the optimizer.
 
-    See `tfx_lr_finder.core.descent.descent_rate` for the formula. It reads the validation losses
-    or, where there are none, the raw losses, and takes the length of the training into account
-    where it is known. The other rules read the smoothed loss, as they were published.
+    See `tfx_lr_finder.core.descent.descent_rate` for the formula. It reads the validation losses,
+    or the raw losses if there are no validation losses, and uses the length of the training if it
+    is known. The other rules read the smoothed loss, as in their publications.
 
     Raises:
-        NoLearningRateError: If the curve has one point only.
+        NoLearningRateError: If the curve has only one point.
     """
     if len(curve) < 2:
         raise NoLearningRateError(Verdict.TOO_FEW_POINTS, curve)
@@ -59,15 +60,16 @@ def descent(curve: Curve) -> float:
 
 
 ARTICLE_FACTOR = 4.0
-"""The article's sweep ends where the smoothed loss exceeds the least loss this many times."""
+"""Smith's sweep ends where the smoothed loss exceeds this multiple of the least loss so far."""
 
 
 def article_end(curve: Curve) -> int:
-    """Returns how many points of a curve the article's own sweep would have recorded.
+    """Returns the number of points that the sweep of Smith's article would have recorded.
 
-    It ends with the first point whose smoothed loss is above 4 times the least loss of a batch so
-    far, where the package's own goes on, for it compares with the least smoothed loss. Losses
-    below 0, with which it would end at once, do not end it.
+    That sweep ends with the first point whose smoothed loss is above 4 times the least batch loss
+    so far. This package's sweep compares with the least smoothed loss instead, and so goes on for
+    longer. Once the least loss is negative, its multiple is no upper bound, and no point ends the
+    sweep.
     """
     least = np.minimum.accumulate(curve.losses)
     above = (least >= 0) & (curve.smoothed_losses > ARTICLE_FACTOR * least)
@@ -75,7 +77,7 @@ def article_end(curve: Curve) -> int:
 
 
 STEEPEST_SKIP = 3
-"""Points at the start that `steepest` leaves out: their average is over too few losses."""
+"""Number of slopes at the start that `steepest` skips: they average over too few losses."""
 
 
 @rule
@@ -83,8 +85,8 @@ def steepest(curve: Curve) -> float:
     """Returns the rate at which the smoothed loss falls most between two consecutive steps.
 
     `k = argmin over i >= 3 of (s[i+1] - s[i]) / (log10 rate[i+1] - log10 rate[i])`, and the
-    answer is `rate[k+1]`, where the fall has arrived (L. N. Smith, arXiv 1506.01186, section 3.3).
-    The curve is read up to where the article's own sweep ends, see `article_end`.
+    result is `rate[k+1]`, the end of the steepest step (L. N. Smith, arXiv 1506.01186, section
+    3.3). The curve is read up to `article_end`.
 
     Raises:
         NoLearningRateError: If the smoothed loss does not fall after the third step.
@@ -101,9 +103,9 @@ def steepest(curve: Curve) -> float:
 def minimum(curve: Curve) -> float:
     """Returns a tenth of the rate at which the smoothed loss is lowest.
 
-    `rate[argmin s] / 10`, at least `rate[0]`: the common alternative to the steepest fall
-    (fastai's `minimum`), one order of magnitude below the loss's turning point. The curve is read
-    up to where the article's own sweep ends, see `article_end`.
+    `rate[argmin s] / 10`, at least `rate[0]`: one order of magnitude below the rate at which the
+    loss turns. It is a common alternative to `steepest`, and fastai's `minimum`. The curve is read
+    up to `article_end`.
 
     Raises:
         NoLearningRateError: If the smoothed loss is lowest at the first step.
@@ -118,10 +120,10 @@ def minimum(curve: Curve) -> float:
 def valley(curve: Curve) -> float:
     """Returns the rate in the middle of the longest valley of the smoothed loss.
 
-    The valley ends where the longest strictly decreasing subsequence of `s` ends (the latest of
-    several), and has as many points as that subsequence. The answer is the recorded rate half-way
-    between the valley's first and last point. It is the rule of fastai's `valley` (from ESRI's
-    arcgis.learn), kept within the curve.
+    The valley ends where the longest strictly decreasing subsequence of `s` ends, and has as many
+    points as that subsequence. Of several longest subsequences, the one that ends last counts.
+    The result is the recorded rate half-way between the valley's first and last point. This is
+    fastai's `valley` (from ESRI's arcgis.learn), limited to the range of the curve.
 
     Raises:
         NoLearningRateError: If the smoothed loss never falls.
@@ -135,17 +137,18 @@ def valley(curve: Curve) -> float:
 SLIDE_INTERVAL = 1.2
 """Decades between the two slopes that `slide` compares: fastai's 15 points of 0.08 decades."""
 SLIDE_THRESHOLD = 0.0625
-"""Difference of slopes, in losses a decade: fastai's 0.005 a point of 0.08 decades."""
+"""Difference of slopes, in initial losses per decade: fastai's 0.005 per point of 0.08 decades."""
 
 
 @rule
 def slide(curve: Curve) -> float:
     """Returns the rate before the steep slope at the end of the curve begins.
 
-    With `g` the gradient of `s` against `log10 rate`, divided by the initial `s` so that the unit
-    of the loss does not matter, a window of 1.2 decades slides left from the end while the slopes
-    at its two ends differ by more than 0.0625; the answer is the rate at its left end where it
-    stops. It is the rule of fastai's `slide`, in decades instead of points.
+    The slope is the gradient of `s` over `log10 rate`, divided by the absolute value of the
+    initial `s` so that the unit of the loss does not matter. A window of 1.2 decades slides left
+    from the end of the curve while the slopes at its two ends differ by more than 0.0625. The
+    result is the rate at the left end of the window where it stops. This is fastai's `slide`, in
+    decades instead of points.
 
     Raises:
         NoLearningRateError: If the curve is shorter than the window.
@@ -165,9 +168,10 @@ def slide(curve: Curve) -> float:
 def _longest_decrease(values: Array) -> tuple[int, int]:
     """Returns the length and the last index of the longest strictly decreasing subsequence.
 
-    Of several, the one that ends last.
+    Of several longest subsequences, the one that ends last counts.
     """
-    # ends[k] is the greatest (negated: least) last value of a subsequence of length k + 1.
+    # The values are negated, so that `ends` increases and can be bisected. ends[k] is the least
+    # last value of all increasing subsequences of length k + 1.
     ends: list[float] = []
     last = 0
     for i, value in enumerate(-values):

@@ -1,4 +1,4 @@
-"""Smooth losses: an average over the steps, and a line through the points around each."""
+"""Two ways to smooth losses: exponential moving average and local linear regression."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +29,7 @@ def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
             f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
         )
     average, smoothed = 0.0, []
-    # Python's numbers: the same bits as NumPy's scalars, in a fraction of the time.
+    # Python floats give the same bits as NumPy scalars, and this loop is much faster with them.
     for i, loss in enumerate(np.asarray(losses, dtype=np.float64).tolist()):
         average = smoothing * average + (1 - smoothing) * loss
         smoothed.append(average / (1 - smoothing ** (i + 1)))
@@ -37,24 +37,31 @@ def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
 
 
 _REACH = 4
-"""Points further away than this many bandwidths weigh nothing."""
+"""Points further away than this many bandwidths have weight 0."""
 _MOST_CENTRES = 1000
-"""Between so many values the others are interpolated: the time would grow as their square."""
+"""Longer series are smoothed at this many points, and interpolated between them.
+
+The time of the regression grows with the square of the number of points.
+"""
 _AT_ONCE = 32
-"""So many values are worked out at once: NumPy is fast only on more than a few numbers."""
+"""Number of points that are smoothed in one NumPy operation, to save calls."""
 
 
 def local_linear(x: Array, y: Array, bandwidth: float) -> tuple[Array, Array]:
-    """Returns the local linear regression of `y` on `x`, and how many points each value rests on.
+    """Returns the local linear regression of `y` on `x`, and its effective numbers of points.
 
-    A Gaussian kernel weighs the points: `w[j] = exp(-(x[j] - x[i])**2 / (2 * bandwidth**2))`
-    (W. S. Cleveland, Robust Locally Weighted Regression, 1979, without the robust steps). The
-    number of points is `sum(w)**2 / sum(w**2)`.
+    Value `i` is taken from a line fitted with weights from a Gaussian kernel,
+    `w[j] = exp(-(x[j] - x[i])**2 / (2 * bandwidth**2))` (W. S. Cleveland, Robust Locally Weighted
+    Regression, 1979, without the robust steps). The effective number of points behind it is
+    `sum(w)**2 / sum(w**2)`.
 
     Args:
         x: Shape `(n,)`, increasing.
         y: Shape `(n,)`.
         bandwidth: Standard deviation of the kernel, in units of `x`.
+
+    Returns:
+        The smoothed values and the effective numbers of points, each of shape `(n,)`.
     """
     if x.size > _MOST_CENTRES:
         chosen = np.linspace(0, x.size - 1, _MOST_CENTRES).round().astype(int)

@@ -1,4 +1,4 @@
-"""Stored JSON: read as its standard has it, and checked before a dataclass is made of it."""
+"""Reads stored JSON strictly, and checks its fields before a dataclass is built from them."""
 
 import dataclasses
 import enum
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 MAX_DEPTH = 32
-"""So many lists and objects in each other, at most: more could be read, and not written again."""
+"""Greatest nesting of lists and objects. Python can parse deeper JSON, but not write it again."""
 
 
 def parse(text: str) -> Any:
-    """Returns the value that a text of JSON stands for.
+    """Returns the value of a JSON text.
 
     Raises:
-        ValueError: If it is not JSON, has a number that is not finite, or is nested too deep.
+        ValueError: If the text is not JSON, has a number that is not finite, or nests more than
+            32 lists and objects.
     """
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
@@ -54,16 +55,16 @@ def _is_within(value: Any, depth: int) -> bool:
 
 
 def checked_fields(kind: type, content: Any, infinite: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Returns the fields of a dataclass, as JSON has them.
+    """Checks that a JSON value has the fields of a dataclass, and returns it.
 
     Args:
-        kind: The dataclass. Its integers are counts, which are not negative, but for a seed.
-        content: What is to be an object with a value for each field, of the field's type. One
-            that has a default may be missing.
-        infinite: Names of numbers for which None stands for infinity.
+        kind: The dataclass. Its integer fields must not be negative, except `seed`.
+        content: The parsed JSON. It must be an object with a value of the right type for each
+            field. Fields that have a default may be missing.
+        infinite: Names of number fields in which None stands for infinity.
 
     Raises:
-        ValueError: If it is anything else, with the name of the field.
+        ValueError: If `content` is not such an object. The message names the field.
     """
     what = f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__.lower()}"
     if not isinstance(content, dict):
@@ -88,10 +89,10 @@ def checked_fields(kind: type, content: Any, infinite: tuple[str, ...] = ()) -> 
 
 
 def check_not_negative(name: str, value: float | None) -> None:
-    """Refuses a number below 0.
+    """Checks that a number is at least 0 and finite. None is accepted.
 
     Raises:
-        ValueError: If it is one.
+        ValueError: If the number is negative, infinite or NaN.
     """
     if value is not None and not 0 <= value < math.inf:
         raise ValueError(f"The {name} must be at least 0 and finite. Received: {value}.")

@@ -1,4 +1,4 @@
-"""From the curves of one or more sweeps to a learning rate with a verdict."""
+"""Suggests a learning rate, with a verdict, from the curves of one or more sweeps."""
 
 import collections
 import dataclasses
@@ -13,19 +13,20 @@ from tfx_lr_finder.core.rules import DEFAULT_RULE, descent, get_rule
 from tfx_lr_finder.core.verdict import Verdict, judge, judge_course
 
 MAX_SPREAD = 0.3
-"""Rates of several sweeps that spread by more decades than this are noisy: a factor of 2."""
+"""Rates of several sweeps that deviate by more decades than this (a factor of 2) are noisy."""
 _NORMAL = 1.4826
-"""From the median deviation to the standard deviation of a normal distribution."""
+"""Factor from the median absolute deviation to the standard deviation of a normal distribution."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Suggestion:
-    """A learning rate, and what it rests on.
+    """A suggested learning rate and its verdict.
 
     Attributes:
-        learning_rate: The rate, within the range of the curves unless it was confirmed.
-        rule: Name of the rule that read it off the curves.
-        verdict: How far it can be trusted.
+        learning_rate: The rate. It lies within the range of the curves, unless trials or proofs
+            moved it.
+        rule: Name of the rule that read the rate off the curves.
+        verdict: How far the rate can be trusted.
         spread: Standard deviation of the sweeps' rates in decades; None for a single rate.
     """
 
@@ -38,16 +39,17 @@ class Suggestion:
 def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Suggestion:
     """Returns the learning rate that a rule reads off the curves of sweeps, with a verdict.
 
-    The rate of several sweeps is the median of theirs, on the logarithmic axis. At least half of
-    the sweeps must have one. The verdict is the most frequent one among those, the graver of two
-    that are equally frequent. It is `noisy` where it would be `ok` but the rates' deviation is
-    above 0.3 decades: 1.4826 times the median distance from the median, so that one sweep that
-    lands far away does not decide.
+    Of several sweeps, at least half must have a rate. The suggested rate is the median of these
+    rates on the logarithmic axis. The verdict is the most frequent verdict of these sweeps, and
+    the more serious one of two that are equally frequent. An `ok` becomes `noisy` if the rates
+    deviate by more than 0.3 decades. The deviation is 1.4826 times the median distance from the
+    median, so that a single outlying sweep does not decide.
 
-    The verdict is what the curves tell. The component proves a rate before it calls it `ok`.
+    The verdict rests on the curves alone. The component also proves a rate by a short training
+    before it publishes the rate as `ok`.
 
-    Where the verdict is `flat`, only the rule `descent` has a rate: below the one from which the
-    loss rises, if it does.
+    If the loss never fell (`flat`), only the rule `descent` can have a rate: a rate below the one
+    from which the loss rises, if the loss rises.
 
     Args:
         curves: The curve of a sweep, or of several sweeps of the same model and data.
@@ -55,8 +57,8 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
 
     Raises:
         ValueError: If there is no rule of that name, or no curve.
-        NoLearningRateError: If no rate can be suggested: the verdict is `flat`,
-            `diverged_at_start` or `too_few_points`; of several sweeps the most frequent one.
+        NoLearningRateError: If no rate can be suggested. Its verdict is `flat`,
+            `diverged_at_start` or `too_few_points`: of several sweeps the most frequent verdict.
 
     Example:
         ```

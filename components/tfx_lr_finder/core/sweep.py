@@ -1,4 +1,4 @@
-"""The rates of a sweep's steps, and when it ends: pure functions."""
+"""The learning rates of a sweep, and the test of when it ends: pure functions."""
 
 import enum
 
@@ -7,18 +7,21 @@ import numpy as np
 from tfx_lr_finder.core.smoothing import Array, exponential_moving_average
 
 MAX_STEPS = 10_000
-"""No sweep has more: over seven decades its rate grows by 0.16% a step, which no loss shows."""
+"""Greatest number of steps in a sweep.
+
+With 10,000 steps over seven decades, the rate grows by 0.16% a step. No loss shows finer steps.
+"""
 
 
 class StopReason(str, enum.Enum):
     """Why a sweep ended."""
 
     ALL_STEPS = "all_steps"
-    """Every step was done; the greatest learning rate was reached."""
+    """All steps were done, up to the greatest learning rate."""
     DIVERGED = "diverged"
-    """The smoothed loss rose too far above its best value; that point is the curve's last."""
+    """The smoothed loss rose too far above its best value. That point is the curve's last one."""
     NON_FINITE = "non_finite"
-    """The loss was NaN or infinite; that point is not part of the curve."""
+    """A loss or a weight was NaN or infinite. That point is not part of the curve."""
 
     @property
     def meaning(self) -> str:
@@ -36,7 +39,7 @@ _MEANINGS = {
 def exponential_learning_rates(
     min_learning_rate: float, max_learning_rate: float, num_steps: int
 ) -> Array:
-    """Returns the rates of a sweep, equally spaced on a logarithmic axis.
+    """Returns the learning rates of a sweep, equally spaced on a logarithmic axis.
 
     `rate[i] = min * (max / min) ** (i / (num_steps - 1))`, with both ends exact
     (L. N. Smith, arXiv 1506.01186, section 3.3, with exponential instead of linear growth).
@@ -50,7 +53,7 @@ def exponential_learning_rates(
         Float64 array of shape `(num_steps,)`.
 
     Raises:
-        ValueError: If an argument is out of its range, or the rates would be equal.
+        ValueError: If an argument is out of its range, or neighbouring rates would be equal.
     """
     if not 0 < min_learning_rate < max_learning_rate < float("inf"):
         raise ValueError(
@@ -75,21 +78,21 @@ def exponential_learning_rates(
 
 
 def are_apart(rates: Array) -> bool:
-    """Returns whether rates differ also on the logarithmic axis, where every slope is taken."""
+    """Returns whether the logarithms of the rates strictly increase: slopes are taken over them."""
     return bool(np.all(np.diff(np.log10(rates)) > 0))
 
 
 EARLIEST_END = 10
-"""The smoothed loss is compared with its best from this part of the steps on: a tenth."""
+"""Divisor of the number of steps: a sweep can diverge only after the first tenth of its steps."""
 
 
 def check_ends(smoothing: float, divergence_factor: float) -> None:
-    """Checks what `end_of_sweep` takes.
+    """Checks the arguments of `end_of_sweep` that a user can set.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
-    exponential_moving_average((), smoothing)
+    exponential_moving_average((), smoothing)  # refuses a smoothing out of range
     if not divergence_factor > 1:
         raise ValueError(
             "Argument `divergence_factor` must be greater than 1. "
@@ -100,27 +103,26 @@ def check_ends(smoothing: float, divergence_factor: float) -> None:
 def end_of_sweep(
     losses: Array, num_steps: int, smoothing: float, divergence_factor: float
 ) -> tuple[int, StopReason] | None:
-    """Returns how many of the losses are on the curve and why it ends there.
+    """Returns the number of losses on the curve and why the sweep ends, or None to go on.
 
     Args:
         losses: The loss of every step so far, shape `(n,)`.
-        num_steps: Number of steps there are to be, at least `n`.
+        num_steps: Number of planned steps, at least `n`.
         smoothing: Weight of the past in the smoothed loss, in [0, 1).
-        divergence_factor: Greater than 1; see `range_test`.
-
-    Returns:
-        The number of losses and the reason, or None if the sweep goes on.
+        divergence_factor: Greater than 1; see `range_test` for the formula.
     """
     is_finite = np.isfinite(losses)
     num_finite = losses.size if is_finite.all() else int(is_finite.argmin())
     smoothed = exponential_moving_average(losses[:num_finite], smoothing)
-    # Over a few losses the average is nearly as noisy as they are: the first of small batches may
-    # be a hundredth of the usual one.
+    # At the start, the average is over few losses and noisy: the first loss of small batches may
+    # be a hundredth of the usual loss, and would count as the best one.
     first = num_steps // EARLIEST_END
     averages = smoothed[first:]
     best = np.minimum.accumulate(averages)
-    # An infinite factor gives an infinite bound, or NaN where the scale is 0: nothing is above.
+    # An infinite factor makes the bound infinite, or NaN where the scale is 0. Both comparisons
+    # are False: the sweep goes on.
     with np.errstate(over="ignore", invalid="ignore"):
+        # A multiple of a best loss of 0 or less would not lie above it.
         scale = np.where(best > 0, best, np.maximum(-best, averages[:1] - best))
         diverged = averages > best + (divergence_factor - 1) * scale
     if diverged.any():

@@ -1,4 +1,4 @@
-"""How far the rate that a curve suggests can be trusted."""
+"""Verdicts: how far a rate that was read off a curve can be trusted."""
 
 import enum
 
@@ -11,36 +11,36 @@ from tfx_lr_finder.core.smoothing import local_linear
 from tfx_lr_finder.core.sweep import StopReason
 
 MIN_POINTS = 10
-"""Fewer points than this show no course."""
+"""A curve with fewer points than this is too short for a verdict."""
 MIN_STEPS_PER_DECADE = 7.0
-"""Nor do fewer steps a decade.
+"""A curve with fewer steps per decade than this is too coarse for a verdict.
 
-Of 28 sweeps of 50 steps over seven decades, 21 had a rate within 0.3 decades of that of 200 steps;
-of 30 steps, 8.
+28 models were swept over seven decades with different numbers of steps. With 50 steps, 21 of the
+rates lay within 0.3 decades of the rate from 200 steps; with 30 steps, 8 did.
 """
 FLAT_FALL = 0.01
-"""A fall of less than this part of the initial loss is no fall."""
+"""A fall below this fraction of the initial loss counts as flat."""
 EARLY_STOP = 0.25
-"""A sweep that stops within this part of its steps stopped at the start."""
+"""A sweep that stops within this first fraction of its steps stopped at the start."""
 NOISE_RATIO = 4.0
 """A fall of fewer standard errors than this may be chance."""
 EDGE = 0.02
-"""The outer part of the range, on the logarithmic axis, that counts as its edge."""
+"""The outermost fraction of the range, on the logarithmic axis, that counts as its edge."""
 BANDWIDTH = 0.25
 """Standard deviation, in decades, of the kernel that smooths the curve for the verdict."""
 RISEN = 0.1
-"""A loss that rises by this part of its fall has turned."""
+"""The loss counts as risen again after a rise by this fraction of its fall."""
 JUMP = 10.0
-"""A batch stands out whose loss is this many times the greatest of the ten before it."""
+"""A batch is an outlier if its loss is this many times the greatest of the ten before it."""
 AROUND_BLOW_UP = 15
-"""A batch that stands out may have caused a blow-up within this many steps of it.
+"""An outlier within this many steps of a blow-up, before or after, may have caused it.
 
-The smoothed loss shows it some steps before the batch itself.
+The smoothing looks ahead, so the smoothed loss can rise some steps before the outlier itself.
 """
 
 
 class Verdict(str, enum.Enum):
-    """What is known of a rate; see `judge` for each criterion."""
+    """How far a rate can be trusted; see `judge` for the criteria."""
 
     OK = "ok"
     NOISY = "noisy"
@@ -54,7 +54,7 @@ class Verdict(str, enum.Enum):
 
     @property
     def has_rate(self) -> bool:
-        """Whether there is a rate to publish, with a warning where it is not `ok`."""
+        """Whether there is a rate to publish. Unless the verdict is `ok`, it needs a warning."""
         return self not in (
             Verdict.LOW_END,
             Verdict.FLAT,
@@ -93,14 +93,15 @@ _MEANINGS = {
 
 
 def judge_course(curve: Curve) -> Verdict:
-    """Returns what can be said of a curve before any rule is asked.
+    """Returns the verdict on a curve alone, before a rule reads a rate off it.
 
-    With `start` the median of the first tenth of the losses (at least 3), `s` the losses (capped
-    at `start + |start|`) smoothed by local linear regression (0.25 decades), and
-    `fall = start - min s`, the minimum over the rest of the curve:
+    `start` is the median of the first tenth of the losses (at least 3 of them). `s` are the losses,
+    capped at `start + |start|` and smoothed by local linear regression (0.25 decades).
+    `fall = start - min s`, with the minimum over the curve after the first tenth. The first
+    criterion that holds is the verdict:
 
     - `diverged_at_start`: the sweep stopped within the first quarter of its steps, and
-      `fall < 0.01 |start|`; or its first three losses are below a tenth of `start`;
+      `fall < 0.01 |start|`; or its first three losses are below `start - 0.9 |start|`;
     - `too_few_points`: fewer than 10 points, or fewer than 7 steps a decade;
     - `flat`: `fall < 0.01 |start|`;
     - `noisy`: `fall < 4` standard errors of `s`, from the median absolute deviation of the
@@ -118,16 +119,17 @@ def judge_course(curve: Curve) -> Verdict:
     stopped_early = (
         curve.stop_reason is not StopReason.ALL_STEPS and len(curve) <= EARLY_STOP * curve.num_steps
     )
-    # From a start that has blown up already, even a fall is none.
+    # The loss has blown up within the first tenth. A later fall from there shows no learning.
     rose_at_once = curve.steady_losses[:3].max() < start - 0.9 * abs(start)
     if (stopped_early and not fell) or rose_at_once:
         return Verdict.DIVERGED_AT_START
-    # Rounding may take a little from exactly seven.
+    # 0.999: rounding may put a sweep of exactly seven steps per decade slightly below seven.
     if len(curve) < MIN_POINTS or curve.steps_per_decade < 0.999 * MIN_STEPS_PER_DECADE:
         return Verdict.TOO_FEW_POINTS
     if not fell:
         return Verdict.FLAT
     residuals = np.abs(losses - smoothed)[: lowest + 1]
+    # For normal noise, the standard deviation is 1.4826 times the median absolute deviation.
     standard_error = 1.4826 * np.median(residuals) / np.sqrt(num_points[lowest])
     return Verdict.NOISY if fall < NOISE_RATIO * standard_error else Verdict.OK
 
@@ -135,21 +137,24 @@ def judge_course(curve: Curve) -> Verdict:
 def judge(curve: Curve, learning_rate: float) -> Verdict:
     """Returns the verdict on a rate that a rule read off a curve.
 
-    Criteria, the first that holds, with the loss smoothed as in `judge_course`:
+    The first criterion that holds is the verdict. The smoothed loss is the one of
+    `tfx_lr_finder.core.descent.course_of`:
 
-    - those of `judge_course`;
+    - the criteria of `judge_course`, with `noisy` only after the next two;
     - `disturbed`: a loss or weight that was not finite ended the sweep before the loss had risen;
-      or a batch whose loss is ten times that of the ten before it, the last of which is not twice
-      the others, and above twice the initial loss, came within 15 steps of the first blow-up;
+      or there is an outlier within 15 steps of the first blow-up. An outlier is a batch whose loss
+      exceeds both twice the initial loss and ten times the greatest of the ten losses before it.
+      It does not count if the loss was already rising: if the last of the ten is more than twice
+      the greatest of the others;
     - `low_end_of_range`: the rate lies within the first 2% of the range, on the logarithmic axis;
-    - `not_learning`: the loss at the rate is not 2% below the initial loss and, where it is known,
-      that of the best constant output; or the rate lies beyond the first blow-up;
-    - `edge_of_range`, when the sweep reached its last rate: the rate lies within the last 2% of
-      the range, or the loss did not rise after its minimum, by a tenth of its fall.
+    - `not_learning`: the loss at the rate is not 2% below the initial loss and the loss of the
+      best constant output, if that is known; or the rate lies beyond the first blow-up;
+    - `edge_of_range`, if the sweep reached its last rate: the rate lies within the last 2% of the
+      range, or the loss did not rise by a tenth of its fall after its minimum.
 
     Args:
         curve: The curve of a sweep.
-        learning_rate: The rate that a rule suggested on it.
+        learning_rate: The rate that a rule read off the curve.
     """
     verdict = judge_course(curve)
     if not verdict.has_rate:
@@ -183,7 +188,7 @@ def is_at_high_end(curve: Curve, learning_rate: float) -> bool:
 
 
 def learns_at(curve: Curve, course: Course, learning_rate: float) -> bool:
-    """Returns whether a curve shows that something is learned at a rate."""
+    """Returns whether the smoothed loss at a rate shows that the model learns there."""
     if course.blow_up is not None and learning_rate >= curve.learning_rates[course.blow_up]:
         return False
     bound = min(course.start, np.inf if curve.constant_loss is None else curve.constant_loss)
@@ -191,7 +196,7 @@ def learns_at(curve: Curve, course: Course, learning_rate: float) -> bool:
 
 
 def is_disturbed(curve: Curve, course: Course) -> bool:
-    """Returns whether a single batch decided where the curve ends, or where it blows up."""
+    """Returns whether a single batch ended the sweep or caused the first blow-up."""
     losses, steady = curve.losses, curve.steady_losses
     risen = steady > course.smoothed[course.lowest] + 0.5 * max(course.fall, 0.0)
     if curve.stop_reason is StopReason.NON_FINITE:
@@ -203,7 +208,7 @@ def is_disturbed(curve: Curve, course: Course) -> bool:
     first, last = course.blow_up - AROUND_BLOW_UP, course.blow_up + AROUND_BLOW_UP
     for i in range(max(2, first), min(last, len(curve))):
         before = losses[max(0, i - 10) : i]
-        # A training that diverges fast has a loss that grows for some steps before.
+        # A training that diverges by itself already grows in the steps before.
         is_growing = before[-1] > 2 * before[:-1].max()
         if losses[i] > max(high, JUMP * before.max()) and not risen[i - 1] and not is_growing:
             return True
@@ -211,6 +216,6 @@ def is_disturbed(curve: Curve, course: Course) -> bool:
 
 
 def _has_turned(course: Course) -> bool:
-    """Returns whether the loss rose again after its least value."""
+    """Returns whether the loss rose after its minimum, by 10% of its fall and 3 standard errors."""
     rise = course.smoothed[course.lowest :].max() - course.smoothed[course.lowest]
     return bool(rise > max(RISEN * course.fall, 3 * course.error))
