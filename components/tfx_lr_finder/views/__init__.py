@@ -1,1 +1,1 @@
-"""Pictures and pages of the evidence."""
+"""Views of the evidence: picture, interactive plot, HTML page, TensorBoard events."""

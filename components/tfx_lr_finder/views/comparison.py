@@ -1,4 +1,4 @@
-"""Several sweeps side by side: their curves in one picture."""
+"""One picture with the curves of several sweeps."""
 
 import io
 from collections.abc import Mapping
@@ -12,10 +12,11 @@ from tfx_lr_finder.views.view import color, loss_range
 def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
     """Returns a PNG of the smoothed losses of several sweeps over the learning rate.
 
-    A dashed line in a sweep's colour marks its rate. Of repeated sweeps all curves are drawn.
+    A dashed line in the same colour marks each suggested rate. If an evidence has several curves,
+    all of them are drawn.
 
     Args:
-        sweeps: The evidence of each sweep by its label, at least one.
+        sweeps: Maps the label to show to the evidence; at least one entry.
     """
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()

@@ -1,6 +1,6 @@
-"""The plot of the report, to hover over and to zoom, drawn by Bokeh's script.
+"""The interactive plot of the report, drawn by Bokeh's script in the browser.
 
-It is described in Bokeh's JSON itself: to import its Python models takes half a second.
+The module writes Bokeh's JSON itself, because importing Bokeh's Python models takes half a second.
 """
 
 import dataclasses
@@ -30,21 +30,21 @@ from tfx_lr_finder.views.view import (
 )
 
 _FAINT = "99"
-"""Behind a colour: 60% of it."""
+"""Alpha channel to append to a CSS colour `#rrggbb`: 60% opaque."""
 
 _Model = dict[str, Any]
-"""An object of Bokeh's, as its script reads it: what is not said has Bokeh's default."""
+"""A Bokeh object as its script reads it. Attributes that are left out have Bokeh's defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What can be switched on and off in the plot.
+    """A group of lines in the plot that is switched on and off together.
 
     Attributes:
-        label: What it is, in words.
-        color: Its colour, as in CSS.
-        line: Style of its line: `solid`, `dashed` or `dotted`.
-        shown: Whether it is on at first.
+        label: Text beside the switch, and name of the renderers that it switches.
+        color: CSS colour of the lines.
+        line: Style of the lines: `solid`, `dashed` or `dotted`.
+        shown: Whether the part is visible when the page opens.
     """
 
     label: str
@@ -54,13 +54,14 @@ class Part:
 
 
 class InteractivePlot:
-    """The plot of a search: what the picture shows, and every other rule's rate to switch on.
+    """The plot of a search: the content of the picture, and the rates of the other rules.
 
-    Under the mouse or a finger it shows the values of every sweep. Text and axes take their
-    colours from the page's style sheet: Bokeh's variables `--bk-...`.
+    The other rules' rates are hidden until they are switched on. Hovering or touching shows the
+    values of every sweep at a rate. Text and axes take their colours from the page's style sheet,
+    through Bokeh's variables `--bk-...`.
 
     Attributes:
-        parts: What can be switched. The plot's renderers of a part are named after its label.
+        parts: The parts that can be switched on and off, in the order in which they were added.
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -74,9 +75,9 @@ class InteractivePlot:
         self._plot = self._framed(evidence)
 
     def to_dict(self, target: str) -> dict[str, Any]:
-        """Returns what `Bokeh.embed.embed_item` draws into the page's element `target`.
+        """Returns the JSON with which `Bokeh.embed.embed_item` draws into the element `target`.
 
-        Its order counts: an object comes before references to it.
+        Keep its order: Bokeh needs an object before the references to it.
         """
         version = importlib.metadata.version("bokeh")
         return {
@@ -136,7 +137,7 @@ class InteractivePlot:
     def _add(self, part: Part, glyph: _Model, **columns: Iterable[float]) -> None:
         if part not in self.parts:
             self.parts.append(part)
-        # Rounded, for the size of the page: no plot shows a ninth digit.
+        # Rounded to keep the page small: no plot shows a ninth digit.
         numbers = {name: [float(f"{x:.8g}") for x in column] for name, column in columns.items()}
         self._draw(glyph, numbers, name=part.label, visible=part.shown)
 
@@ -147,7 +148,10 @@ class InteractivePlot:
         return renderer
 
     def _hover(self, curves: Sequence[Curve]) -> list[_Model]:
-        """Shows the values of all sweeps at a rate, beside the mouse, and a line through it."""
+        """Returns tools that show the values of all sweeps, and a vertical line, at the mouse.
+
+        The tooltip hangs on one invisible line with a point at every rate of any sweep.
+        """
         rates = np.unique(np.concatenate([curve.learning_rates for curve in curves]))
         heights = np.empty_like(rates)
         columns = {"rate": [f"{rate:.3g}" for rate in rates]}
@@ -174,7 +178,7 @@ class InteractivePlot:
         ]
 
     def _framed(self, evidence: Evidence) -> _Model:
-        """Returns the plot: what is drawn, with axes, grid and tools."""
+        """Returns the Bokeh plot with all renderers, axes, grid and tools."""
         left, right = learning_rate_range(evidence)
         bottom, top = loss_range(evidence.curves)
         x_axis = self._model("LogAxis", axis_label="learning rate (logarithmic)")
@@ -198,7 +202,7 @@ class InteractivePlot:
             ],
             renderers=self._renderers,
             toolbar_location="above",
-            # No gesture is active at first: on a phone, a finger on the plot scrolls the page.
+            # No gesture is active at first, so that on a phone a finger on the plot can scroll.
             toolbar=self._model(
                 "Toolbar", tools=tools, logo=None, active_drag=None, active_scroll=None
             ),
@@ -216,6 +220,6 @@ def _listed(losses: dict[str, Array], index: int) -> str:
 
 
 def _table(rows: dict[str, str]) -> str:
-    """Returns a table in HTML, for text of one's own: nothing is escaped."""
+    """Returns an HTML table. Nothing is escaped, so the text must come from this package."""
     cells = (f"<tr><th align=left>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return f"<table>{''.join(cells)}</table>"

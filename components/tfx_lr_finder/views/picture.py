@@ -1,4 +1,4 @@
-"""The picture of curves for a notebook or a file, without a pipeline."""
+"""`plot_curve`: the picture of curves for a notebook or a file, without a pipeline."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,22 @@ from tfx_lr_finder.views.plot import plot
 
 
 class Picture(bytes):
-    """The bytes of a PNG, which a notebook shows as the picture that they are."""
+    """The bytes of a PNG, which a notebook displays as a picture."""
 
     def _repr_png_(self) -> bytes:
-        """Returns the bytes; IPython asks for them by this name."""
+        """Returns the bytes of the PNG. IPython looks for a method of this name."""
         return bytes(self)
 
 
 def plot_curve(curves: Curve | Sequence[Curve], suggestion: Suggestion | None = None) -> Picture:
-    """Draws the loss over the learning rate, with the suggested rate.
+    """Returns a picture of the loss over the learning rate, with the suggested rate.
 
     Args:
         curves: The curve of a sweep, or of several sweeps of the same model and data.
-        suggestion: What was suggested on them; by default what `suggest` suggests.
+        suggestion: The suggestion to draw; by default the result of `suggest(curves)`.
 
     Raises:
-        NoLearningRateError: If no suggestion is given and none can be made.
+        NoLearningRateError: If no suggestion is given and `suggest` finds no rate.
 
     Example:
         ```

@@ -25,11 +25,16 @@ from tfx_lr_finder.views.view import (
 def plot(evidence: Evidence) -> bytes:
     """Returns a PNG of the loss over the learning rate on a logarithmic axis.
 
-    It shows the smoothed loss of every sweep with the batches' own losses faint behind it, the
-    validation loss dotted where there is one, a dashed line at the loss of the best constant
-    output, a red line at the rate that was found, and, shaded, the rates that no sweep reached.
-    It is made without pyplot: no display is needed, and no state is left behind. Its background
-    is white, for documents of any colour.
+    The picture shows:
+
+    - for every sweep the smoothed loss, the batch losses faintly behind it, and the validation
+      loss as a dotted line if there is one;
+    - the loss of the best constant output as a dashed line;
+    - the rate that was found as a red line;
+    - the rates that no sweep reached as a shaded area.
+
+    The background is white, to suit documents of any colour. The picture is drawn without pyplot,
+    so it needs no display and leaves no global state behind.
     """
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -67,7 +72,7 @@ def plot(evidence: Evidence) -> bytes:
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
     picture = io.BytesIO()
-    # Without the version of matplotlib: the same evidence is the same file.
+    # No matplotlib version in the metadata, so that the same evidence gives the same file.
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
 

@@ -1,4 +1,4 @@
-"""The page of a search: the rate, what to do next, and the evidence."""
+"""The HTML page of a search: the rate, what to do next, and the evidence."""
 
 import base64
 import functools
@@ -27,14 +27,14 @@ _FAR_APART = 10.0
 
 
 def report(evidence: Evidence, picture: bytes) -> str:
-    """Returns a self-contained HTML page: nothing in it comes from the network.
+    """Returns a self-contained HTML page, which loads nothing from the network.
 
-    The plot is drawn by Bokeh's script, which the page holds. The picture stands in its place on
-    paper, and where scripts are not run. The same evidence gives the same page.
+    The plot is drawn by Bokeh's script, which is embedded in the page. In print and without
+    scripts, the page shows the picture instead. The same evidence gives the same page.
 
     Args:
-        evidence: What the page is about.
-        picture: The PNG that `plot` drew of it.
+        evidence: The evidence to show.
+        picture: The PNG that `plot` drew from the same evidence.
     """
     suggestion, plot = evidence.suggestion, InteractivePlot(evidence)
     return _template().render(
@@ -61,7 +61,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # Bokeh reads the description of a plot in order: an object comes before references to it.
+    # Bokeh reads the plot's JSON in order and needs an object before the references to it.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     template = importlib.resources.files("tfx_lr_finder.views") / "report.html.jinja"
     return environment.from_string(template.read_text("utf-8"))
@@ -69,15 +69,15 @@ def _template() -> jinja2.Template:
 
 @functools.cache
 def _packed_script() -> str:
-    """Returns Bokeh's script, without its widgets and tables, as base64 of zlib's format."""
-    # Not through importlib.resources, which imports Bokeh.
+    """Returns Bokeh's script, without its widgets and tables, compressed by zlib, as base64."""
+    # importlib.resources would import Bokeh, which is slow.
     path = "bokeh/server/static/js/bokeh.min.js"
     script = Path(str(importlib.metadata.distribution("bokeh").locate_file(path)))
     return base64.b64encode(zlib.compress(script.read_bytes(), 9)).decode()
 
 
 def with_code(text: str) -> Markup:
-    """Returns text with what is between backticks as code."""
+    """Returns the text, escaped for HTML, with words between backticks as `<code>`."""
     return Markup(re.sub(r"`(\w+)`", r"<code>\1</code>", str(escape(text))))
 
 
@@ -86,7 +86,7 @@ def _rate(learning_rate: float) -> str:
 
 
 def _origin(evidence: Evidence) -> str:
-    """Returns where the rate comes from, in a sentence."""
+    """Returns a sentence that says how the rate was found."""
     sweeps = _count(len(evidence.curves), "sweep")
     if evidence.suggestion.rule == DEFAULT:
         failed = f"could be read off {sweeps}"
@@ -112,20 +112,20 @@ def _count(number: int, noun: str) -> str:
 
 
 def _meaning(rule: str) -> str:
-    """Returns what a rule answers, from the first line of its documentation."""
+    """Returns a rule's description: the first line of its docstring without "Returns "."""
     first, _, _ = (inspect.getdoc(RULES[rule]) or "").partition("\n")
     return first.removeprefix("Returns ").rstrip(".")
 
 
 def _answer(answer: Suggestion | Verdict) -> tuple[str, str]:
-    """Returns a rule's rate and verdict."""
+    """Returns a rule's rate and verdict as text; `none` for the rate if there is no rate."""
     if isinstance(answer, Verdict):
         return "none", answer.value
     return _rate(answer.learning_rate), answer.verdict.value
 
 
 def _trials(evidence: Evidence) -> dict[str, str]:
-    """Returns the validation loss of each short training, by its rate."""
+    """Maps the rate of each trial to its validation loss, both as text."""
     return {
         _rate(trial.learning_rate): f"{trial.loss:.4g}" if isfinite(trial.loss) else "not finite"
         for trial in evidence.trials
@@ -133,7 +133,7 @@ def _trials(evidence: Evidence) -> dict[str, str]:
 
 
 def _contradiction(evidence: Evidence) -> str:
-    """Returns, in a sentence, that the rules' rates lie far apart; empty if they do not."""
+    """Returns a sentence that warns if the rules' rates lie far apart; otherwise ''."""
     rates = [a.learning_rate for a in evidence.answers.values() if isinstance(a, Suggestion)]
     if not rates or max(rates) <= _FAR_APART * min(rates):
         return ""
@@ -144,13 +144,13 @@ def _contradiction(evidence: Evidence) -> str:
 
 
 def _proof(proof: Proof) -> tuple[str, str, str]:
-    """Returns rate, number of steps, and what a proof came to."""
+    """Returns the rate, the number of steps and the final loss of a proof as text."""
     loss = f"{proof.loss:.4g}" if isfinite(proof.loss) else "not finite"
     return _rate(proof.learning_rate), str(proof.num_steps), loss
 
 
 def _bound(evidence: Evidence) -> str:
-    """Returns what the proofs had to get below."""
+    """Returns the losses that a proof had to end below, as text; '' if there are no proofs."""
     if not evidence.proofs:
         return ""
     proof = evidence.proofs[0]

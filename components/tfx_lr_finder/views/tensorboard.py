@@ -1,4 +1,4 @@
-"""The events of a search, for TensorBoard."""
+"""Event files of a search for TensorBoard."""
 
 import hashlib
 import io
@@ -19,26 +19,27 @@ from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.views.view import losses_by_name
 
 FOLDER = "tensorboard"
-"""The folder of the runs in a sweep artifact."""
+"""The folder in a sweep artifact that holds TensorBoard's runs."""
 STEPS_PER_DECADE = 1000
-"""TensorBoard's horizontal axis is a whole number: of thousandths of a decade."""
+"""TensorBoard's steps are integers: on the axis of learning rates, 1000 of them are a decade."""
 
 _OVER_RATE = "Over the learning rate: step 0 is a rate of 1, -1000 is 0.1, -3000 is 0.001."
 
 
 def tensorboard_files(evidence: Evidence, picture: bytes) -> dict[str, bytes]:
-    """Returns the event files of a search, each a run, by their paths in the artifact.
+    """Maps paths in the artifact to the contents of event files, one file for each run.
 
-    - `search`: the rate that was found, with its picture, and in the HParams tab what it is for;
+    - `search`: the rate that was found and the picture; in the HParams tab the model, optimizer
+      and options;
     - `sweep_1` and so on: the losses over the step, and over the learning rate;
-    - `trial_1` and so on: the validation loss, and in the HParams tab the learning rate.
+    - `trial_1` and so on: the validation loss; in the HParams tab the learning rate.
 
-    Files are written with TensorBoard's own writer. They say nothing of when they were written:
-    the same evidence gives the same files.
+    The files are written with TensorBoard's own writer. They contain no time stamps, so the same
+    evidence gives the same files.
 
     Args:
-        evidence: What is to be shown.
-        picture: The PNG that `plot` drew of it.
+        evidence: The evidence to show.
+        picture: The PNG that `plot` drew from the same evidence.
     """
     runs = {"search": _search(evidence, picture)}
     for number, curve in enumerate(evidence.curves, 1):
@@ -92,7 +93,7 @@ def _scalars(group: str, values: Mapping[str, float], description: str = "") -> 
 
 
 def _image(tag: str, picture: bytes) -> Summary:
-    """Returns a PNG with its width and height, which are in its header."""
+    """Returns the image summary of a PNG. Width and height are read from the PNG's header."""
     width, height = (int.from_bytes(picture[at : at + 4], "big") for at in (16, 20))
     parts = np.array([str(width).encode(), str(height).encode(), picture], dtype=object)
     summary = Summary()
@@ -108,10 +109,10 @@ def _hparams(evidence: Evidence, run: str, values: Mapping[str, float | str]) ->
     curve = evidence.curves[0]
     names = ("model", "optimizer", "num_steps", "batch_size", "num_replicas", "train_steps", "seed")
     known = {name: getattr(curve, name) for name in names if getattr(curve, name) not in ("", None)}
-    # Without an identity of its own, a run is one with all those of the same values.
+    # By default the trial id is a hash of the values: runs with equal values would be one trial.
     search = hashlib.sha256(evidence.to_json().encode()).hexdigest()
     summary = hparams_pb({**known, **values}, trial_id=f"{run} {search[:12]}", start_time_secs=0)
     data = summary.value[0].metadata.plugin_data
-    # Its map in order: else the same values are other bytes in another process.
+    # Protobuf maps have no fixed order: without this, the bytes differ from process to process.
     data.content = HParamsPluginData.FromString(data.content).SerializeToString(deterministic=True)
     return summary

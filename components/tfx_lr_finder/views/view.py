@@ -1,4 +1,4 @@
-"""What a picture shows of the curves of one or more sweeps."""
+"""What all views share: ranges of the axes, names and colours of the lines."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.core.smoothing import Array
 
 HEADROOM = 0.5
-"""Part of the loss's fall that is shown above the initial loss: a blow-up is cut off."""
+"""Space above the initial loss, as a fraction of the loss's fall. A blow-up is cut off there."""
 MARGIN = 1.5
-"""Factor on the learning rate between the outermost rates and the edges of the picture."""
+"""Factor between the outermost learning rate and the edge of the picture."""
 RED = "#d62728"
 """The colour of the rate that was found, and of nothing else."""
 GREY = "#808080"
-"""The colour of what is not data."""
+"""The colour of everything that is not a measured loss or a rate."""
 
-# Each stands out on white and on black.
+# Each colour stands out on white and on black.
 _COLORS = ("#2f86d1", "#16967e", "#9467d6", "#b87a00", "#6f8496", "#c2569b")
 
 
 def losses_by_name(curve: Curve) -> dict[str, Array]:
-    """Returns the losses that a picture shows of a curve, by their names."""
+    """Returns the losses of a curve that a picture shows: a dict from name to array."""
     losses = {"batch loss": curve.losses, "smoothed loss": curve.smoothed_losses}
     validation = curve.validation_losses
     return losses if validation is None else {**losses, "validation loss": validation}
@@ -41,18 +41,19 @@ def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 CONSTANT = "best constant output"
-"""The name of the line at the loss that a model reaches that ignores its inputs."""
+"""Label of the line at the loss that a model reaches without using its inputs."""
 
 
 def constant_loss(curves: Sequence[Curve]) -> float | None:
-    """Returns the loss of the best constant output, the first sweep's; None if it is not known."""
+    """Returns the first sweep's loss of the best constant output; None if it is not known."""
     return curves[0].constant_loss
 
 
 def learning_rate_range(evidence: Evidence) -> tuple[float, float]:
-    """Returns the least and the greatest rate that a picture shows: the sweeps' and the one found.
+    """Returns the least and the greatest learning rate that a picture shows.
 
-    Where sweeps stopped early, the picture reaches as far as they were to go.
+    The range covers the suggested rate and all planned rates of the sweeps, also the rates that
+    were not reached because a sweep stopped early.
     """
     rates = [evidence.suggestion.learning_rate]
     for curve in evidence.curves:
@@ -61,9 +62,9 @@ def learning_rate_range(evidence: Evidence) -> tuple[float, float]:
 
 
 def unreached_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """Returns the range of rates that no sweep reached; None if one of them did every step.
+    """Returns the range of planned rates that no sweep reached; None if a sweep did every step.
 
-    From the greatest rate with a loss to the last one that was asked for.
+    It extends from the greatest rate with a loss to the last planned rate.
     """
     if any(len(curve) == curve.num_steps for curve in curves):
         return None
@@ -72,7 +73,10 @@ def unreached_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
 
 
 def planned_end(curve: Curve) -> float:
-    """Returns the last rate that a sweep was to have; its last of all if it has a single point."""
+    """Returns the last planned rate of a sweep, extrapolated if the sweep stopped early.
+
+    A single point does not show the spacing of the rates: its own rate is returned.
+    """
     first, last = curve.log_learning_rates[[0, -1]]
     if len(curve) in (1, curve.num_steps):
         return float(curve.learning_rates[-1])
@@ -80,17 +84,17 @@ def planned_end(curve: Curve) -> float:
 
 
 def stop_reasons(curves: Sequence[Curve]) -> str:
-    """Returns in words why the sweeps ended, each reason once."""
+    """Returns the reasons why the sweeps ended, in words, each reason once."""
     return "; ".join(dict.fromkeys(curve.stop_reason.meaning for curve in curves))
 
 
 def color(number: int) -> str:
-    """Returns the colour of a sweep, by its number from 0."""
+    """Returns the colour for a sweep or a rule by its number, counted from 0; colours repeat."""
     return _COLORS[number % len(_COLORS)]
 
 
 def sweep_names(curves: Sequence[Curve]) -> list[str]:
-    """Returns what tells the sweeps apart: nothing for a single one, else number and seed."""
+    """Returns a label with number and seed for each sweep; an empty label for a single sweep."""
     if len(curves) == 1:
         return [""]
     return [f"sweep {number} (seed {curve.seed})" for number, curve in enumerate(curves, 1)]
