@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines: `compile_pipeline`, and what runs in a task there."""
+"""Kubeflow Pipelines: `compile_pipeline`, and the entrypoints of tasks."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ __all__ = ["compile_pipeline"]
 
 
 def __getattr__(name: str) -> object:
-    """Loads the compiler when it is first asked for: a task runs without it."""
+    """Loads the compiler on first access, because tasks run without it."""
     if name != "compile_pipeline":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tfx_lr_finder.kubeflow import compiler

@@ -1,4 +1,4 @@
-"""Compiles a pipeline for Kubeflow Pipelines v2, every task with a command that runs there."""
+"""Compiles a TFX pipeline for open-source Kubeflow Pipelines v2."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,27 +36,28 @@ def compile_pipeline(
     beam_pipeline_args: Sequence[str] = (),
     enable_cache: bool = True,
 ) -> None:
-    """Writes a pipeline as a YAML file that Kubeflow Pipelines and kfp.local take.
+    """Writes a pipeline to a YAML file for Kubeflow Pipelines or kfp.local.
 
-    A RuntimeParameter becomes a parameter of the run, with its default. Resources are set with a
-    component's `with_platform_config`.
+    A RuntimeParameter becomes a parameter of the run, with its default. A component's
+    `with_platform_config` sets its resources.
 
     Args:
         name: Name of the pipeline: lower-case letters, digits and `-`.
-        components: Its components.
-        image: Container image of every task; it has this package in it.
-        output_file: The file to write; its folder is made.
-        command: What every task runs, with the arguments of TFX's own command; by default our
-            entrypoint.
-        pipeline_root: Folder that this machine and every task see under the same path. Modules
-            given by `module_file` are packed into it. By default none: the run's own pipeline
-            root, which is told to Kubeflow when the run is submitted, is all that is needed.
+        components: The components of the pipeline.
+        image: Container image of every task. This package must be installed in it.
+        output_file: The file to write. Missing parent folders are created.
+        command: The command of every task, to which the arguments of TFX's own command are
+            appended; by default the module `tfx_lr_finder.kubeflow.entrypoint`.
+        pipeline_root: Folder that this machine and every task see under the same path. It is
+            needed only for components with a `module_file`, which is packed into it. By default
+            none: the pipeline root is given to Kubeflow when a run is submitted.
         beam_pipeline_args: Arguments for the components that run on Beam.
-        enable_cache: Whether Kubeflow may take a task's outputs from an earlier run.
+        enable_cache: Whether Kubeflow may reuse a task's outputs from an earlier run.
 
     Raises:
-        ValueError: If Kubeflow could not run the pipeline, see `kubeflow_limits`, or two
-            RuntimeParameters of one name have different defaults.
+        ValueError: If Kubeflow could not run the pipeline (see
+            `tfx_lr_finder.kubeflow.limits.check`), or two RuntimeParameters with one name have
+            different defaults.
     """
     pipeline = Pipeline(
         pipeline_name=name,
@@ -71,8 +72,8 @@ def compile_pipeline(
         default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
     )
     spec = KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
-    # TFX leaves out what follows: the defaults of parameters, which would have to be given for
-    # every run then, and the resources of an ExampleGen.
+    # TFX leaves out the defaults of parameters and the resources of an ExampleGen, so both are
+    # added here. Without the defaults, every run would have to give a value for each parameter.
     for parameter, default in defaults.items():
         spec["root"]["inputDefinitions"]["parameters"][parameter]["defaultValue"] = default
     for name, resources in _resources(components).items():

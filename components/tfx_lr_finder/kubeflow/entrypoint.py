@@ -1,9 +1,9 @@
 """Runs any TFX component on open-source Kubeflow Pipelines v2 and under kfp.local.
 
-The command of a task: `python -m tfx_lr_finder.kubeflow.entrypoint`, with the arguments of TFX's
-own `kubeflow_v2_run_executor`, which does the work. What TFX lacks there is added before and
-after: types of inputs, object-store URIs, output folders, values of value artifacts; and Beam and
-pip download nothing that nobody asked for.
+The command of a task is `python -m tfx_lr_finder.kubeflow.entrypoint`, with the arguments of TFX's
+own `kubeflow_v2_run_executor`, which does the work. This module adds what TFX lacks there: types
+of inputs, object-store URIs, output folders, and values of value artifacts. It also keeps Beam and
+pip from downloading anything that the pipeline does not name.
 """
 
 import argparse
@@ -37,15 +37,16 @@ Arguments = tuple[argparse.Namespace, list[str]]
 
 
 def main(arguments: Arguments) -> None:
-    """Runs a component's executor on what the launcher handed in.
+    """Runs a component's executor on the `ExecutorInput` from Kubeflow's launcher.
 
-    The executor output file appears when all is done; one of an earlier attempt is removed first.
+    The executor output file is removed first, in case an earlier attempt has left one. It appears
+    again only when everything is done.
 
     Args:
-        arguments: The parsed arguments, and those left over, which are Beam's.
+        arguments: The parsed arguments, and the remaining arguments, which are for Beam.
 
     Raises:
-        Exception: Whatever the executor raises; there is no executor output file then.
+        Exception: Any error of the executor. There is no executor output file then.
     """
     known, beam_arguments = arguments
     handed_in = json.loads(known.json_serialized_invocation_args)
@@ -66,7 +67,7 @@ def main(arguments: Arguments) -> None:
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
-    """Returns TFX's own arguments, and those left over."""
+    """Returns the parsed arguments of TFX's command, and the remaining arguments."""
     parser = argparse_flags.ArgumentParser(prog="python -m tfx_lr_finder.kubeflow.entrypoint")
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True)
@@ -77,9 +78,9 @@ def parse_arguments(argv: list[str]) -> Arguments:
 
 @contextlib.contextmanager
 def _artifacts_prepared(output_uris: set[str]) -> Iterator[None]:
-    """Prepares artifacts for the executor as TFX does where it runs one locally.
+    """Makes output folders and reads the values of input artifacts, as TFX does in a local run.
 
-    TFX offers no place for it on Kubeflow, hence the replaced function.
+    TFX has no hook for this on Kubeflow, so a function that it calls there is replaced.
     """
     parse = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict
 

@@ -1,4 +1,4 @@
-"""Packages that this one works without, and which a part of it needs."""
+"""Optional dependencies: packages that only a part of this package needs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def imported_with_extra(extra: str, package: str) -> Iterator[None]:
-    """Says which extra to install where a package that it brings cannot be imported.
+    """Context for imports of an optional package: if it is missing, the error names the extra.
+
+    Args:
+        extra: Name of the extra that installs the package.
+        package: Name of the package's top-level module.
 
     Raises:
-        ImportError: In place of the error that the package is missing.
+        ImportError: If the package is not installed.
     """
     try:
         yield

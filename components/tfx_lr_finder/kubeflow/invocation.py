@@ -1,6 +1,6 @@
-"""What Kubeflow's launcher hands to a task and reads back, in the form that TFX understands.
+"""Converts between the JSON of Kubeflow's launcher and the JSON that TFX expects.
 
-Pure functions on the launcher's JSON, an `ExecutorInput` and an `ExecutorOutput`. The launcher:
+Pure functions on the launcher's `ExecutorInput` and `ExecutorOutput`. The launcher's source is
 `backend/src/v2/component/launcher_v2.go` in kubeflow/pipelines.
 """
 
@@ -11,13 +11,14 @@ from typing import Any
 Json = dict[str, Any]
 
 _LOCAL_ROOTS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
-"""Where the launcher keeps its copy of what lies in an object store."""
+"""Folder in which the launcher keeps local copies of objects, for each scheme of object store."""
 
 
 def local_path(uri: str) -> str:
-    """Returns where the launcher keeps an object locally; other URIs and paths as they are.
+    """Returns the path of the launcher's local copy of an object; other URIs and paths unchanged.
 
-    It downloads inputs there before a task starts, and uploads outputs from there afterwards.
+    The launcher downloads inputs to this path before a task starts, and uploads outputs from it
+    afterwards.
     """
     for scheme, root in _LOCAL_ROOTS.items():
         if uri.startswith(scheme):
@@ -26,7 +27,7 @@ def local_path(uri: str) -> str:
 
 
 def with_local_paths(executor_input: Json) -> Json:
-    """Returns the input of a task with the local path of every artifact as its URI."""
+    """Returns a copy of an `ExecutorInput` in which every artifact has a local path as its URI."""
     result = copy.deepcopy(executor_input)
     for artifact in [*artifacts(result.get("inputs")), *artifacts(result.get("outputs"))]:
         artifact["uri"] = local_path(artifact["uri"])
@@ -34,14 +35,15 @@ def with_local_paths(executor_input: Json) -> Json:
 
 
 def with_remote_uris(executor_output: Json, executor_input: Json) -> Json:
-    """Returns the output of a task with object-store URIs in place of local paths.
+    """Returns a copy of an `ExecutorOutput` with object-store URIs in place of local paths.
 
-    The launcher skips the upload of an artifact whose URI is a local path: its data is lost.
-    Properties that name an artifact, as an Evaluator's do, outlive the local copy, too.
+    The launcher does not upload an artifact whose URI is a local path, so its data would be lost.
+    Properties that hold the URI of an artifact, such as an Evaluator's, are converted as well,
+    because the local copy is removed after the task.
 
     Args:
-        executor_output: What the task put out, with local paths.
-        executor_input: What the launcher handed in: it tells which object stores there are.
+        executor_output: The output of the task, with local paths.
+        executor_input: The launcher's input, which shows the object stores in use.
     """
     handed_in = [*artifacts(executor_input.get("inputs")), *artifacts(executor_input["outputs"])]
     remote = {local_path(artifact["uri"]): artifact["uri"] for artifact in handed_in}
@@ -56,17 +58,18 @@ def with_remote_uris(executor_output: Json, executor_input: Json) -> Json:
 
 
 def with_types(executor_input: Json, inputs_spec: Json) -> Json:
-    """Returns the input of a task in which every input artifact names its TFX type.
+    """Returns a copy of an `ExecutorInput` in which every input artifact has its TFX type.
 
-    Kubeflow's backend hands inputs over with an empty schema, kfp.local as `system.Artifact`
-    (https://github.com/tensorflow/tfx/issues/7768). A type that TFX can read is left alone.
+    Kubeflow's backend hands inputs over with an empty schema, and kfp.local with the type
+    `system.Artifact` (https://github.com/tensorflow/tfx/issues/7768). A type that TFX can read is
+    left unchanged.
 
     Args:
-        executor_input: What the launcher handed in.
+        executor_input: The launcher's input.
         inputs_spec: The component's input definitions in the compiled pipeline.
 
     Raises:
-        ValueError: If an input has no type and the component's definitions have none for it.
+        ValueError: If an input has no TFX type and is not in the component's input definitions.
     """
     result = copy.deepcopy(executor_input)
     specs = inputs_spec.get("artifacts", {})
@@ -86,10 +89,10 @@ def with_types(executor_input: Json, inputs_spec: Json) -> Json:
 
 
 def with_tfx_outputs(executor_input: Json) -> Json:
-    """Returns the input of a task with the outputs of TFX's types only.
+    """Returns a copy of an `ExecutorInput` without output artifacts that have no TFX type.
 
-    Kubeflow adds one for the log of every task, as `system.Artifact`, which TFX cannot read.
-    The launcher itself fills and uploads it.
+    Kubeflow adds an output of type `system.Artifact` for the log of every task, which TFX cannot
+    read. The launcher itself fills and uploads that output.
     """
     result = copy.deepcopy(executor_input)
     outputs = result["outputs"]
@@ -102,7 +105,7 @@ def with_tfx_outputs(executor_input: Json) -> Json:
 
 
 def artifacts(part: Json | None) -> Iterator[Json]:
-    """Yields every artifact in `inputs` or `outputs` of an input, or in an output."""
+    """Yields all artifacts in `inputs` or `outputs` of an `ExecutorInput`, or in its output."""
     for values in (part or {}).get("artifacts", {}).values():
         yield from values.get("artifacts", [])
 

@@ -1,6 +1,6 @@
 """Runs LearningRateFinder's executor as a task of a KFP pipeline, without TFX's DSL.
 
-The command of `tfx_lr_finder.kfp.learning_rate_finder` is
+The component `tfx_lr_finder.kfp.learning_rate_finder` runs it by the command
 `python -m tfx_lr_finder.kubeflow.kfp_task`.
 """
 
@@ -23,14 +23,14 @@ from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import run_executor
 
 METRICS = ("learning_rate", "verdict", "spread")
-"""The facts of a sweep that the page of a run shows; `spread` is one of several sweeps only."""
+"""Properties of a sweep shown on the page of a run; only several sweeps have a `spread`."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the executor on what KFP's launcher handed in, and reports the outputs.
+    """Parses the command line of a task and runs the executor.
 
     Args:
-        argv: Command-line arguments; by default those of this process.
+        argv: Command-line arguments; by default the arguments of this process.
     """
     parser = argparse.ArgumentParser(prog="python -m tfx_lr_finder.kubeflow.kfp_task")
     parser.add_argument("--executor_input", required=True, type=json.loads)
@@ -39,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(executor_input: Json) -> None:
-    """Runs the executor.
+    """Runs the executor, and writes KFP's `ExecutorOutput`.
 
     Args:
-        executor_input: KFP's `ExecutorInput`. Its output file is written when all is done; one of
-            an earlier attempt is removed first.
+        executor_input: KFP's `ExecutorInput`. The output file that it names is removed first, in
+            case an earlier attempt has left one, and written when everything is done.
 
     Raises:
-        ValueError: If the module is not given in exactly one way, the examples have no splits,
-            or the executor refuses an option; other errors as the executor's.
+        ValueError: If the user's code is not given in exactly one way, the examples have no
+            splits, or the executor refuses an option. Other errors are the executor's.
     """
     Path(executor_input["outputs"]["outputFile"]).unlink(missing_ok=True)
     local = with_local_paths(executor_input)
@@ -84,9 +84,11 @@ def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> d
 
 
 def _meant(value: Any, kind: type) -> Any:
-    """Returns an option as the type that is meant: of JSON's one type of number, 30.0 is 30.
+    """Returns an option in its declared type.
 
-    What would change, as 30.5 would, is left as it is: the executor refuses it.
+    JSON has a single type of number, so the integer 30 may arrive as 30.0. A value that the
+    conversion would change, such as 30.5 for an integer, is returned as it is, so that the
+    executor refuses it.
     """
     meant = kind(value)
     return meant if meant == value else value
@@ -121,7 +123,7 @@ def _facts(sweep: LearningRateSweep) -> Json:
 
 
 def _report(outputs: Json, metadata: dict[str, Json]) -> None:
-    """Writes KFP's `ExecutorOutput`: every artifact where the launcher put it, with metadata."""
+    """Writes KFP's `ExecutorOutput`: the launcher's output artifacts, with metadata added."""
     reported = {
         name: {"artifacts": [{**values["artifacts"][0], "metadata": metadata[name]}]}
         if name in metadata

@@ -1,4 +1,4 @@
-"""What Kubeflow Pipelines v2 cannot run, refused when a pipeline is compiled."""
+"""Checks at compile time for everything that Kubeflow Pipelines v2 cannot run."""
 
 import re
 
@@ -17,11 +17,17 @@ def check(pipeline: Pipeline) -> None:
     """Refuses a pipeline that Kubeflow would refuse, or would fail to run.
 
     Raises:
-        ValueError: If a component's id has other characters than letters, digits and `-`, a
-            `module_file` cannot be packed, a component is a Resolver, has a union of channels for
-            an input, reads what no component of the pipeline puts out, has an option that another
-            component puts out or with a RuntimeParameter inside, or reads files by span, version
-            or date, or a condition is on the value of an artifact.
+        ValueError: If one of these holds for a component:
+
+            - its id has other characters than letters, digits and `-`;
+            - it is a Resolver;
+            - an input is a union of channels;
+            - an input or condition reads an output of a component outside of the pipeline;
+            - its `module_file` cannot be packed;
+            - an option is an output of another component;
+            - an option contains a RuntimeParameter but is not one as a whole;
+            - it reads files by span, version or date;
+            - a condition is on the value of an artifact.
     """
     for component in pipeline.components:
         _check_id(component.id)
@@ -36,7 +42,7 @@ def check(pipeline: Pipeline) -> None:
 
 
 def _check_id(component_id: str) -> None:
-    # Argo, which runs the tasks, takes it over as the name of a template.
+    # Argo, which runs the tasks, uses the id as the name of a template.
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9-]*", component_id):
         raise ValueError(
             "A component's id must be of letters, digits and `-` on Kubeflow. "
@@ -73,7 +79,7 @@ def _check_producers(component: BaseNode, pipeline: Pipeline) -> None:
     known = {node.id for node in pipeline.components}
     for name, channel in read:
         producers = channel.get_data_dependent_node_ids()
-        if queried := getattr(channel, "producer_component_id", None):  # of an artifact query
+        if queried := getattr(channel, "producer_component_id", None):  # it is an artifact query
             producers = producers | {queried}
         if missing := producers - known:
             raise ValueError(
@@ -121,7 +127,7 @@ def _check_runtime_parameters(component: BaseNode) -> None:
 
 
 def _check_file_pattern(component: BaseNode) -> None:
-    # TFX resolves them in a driver, which open-source Kubeflow never runs.
+    # TFX resolves span, version and date in a driver, which open-source Kubeflow never runs.
     pattern = str(component.exec_properties.get("input_config", ""))
     found = re.findall(r"\{(?:SPAN|VERSION|YYYY|MM|DD)\b.*?\}", pattern)
     if found:
