@@ -1,7 +1,7 @@
-"""The rates in a pipeline's metadata, with their lineage: the data, the module, the trainings.
+"""Reads the found rates from a pipeline's metadata, with their lineage: data, module, trainings.
 
-It asks ML Metadata itself: neither TFX nor TensorFlow is loaded. It goes from event to event, for
-newer releases of ML Metadata can neither filter nor give a subgraph.
+It uses ML Metadata directly, so that neither TFX nor TensorFlow is loaded. It follows single
+events, because newer releases of ML Metadata support neither filters nor subgraphs.
 """
 
 import dataclasses
@@ -19,21 +19,25 @@ from tfx_lr_finder.core.evidence import SWEEP_TYPE
 from tfx_lr_finder.search.options import OUTPUT_KEYS, user_code
 
 _RATE_KEYS = OUTPUT_KEYS[:2]
-"""The component's outputs that hold the rate; a gate around a node makes it read the `sweep`."""
+"""The component's outputs that hold the rate.
+
+The output `sweep` is left out: a node inside a condition on the verdict reads it without using
+the rate.
+"""
 _WHEEL = re.compile(r"(?P<module>[^@]+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
-"""How TFX records a packaged module: its name, and a wheel with its hash as the version."""
+"""How TFX records a packaged module: module name, `@`, and a wheel whose version has a hash."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """An artifact of examples.
+    """An `Examples` artifact.
 
     Attributes:
-        uri: Where it lies.
-        splits: Names of its splits.
-        span: Number of the span that an ExampleGen read; None for what is made from it.
-        version: The span's version, if it has one.
-        fingerprint: What the ExampleGen recorded of its input files, if it did.
+        uri: URI of the artifact.
+        splits: Names of the splits.
+        span: Number of the span that an ExampleGen read; None if no ExampleGen wrote the artifact.
+        version: Version of the span; None if it has none.
+        fingerprint: Fingerprint of the input files that an ExampleGen recorded; None without one.
     """
 
     uri: str
@@ -48,9 +52,9 @@ class Module:
     """The user's code.
 
     Attributes:
-        name: Name of the module or of the dotted function, or path of the file.
-        version: That of the wheel, which has the hash of the text; None for code not packaged.
-        wheel: The wheel; None for code not packaged.
+        name: Name of the packaged module, dotted path of the function, or path of the file.
+        version: Version of the wheel, which has a hash of the code; None if it is not packaged.
+        wheel: Path of the wheel; None if the code is not packaged.
     """
 
     name: str
@@ -65,8 +69,8 @@ class Training:
     Attributes:
         node: Name of the node, for example `Trainer`.
         run: Name of the pipeline run.
-        state: `COMPLETE`, `FAILED`, `RUNNING` and so on.
-        models: Where its models lie.
+        state: State of the execution: `COMPLETE`, `FAILED`, `RUNNING` and so on.
+        models: URIs of the models that it wrote.
     """
 
     node: str
@@ -80,18 +84,18 @@ class FoundRate:
     """A learning rate that a pipeline found.
 
     Attributes:
-        learning_rate: The rate, as the metadata have it: SQLite and MySQL keep six decimals.
+        learning_rate: The rate as stored in the metadata: SQLite and MySQL keep six decimals.
         rule: Name of the rule, or `default`.
         verdict: Value of the verdict.
-        sweep: Where the evidence lies.
-        found_at: When it was written, in UTC.
+        sweep: URI of the sweep artifact, which holds the evidence.
+        found_at: Time at which the sweep was written, in UTC.
         pipeline: Name of the pipeline.
-        run: Name of the run.
-        node: Name of the node.
+        run: Name of the pipeline run.
+        node: Name of the finder's node.
         module: The user's code.
-        examples: What the finder read.
-        sources: The examples that those were made from.
-        trainings: What read the rate. Executions served from the cache are left out.
+        examples: The examples that the finder read.
+        sources: The examples from which those were made.
+        trainings: The executions that read the rate, except executions served from the cache.
     """
 
     learning_rate: float
@@ -109,22 +113,22 @@ class FoundRate:
 
 
 def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
-    """Returns the latest rates of a metadata store, the last one first.
+    """Returns the latest rates in a metadata store, the newest first.
 
     Args:
         connection: ML Metadata's `ConnectionConfig`.
-        limit: The greatest number of rates, at least 1.
+        limit: Greatest number of rates to return, at least 1.
 
     Raises:
-        ValueError: If it is not the metadata store of a pipeline, cannot be reached, or is a
-            SQLite file that another process has locked.
+        ValueError: If the store is not a pipeline's, cannot be reached, or is a SQLite file that
+            another process has locked.
     """
     check_not_locked(connection.sqlite.filename_uri)
     store = store_of(connection)
     sweeps = [
         sweep
         for sweep in store.get_artifacts_by_type(SWEEP_TYPE)
-        # One that an Importer put out has no rate: it knows only where the sweep lies.
+        # A sweep that an Importer put out has no rate among its properties, only the URI.
         if sweep.state == Artifact.LIVE and "learning_rate" in sweep.custom_properties
     ]
     latest = sorted(sweeps, key=lambda sweep: sweep.id, reverse=True)[:limit]
@@ -132,7 +136,7 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
 
 
 def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
-    # Executions that were served from the cache have put it out, too.
+    # Executions served from the cache have put out the same sweep. The first one found the rate.
     finder = min(_executions(store, [sweep.id], Event.OUTPUT))
     (execution,) = store.get_executions_by_id([finder])
     facts = _values(sweep.custom_properties)
@@ -154,7 +158,7 @@ def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
 
 
 def _artifacts(store: MetadataStore, execution: int, kind: int, *keys: str) -> set[int]:
-    """Returns the artifacts that an execution read or put out, under some keys or under any."""
+    """Returns the ids of an execution's inputs or outputs: under some keys, or all without keys."""
     events = store.get_events_by_execution_ids([execution])
     return {
         event.artifact_id
@@ -164,13 +168,13 @@ def _artifacts(store: MetadataStore, execution: int, kind: int, *keys: str) -> s
 
 
 def _executions(store: MetadataStore, artifacts: Iterable[int], kind: int) -> set[int]:
-    """Returns the executions that read artifacts or put them out."""
+    """Returns the ids of the executions that read some artifacts, or that put them out."""
     events = store.get_events_by_artifact_ids(list(artifacts))
     return {event.execution_id for event in events if event.type == kind}
 
 
 def _ancestors(store: MetadataStore, artifacts: set[int]) -> set[int]:
-    """Returns what artifacts were made from, and what that was made from, and so on."""
+    """Returns the ids of all artifacts from which some artifacts were made, in any generation."""
     found: set[int] = set()
     new = artifacts
     while new:
@@ -202,7 +206,7 @@ def _trainings(store: MetadataStore, finder: int) -> Iterator[Training]:
 
 
 def _context_names(store: MetadataStore, execution: int) -> dict[str, str]:
-    """Returns the names of an execution's pipeline, run and node."""
+    """Returns the names of an execution's `pipeline`, `run` and `node`."""
     names = {context.type: context.name for context in store.get_contexts_by_execution(execution)}
     pipeline = names.get("pipeline", "")
     return {

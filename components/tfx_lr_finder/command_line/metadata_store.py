@@ -1,4 +1,4 @@
-"""Opening the metadata of a pipeline, in SQLite or MySQL."""
+"""Opens the metadata store of a pipeline, in SQLite or MySQL."""
 
 import contextlib
 import re
@@ -9,11 +9,17 @@ from typing import Any
 from ml_metadata import MetadataStore
 
 _STATEMENT = re.compile(r" query: +[A-Z].*", re.DOTALL)
-"""The SQL that ML Metadata appends to an error."""
+"""The SQL statement that ML Metadata appends to an error message."""
 
 
 def check_not_locked(sqlite_file: str) -> None:
-    """Refuses a file that is locked: ML Metadata tries for long, and then does not say why."""
+    """Refuses a SQLite file that another process has locked.
+
+    ML Metadata would retry for a long time, and fail without naming the lock.
+
+    Raises:
+        ValueError: If the file is locked.
+    """
     if not sqlite_file:
         return
     uri = f"file:{urllib.parse.quote(sqlite_file)}?mode=ro"
@@ -21,7 +27,7 @@ def check_not_locked(sqlite_file: str) -> None:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
             database.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
-        if "locked" in str(error):  # what else is wrong, ML Metadata says
+        if "locked" in str(error):  # ML Metadata reports all other errors itself
             raise ValueError(
                 "The metadata store must not be locked by another process. "
                 f"Received: {sqlite_file}: {error}. "
@@ -30,7 +36,11 @@ def check_not_locked(sqlite_file: str) -> None:
 
 
 def store_of(connection: Any) -> MetadataStore:
-    """Returns the metadata of a connection; an error says what keeps them from being read."""
+    """Returns the metadata store of a connection.
+
+    Raises:
+        ValueError: If the store cannot be opened. The message has the reason, without the SQL.
+    """
     try:
         return MetadataStore(connection)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A folder of results, which holds the earlier one until the new one is whole."""
+"""Replaces the results in a folder only when the new results are complete."""
 
 import contextlib
 import errno
@@ -10,24 +10,25 @@ from tfx_lr_finder.search.working_folder import working_folder
 
 @contextlib.contextmanager
 def replaced_at_the_end(output: str, names: Sequence[str], mark: str) -> Iterator[str]:
-    """Yields a folder to write to, whose folders take the place of an earlier result's at the end.
+    """Yields a temporary folder to write results to, and moves them to `output` at the end.
 
-    Until then nothing of that is touched. After an error or an interruption everything is as it
-    was: no folder is left that had not been there.
+    Until then, an earlier result in `output` is left unchanged. After an error or an interruption
+    everything is restored, and folders that were created are removed.
 
     Args:
-        output: The folder of the results, which is made if there is none.
-        names: The folders in it that make up a result. Where they are not an earlier result's,
-            other files in them stay.
-        mark: Path of the file in it that tells of an earlier result.
+        output: The folder of the results. It is created if it does not exist.
+        names: Names of the folders in `output` that make up a result. If `output` holds an earlier
+            result, they are replaced. Otherwise, other files in them are kept.
+        mark: Path in `output` of a file whose existence shows that there is an earlier result.
 
     Raises:
-        OSError: At once if the folder cannot be written to, or one of its folders is a file.
+        OSError: Before anything is yielded, if `output` cannot be written to, or one of `names` is
+            a file.
     """
     for path in (os.path.join(output, name) for name in names):
         if os.path.lexists(path) and not os.path.isdir(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-    # Beside the result, so that it is of the same file system: a rename is no copy.
+    # The temporary folder lies in `output`, hence on the same file system: moving is renaming.
     with _made(output), working_folder(output) as folder:
         new, aside = os.path.join(folder, "new"), os.path.join(folder, "aside")
         os.mkdir(new)
@@ -39,12 +40,12 @@ def replaced_at_the_end(output: str, names: Sequence[str], mark: str) -> Iterato
                     _set_aside(os.path.join(output, name), aside, undo)
             for name in os.listdir(new):
                 _put(os.path.join(new, name), os.path.join(output, name), aside, undo)
-            undo.pop_all()
+            undo.pop_all()  # success: the renames are not undone
 
 
 @contextlib.contextmanager
 def _made(folder: str) -> Iterator[None]:
-    """Makes a folder, and those above it; after an error they are gone again."""
+    """Creates a folder and its missing parents; removes them after an error if they are empty."""
     missing, path = [], folder
     while not os.path.lexists(path):
         missing.append(path)
@@ -63,7 +64,10 @@ def _removed_if_empty(folder: str) -> None:
 
 
 def _put(source: str, target: str, aside: str, undo: contextlib.ExitStack) -> None:
-    """Moves a file or a folder to its place; what is there is set aside."""
+    """Moves a file or a folder to `target`, and moves a file that is already there to `aside`.
+
+    Folders that exist on both sides are merged.
+    """
     if os.path.isdir(source) and os.path.isdir(target):
         for name in os.listdir(source):
             _put(os.path.join(source, name), os.path.join(target, name), aside, undo)

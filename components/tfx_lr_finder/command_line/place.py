@@ -1,4 +1,4 @@
-"""The place in the user's code that an error comes from, as far as its traceback tells."""
+"""Finds the line of the user's code from which an error comes, by its traceback."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import tfx_lr_finder
 
 FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+).*\n(?:    .*\n)*', re.MULTILINE)
-"""A function of a traceback, with the text of its line."""
+"""One frame of a printed traceback: file and line number, and the source line below them."""
 
 _PACKAGE = os.path.dirname(tfx_lr_finder.__file__)
 _CALLERS = (
     os.path.join(_PACKAGE, "search", "user_module.py"),
     os.path.join(_PACKAGE, "training", "fit", "leaving.py"),
 )
-"""What calls the user's code."""
+"""The modules of this package that call the user's code."""
 
 
 class Place(NamedTuple):
@@ -26,12 +26,12 @@ class Place(NamedTuple):
 
     @property
     def is_ours(self) -> bool:
-        """Whether the file is one of this package."""
+        """Whether the file belongs to this package."""
         return self.file.startswith(_PACKAGE + os.sep)
 
     @property
     def is_of_a_library(self) -> bool:
-        """Whether the file is installed, part of Python, or no file."""
+        """Whether the file belongs to an installed package or to Python, or is generated code."""
         return (
             self.file.startswith(("<", sysconfig.get_path("stdlib") + os.sep))
             or os.path.basename(self.file).startswith("__autograph_generated_file")
@@ -40,9 +40,9 @@ class Place(NamedTuple):
 
 
 def place_in_user_code(traceback: str) -> Place | None:
-    """Returns the last line of the user's own in a traceback, or None if there is none.
+    """Returns the last line of user code in a traceback, or None if there is none.
 
-    Lines of installed packages are not the user's: the one that called them is.
+    Lines of Python, of installed packages and of this package do not count as user code.
     """
     places = [Place(frame["file"], int(frame["line"])) for frame in FRAME.finditer(traceback)]
     calls = [number for number, place in enumerate(places) if place.file in _CALLERS]

@@ -1,4 +1,4 @@
-"""How every command behaves: JSON on request, one line an error, exit codes for scripts."""
+"""Behaviour that all commands share: `--json`, one-line errors, exit codes for scripts."""
 
 import contextlib
 import json
@@ -19,14 +19,14 @@ from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.search.termination import TerminatedError
 
 NO_LEARNING_RATE = 3
-"""Exit code where no learning rate can be suggested; click's own: 1 for an error, 2 for usage."""
+"""Exit code if no learning rate can be suggested. click uses 1 for errors and 2 for wrong usage."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of the signal, as of any program that it ends."""
+"""Exit code after Ctrl-C: by convention 128 plus the number of the signal."""
 TERMINATED = 143
-"""Exit code after SIGTERM, likewise."""
+"""Exit code after SIGTERM: 128 plus the number of the signal."""
 
 _LONGEST = 1000
-"""Of a longer message the beginning and the end are shown, in characters."""
+"""Messages longer than this many characters are shortened in the middle."""
 
 
 class Command(click.Command):
@@ -37,18 +37,18 @@ class Command(click.Command):
         self.params += _common_options()
 
     def invoke(self, ctx: click.Context) -> None:
-        """Runs the command, quietly unless `--verbose` is given.
+        """Runs the command, and hides messages of libraries unless `--verbose` is given.
 
         Raises:
-            click.ClickException: In place of any other error; its exit code is 3 if no learning
-                rate could be suggested.
+            click.ClickException: In place of any other error. Its exit code is 3 if no learning
+                rate could be suggested, and 143 after SIGTERM.
         """
         verbose = ctx.params.pop("verbose")
         try:
             with _messages(verbose):
                 super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
-            raise  # click itself is silent about a reader that has gone
+            raise  # click handles these; a BrokenPipeError (the reader has gone) it ignores
         except Exception as error:
             if verbose:
                 traceback.print_exc()
@@ -56,12 +56,12 @@ class Command(click.Command):
 
 
 class Program(click.Group):
-    """A group of such commands."""
+    """A group of `Command`s, which prints errors in one line."""
 
     command_class = Command
 
     def main(self, args: Sequence[str] | None = None, *other: Any, **named: Any) -> NoReturn:
-        """Runs a command and ends the process with its exit code."""
+        """Runs a command and ends the process with the exit code."""
         try:
             code = super().main(args, *other, **{**named, "standalone_mode": False})
         except click.Abort:
@@ -83,7 +83,12 @@ class _Terminated(click.ClickException):
 
 
 def _failure(error: Exception) -> click.ClickException:
-    """Returns an error of the package or of the user's code as one of click's."""
+    """Converts an error of this package or of the user's code to a `ClickException`.
+
+    The message names the line of user code from which the error comes, if there is one. The type
+    of the error is left out only where the message is clear without it: for a ValueError,
+    RuntimeError or OSError that this package raised, or that no user code led to.
+    """
     if isinstance(error, NoLearningRateError):
         return _NoLearningRate(str(error))
     if isinstance(error, TerminatedError):
@@ -91,7 +96,7 @@ def _failure(error: Exception) -> click.ClickException:
     traced = "".join(traceback.format_exception(error))
     place = place_in_user_code(traced)
     is_clear = isinstance(error, ValueError | RuntimeError | OSError)
-    if place is not None:  # who raised it, decides: the user's messages are not written for this
+    if place is not None:  # a message from user code may not be clear without the error's type
         is_clear = is_clear and _raised_at(error).is_ours
     name = [] if is_clear else [f"{type(error).__name__}:" if str(error) else type(error).__name__]
     where = [f"(at {place.file}, line {place.line})"] if place else []
@@ -105,7 +110,7 @@ def _raised_at(error: Exception) -> Place:
 
 
 def put_out(content: Mapping[str, Any], text: str, as_json: bool) -> None:
-    """Prints what a command found, as JSON or as text."""
+    """Prints the result of a command: `content` as JSON, or `text`."""
     click.echo(json.dumps(content, indent=2, allow_nan=False) if as_json else _printable(text))
 
 
@@ -122,9 +127,10 @@ def _common_options() -> list[click.Parameter]:
 
 @contextlib.contextmanager
 def _messages(verbose: bool) -> Iterator[None]:
-    """Keeps what the libraries print out of sight, before they are loaded, or asks for it.
+    """Hides the messages of TensorFlow, TFX and other libraries, or shows them if `verbose`.
 
-    Errors are exceptions, and are shown. A level that the user has set is left alone.
+    Enter it before these libraries are loaded. Log levels that the user has set in the environment
+    are kept. Errors are exceptions, which are shown anyway.
     """
     if verbose:
         absl.logging.set_verbosity(absl.logging.INFO)
@@ -143,10 +149,11 @@ def _messages(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tensorflow_loaded_quietly() -> Iterator[None]:
-    """Keeps back what TensorFlow prints while it is loaded, where its level is that of errors.
+    """Hides what TensorFlow prints while it is loaded, if `TF_CPP_MIN_LOG_LEVEL` is 3.
 
-    From 2.21 on it heeds the level only afterwards. It writes past Python's file objects, hence
-    the file descriptors. What was kept back is shown with an error.
+    TensorFlow 2.21 and later obey the log level only after they are loaded. They write to the file
+    descriptor directly, not through `sys.stderr`, so the descriptor itself is redirected. The
+    hidden output is printed if an error is raised.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
         yield
@@ -167,7 +174,7 @@ def tensorflow_loaded_quietly() -> Iterator[None]:
 
 
 def _one_line(text: str) -> str:
-    """Returns a message without its line ends; of a worker's traceback no function is kept."""
+    """Returns a message in one line, without the frames of a worker's traceback."""
     said, _, traced = text.partition("Traceback (most recent call last):")
     if frames := list(FRAME.finditer(traced)):
         traced = traced[frames[-1].end() :]
@@ -176,7 +183,7 @@ def _one_line(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Returns text with escapes for control characters: a name gives no orders to the terminal."""
+    """Returns the text with control characters escaped: no name can control the terminal."""
     escape = "unicode_escape"
     return "".join(c if c.isprintable() or c == "\n" else c.encode(escape).decode() for c in text)
 

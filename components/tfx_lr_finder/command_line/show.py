@@ -1,4 +1,4 @@
-"""The command that shows the rates in a pipeline's metadata, with their lineage."""
+"""The command `show`: the rates in a pipeline's metadata, with their lineage."""
 
 import dataclasses
 from typing import Any

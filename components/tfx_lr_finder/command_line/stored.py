@@ -1,4 +1,7 @@
-"""Commands on stored sweeps: nothing is trained, neither TensorFlow nor TFX is loaded."""
+"""Commands on stored sweeps: `suggest`, `plot`, `report` and `compare`.
+
+They train nothing, and load neither TensorFlow nor TFX.
+"""
 
 import dataclasses
 import os
@@ -14,7 +17,7 @@ from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import suggest
 
 SWEEP_FILE = os.path.join("sweep", EVIDENCE_FILE)
-"""The evidence in the folder that `sweep --output` was given."""
+"""Path of the evidence in the output folder of the command `sweep`."""
 
 _stored_sweep = click.argument("sweep", type=click.Path(exists=True))
 _rule = click.option(
@@ -125,17 +128,19 @@ def compare_command(sweeps: Sequence[str], rule: str | None, output: str, as_jso
 
 
 def read_evidence(path: str, rule: str | None = None) -> Evidence:
-    """Returns a stored evidence, with the suggestion of a rule in place of the published one.
+    """Returns a stored evidence, on request with the suggestion of another rule.
 
     Args:
-        path: The `sweep.json`, the folder in which it lies, or the one above.
-        rule: Name of the rule; None (default) for the suggestion that was published. The trials
-            and proofs of that one are left out of another rule's evidence.
+        path: The `sweep.json`, the folder that contains it, or the folder above, as the command
+            `sweep` writes it.
+        rule: Name of a rule, whose suggestion replaces the published one. The trials and proofs
+            are left out then, because they belong to the published rate. None (default) keeps the
+            evidence unchanged.
 
     Raises:
-        NoLearningRateError: If the rule has no rate.
+        NoLearningRateError: If the rule suggests no rate.
         OSError: If the file cannot be read.
-        ValueError: If it is not the JSON of an evidence.
+        ValueError: If the file is not the JSON of an evidence.
     """
     with open(_file(path), encoding="utf-8", errors="replace") as file:
         evidence = Evidence.from_json(file.read())
@@ -154,14 +159,14 @@ def _file(path: str) -> str:
 
 
 def to_dict(evidence: Evidence) -> dict[str, Any]:
-    """Returns the suggestion of an evidence for JSON, with its verdict and advice in words."""
+    """Returns the suggestion as a dict for JSON, with the verdict's meaning and the advice."""
     suggestion = evidence.suggestion
     words = {"meaning": suggestion.verdict.meaning, "advice": evidence.advice}
     return {**dataclasses.asdict(suggestion), **words}
 
 
 def in_words(evidence: Evidence) -> str:
-    """Returns the suggestion of an evidence for people."""
+    """Returns the suggestion as text for human readers."""
     suggestion = evidence.suggestion
     return (
         f"Learning rate  {suggestion.learning_rate:.3g} "
@@ -176,8 +181,8 @@ def _write(path: str, content: bytes, evidence: Evidence, as_json: bool) -> None
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Writes a file; one that is there stays as it is until the new one is whole."""
-    if os.path.exists(path) and not os.path.isfile(path):  # a terminal or a pipe, for example
+    """Writes a file. An existing file is replaced only when the new one is complete."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, for example
         pathlib.Path(path).write_bytes(content)
         return
     path = os.path.realpath(path)

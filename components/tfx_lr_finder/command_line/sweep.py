@@ -1,4 +1,4 @@
-"""The command that sweeps: the component's executor on files and folders."""
+"""The command `sweep`: runs the component's executor on files and folders."""
 
 import contextlib
 import dataclasses
@@ -45,7 +45,10 @@ def _json_object(context: click.Context, option: click.Parameter, text: str | No
 
 
 def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds every option of `SweepOptions`, with its default and its documentation."""
+    """Decorator that adds a command-line option for every field of `SweepOptions`.
+
+    The defaults and help texts are those of `SweepOptions`.
+    """
     for field in reversed(dataclasses.fields(SweepOptions)):
         choices = _CHOICES.get(field.name)
         command = click.option(
@@ -59,7 +62,7 @@ def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _documented(documentation: str) -> dict[str, str]:
-    """Returns the text of each attribute in a docstring of Google's style."""
+    """Maps each attribute in a Google-style docstring to its description, in one line."""
     _, _, attributes = documentation.partition("Attributes:\n")
     found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", attributes, re.MULTILINE)
     return {name: " ".join(text.replace("`", "").split()) for name, text in found}
@@ -132,7 +135,7 @@ def sweep_command(
         SweepOptions(**options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    # What lies beside the module can be imported, as from the wheel in which a pipeline packs it.
+    # The module can import its neighbours, as in a pipeline, which packs them into one wheel.
     sys.path.insert(0, os.path.dirname(os.path.abspath(code.get("module_file", "module.py"))))
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
@@ -143,11 +146,12 @@ def sweep_command(
     parameters = {**options, **code, "train_steps": train_steps, "custom_config": custom_config}
 
     def find(folder: str) -> None:
-        with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no result
+        # Only the result goes to stdout, not what the user's code prints.
+        with contextlib.redirect_stdout(sys.stderr):
             run_executor(inputs, _outputs(folder), parameters)
 
     if not is_chief():
-        find(output)  # which writes nothing: the chief has what was found
+        find(output)  # trains together with the chief, which alone writes
         return
     with sigterm_raises(), replaced_at_the_end(output, OUTPUT_KEYS, SWEEP_FILE) as folder:
         find(folder)
@@ -161,14 +165,15 @@ def sweep_command(
 
 
 def _outputs(folder: str) -> dict[str, str]:
-    """Returns where each of the component's outputs lies in a folder."""
+    """Returns the path of each of the component's outputs in a folder."""
     paths = {name: os.path.join(folder, name) for name in OUTPUT_KEYS}
     return {**paths, "learning_rate": os.path.join(folder, "learning_rate", "value")}
 
 
 def _check_apart(inputs: Sequence[str], output: str) -> None:
     for path in inputs:
-        for resolved in (os.path.abspath, os.path.realpath):  # a link is lost with its folder
+        # Both paths of a link count: replacing the folder of a link loses the link itself.
+        for resolved in (os.path.abspath, os.path.realpath):
             folder = resolved(output)
             if os.path.commonpath([folder, resolved(path)]) == folder:
                 raise click.UsageError(
