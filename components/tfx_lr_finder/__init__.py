@@ -1,7 +1,7 @@
 """Finds the learning rate of a Keras model in a TFX pipeline.
 
-Importing this package is quick: TensorFlow, Keras and TFX are loaded with the names that need
-them.
+Importing this package is quick, because TensorFlow, Keras and TFX are loaded only when a name that
+needs them is first used.
 """
 
 import importlib
@@ -52,7 +52,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Loads a name that needs a large library when it is first asked for (PEP 562)."""
+    """Loads a name that needs a large library on first access (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The artifact of a search: its type, its files, and the facts in its properties."""
+"""The artifact of a search: its type, its files and its custom properties."""
 
 import math
 import os
@@ -19,14 +19,23 @@ REPORT_FILE = "report.html"
 class LearningRateSweep(Artifact):
     """The evidence for a learning rate: `sweep.json`, `curve.png`, `report.html`, `tensorboard/`.
 
-    Custom properties, set when it is written: `learning_rate` (float); `spread` (float, decades,
-    of more than one sweep); `constant_loss` (float, the loss of the best constant output, where it
-    is known); `proof_loss` (float, that of the published rate's proof, where it is finite);
-    `proof_steps` and `num_proofs` (int); `rule`, `verdict` and `stop_reason` (str, the first
-    sweep's); `num_sweeps`, `num_steps`, `num_points`, `batch_size`, `num_replicas`,
-    `gradient_accumulation_steps` and `seed` (int); `train_steps` (int, where it is known). `rule`
-    is `default` where no rate could be suggested and the default rate was published. ML Metadata
-    in SQLite keeps six decimals of a float: the exact rate is in the component's other outputs.
+    Custom properties, set when it is written:
+
+    - `learning_rate` (float);
+    - `spread` (float): standard deviation of the sweeps' rates in decades, if there are several;
+    - `constant_loss` (float): loss of the best constant output, if it is known;
+    - `proof_loss` (float): loss of the published rate's last proof, if it is finite;
+    - `proof_steps` (int): number of steps of that proof, if there is one;
+    - `num_proofs` (int): number of proofs of any rate;
+    - `rule` and `verdict` (str) of the published rate;
+    - `num_sweeps` (int);
+    - `stop_reason` (str) and `num_steps`, `num_points`, `batch_size`, `num_replicas`,
+      `gradient_accumulation_steps` and `seed` (int) of the first sweep;
+    - `train_steps` (int): number of steps of the training to come, if it is known.
+
+    ML Metadata in SQLite keeps six decimals of a float; the component's other outputs have the
+    exact rate. The rule is `default` if no rate could be suggested and the default rate was
+    published.
     """
 
     # Kubeflow Pipelines accepts no declared PROPERTIES; custom properties reach the next task.
@@ -34,9 +43,9 @@ class LearningRateSweep(Artifact):
 
 
 def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:
-    """Writes the evidence's files to an artifact, and its facts to the artifact's properties."""
+    """Writes the files of the evidence to an artifact, and sets the artifact's properties."""
     picture = plot(evidence)
-    contents = {  # all of them, before the first is written
+    contents = {  # all contents exist before the first file is written
         EVIDENCE_FILE: evidence.to_json().encode(),
         PLOT_FILE: picture,
         REPORT_FILE: report(evidence, picture).encode(),
@@ -75,6 +84,6 @@ def _set_proofs(artifact: LearningRateSweep, evidence: Evidence) -> None:
 
 
 def read_evidence(artifact: Artifact) -> Evidence:
-    """Returns the evidence that `write_sweep` wrote."""
+    """Reads the evidence that `write_sweep` wrote to an artifact."""
     with fileio.open(os.path.join(artifact.uri, EVIDENCE_FILE), "rb") as file:
         return Evidence.from_json(file.read().decode())

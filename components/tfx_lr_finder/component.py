@@ -1,4 +1,4 @@
-"""The TFX component: its inputs, outputs and parameters, and what it refuses."""
+"""The TFX component: its inputs, outputs and parameters, and their checks."""
 
 import dataclasses
 from typing import Any
@@ -19,10 +19,10 @@ from tfx_lr_finder.search.options import SweepOptions, check_functions, checked,
 
 
 class LearningRateFinderSpec(ComponentSpec):
-    """The contract of LearningRateFinder, as pipelines record it."""
+    """The inputs, outputs and parameters of LearningRateFinder, as pipelines record them."""
 
     PARAMETERS = {
-        # Only float, int, str and JSON of protos: other types change on Kubeflow Pipelines.
+        # Only float, int, str and protos as JSON: Kubeflow Pipelines changes other types.
         "module_file": ExecutionParameter(type=str, optional=True),
         "module_path": ExecutionParameter(type=str, optional=True),
         "lr_finder_fn": ExecutionParameter(type=str, optional=True),
@@ -52,18 +52,18 @@ class LearningRateFinderSpec(ComponentSpec):
 
 
 class LearningRateFinder(BaseBeamComponent):
-    """Finds the learning rate of a Keras model with the range test, for the stock Trainer.
+    """Finds the learning rate of a Keras model with the range test, for TFX's own Trainer.
 
-    It builds the user's model on the user's data, trains it while the learning rate grows
-    exponentially, and reads the best rate off the loss curve (L. N. Smith, arXiv 1506.01186).
-    Nothing of that training is kept.
+    It trains the user's model on the user's data while the learning rate grows exponentially, and
+    reads the best rate off the loss curve (L. N. Smith, arXiv 1506.01186). The trained weights are
+    discarded.
 
     Component `outputs` contains:
 
-    - `best_hyperparameters`: `HyperParameters`, the upstream ones with the learning rate
-      replaced; for `Trainer(hyperparameters=...)`.
+    - `best_hyperparameters`: `HyperParameters` for `Trainer(hyperparameters=...)`: the input
+      `hyperparameters` with the learning rate replaced.
     - `learning_rate`: `Float`, the rate alone.
-    - `sweep`: `LearningRateSweep`, the curve, a plot, a report, and the facts as properties.
+    - `sweep`: `LearningRateSweep` with the curve, a plot, a report, and custom properties.
 
     Example:
         ```
@@ -112,56 +112,64 @@ class LearningRateFinder(BaseBeamComponent):
         """Constructs the component.
 
         Args:
-            examples: Channel of `Examples`: what the Trainer trains on, transformed or raw.
+            examples: Channel of `Examples` that the Trainer trains on, transformed or raw.
             schema: Optional channel of `Schema`, for raw examples.
             transform_graph: Optional channel of `TransformGraph`, for transformed examples.
-            base_model: Optional channel of `Model`, which the user's code may start from.
-            hyperparameters: Optional channel of `HyperParameters`, for example a Tuner's. All of
-                them are handed to the user's code and to the Trainer; only the learning rate is
-                replaced.
-            module_file: Path of the Trainer's module. Its `run_fn` is run up to its first `fit`,
-                which yields the model and the data; nothing is trained or exported. If it has a
-                function `lr_finder_fn(fn_args: FnArgs) -> LrFinderFnResult`, that is called
+            base_model: Optional channel of `Model` from which the user's code may start.
+            hyperparameters: Optional channel of `HyperParameters`, for example from a Tuner. All
+                hyperparameters are handed to the user's code and to the Trainer; only the
+                learning rate is replaced.
+            module_file: Path of the Trainer's module. Its `run_fn` is run up to its first call of
+                `fit`, from which the model and the data are taken; nothing is trained or
+                exported. If the module has a function
+                `lr_finder_fn(fn_args: FnArgs) -> LrFinderFnResult`, this function is called
                 instead, with the same `FnArgs`. Exactly one of `module_file`, `lr_finder_fn` and
                 `run_fn` must be given.
-            lr_finder_fn: Dotted path of such a function in an installed package.
+            lr_finder_fn: Dotted path of an `lr_finder_fn` in an installed package.
             run_fn: Dotted path of a `run_fn` in an installed package, as for the Trainer.
-            train_args: The Trainer's own: the splits to sweep on (default `train`), and
-                `num_steps`, for the best rate of a short training is higher: those of the whole
-                training, unless `run_fn` gives `fit` epochs or `lr_finder_fn` says `train_steps`.
-            eval_args: The same for evaluation (default `eval`).
+            train_args: `TrainArgs` as for the Trainer. `splits` are the splits to sweep on
+                (default `train`). `num_steps` is the length of the whole training, because the
+                best rate of a short training is higher. If `run_fn` gives `fit` a number of
+                epochs, or `lr_finder_fn` returns `train_steps`, that length is used instead.
+            eval_args: `EvalArgs` as for the Trainer, with the splits to evaluate on (default
+                `eval`).
             custom_config: JSON-serialisable dict for the user's code.
             min_learning_rate: The first rate of the sweep, greater than 0; default 1e-6.
             max_learning_rate: The last rate, greater than the first; default 10.
-            num_steps: Training steps of the sweep, at least 10, and 7 for each decade of the
-                range; default 200.
-            smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98; 0: none.
+            num_steps: Training steps of the sweep, from 10 to 10,000, and at least 7 for each
+                decade of the range; default 200.
+            smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98. 0 turns
+                smoothing off.
             divergence_factor: The sweep stops when the smoothed loss exceeds this multiple of
                 its best; greater than 1; default 4.
-            rule: How the rate is read off the curve: `descent` (default), `valley`, `slide`,
-                `steepest` or `minimum`.
-            num_sweeps: Independent sweeps with the seeds `seed`, `seed + 1` and so on, from 1
-                to 100; default 1. Their rates' median is published, with its spread; 3 of them
-                show how far a single one can be trusted. They are alike, and the spread is 0, if
-                the user's code sets seeds of its own.
-            confirmation_steps: If not 0, the model is trained so many steps at the rate, and at
-                0.75 decades below and above it, and the validation loss decides; default 0. A
-                fifth of `train_args.num_steps` is worth its time, a tenth is not.
-            proof_steps: Steps of the training at the rate itself that proves it, at least 10;
-                default 120, but no more than the training to come has. It must end clearly below
-                the loss of the best constant output; where it does not, lower and higher rates
-                are proved, eight in all.
-            seed: Seed of initial weights, data order and dropout; default 0.
-            learning_rate_name: Name of the rate in the hyperparameters; default
+            rule: Name of the rule that reads the rate off the curve: `descent` (default),
+                `valley`, `slide`, `steepest` or `minimum`.
+            num_sweeps: Number of independent sweeps, from 1 to 100; default 1. Their seeds are
+                `seed`, `seed + 1` and so on. The median of their rates is published, with the
+                spread of the rates. Three sweeps show how far a single one can be trusted. If
+                the user's code sets seeds itself, all sweeps are equal and the spread is 0.
+            confirmation_steps: If greater than 0, the model is trained for this number of steps
+                at the suggested rate, and at rates 0.75 decades below and above it, and the
+                validation loss decides; default 0. A fifth of `train_args.num_steps` is worth
+                its time, a tenth is not.
+            proof_steps: Number of steps of the short training that shows whether the model
+                learns at the rate, from 10 to 10,000; default 120. It is never longer than the
+                training to come, unless that has fewer than 10 steps. Its loss must end clearly
+                below the loss of the best constant output. If it does not, the training is
+                repeated with four times as many steps, then lower and higher rates are tried, at
+                most eight rates in all.
+            seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1; default 0.
+            learning_rate_name: Name of the learning rate in the hyperparameters; default
                 `learning_rate`.
-            on_failure: What happens where no rate can be suggested: `raise` (default), or
-                `default` to publish `default_learning_rate` with the verdict.
-            default_learning_rate: Greater than 0; given exactly if `on_failure` is `default`.
+            on_failure: What happens if no rate can be suggested: `raise` (default) raises an
+                error, `default` publishes `default_learning_rate` with the verdict.
+            default_learning_rate: The rate to publish if none can be suggested, greater than 0.
+                It must be given if `on_failure` is `default`, and must be left out otherwise.
 
         Raises:
-            TypeError: If an option is of the wrong type. An integer is a good float.
+            TypeError: If an option is of the wrong type. An integer is accepted as a float.
             ValueError: If not exactly one of `module_file`, `lr_finder_fn` and `run_fn` is given,
-                one of the latter is not a dotted path, or an option is out of its range.
+                a function is not named by a dotted path, or an option is out of its range.
         """
         given = {"module_file": module_file, "lr_finder_fn": lr_finder_fn, "run_fn": run_fn}
         if sum(map(bool, given.values())) != 1:
@@ -220,7 +228,10 @@ class LearningRateFinder(BaseBeamComponent):
 
 
 def _checked_options(**options: Any) -> dict[str, Any]:
-    """Returns the options, those that are known now checked; a default stands for its parameter."""
+    """Checks all options that are known when the pipeline is built, and returns the options.
+
+    Of a RuntimeParameter the default is checked, if it has one; the parameter itself is returned.
+    """
     values = checked(
         {
             name: _known(value)
@@ -235,5 +246,5 @@ def _checked_options(**options: Any) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """Returns what is known of an argument when the pipeline is built: a parameter's default."""
+    """Returns an argument's value when the pipeline is built: a RuntimeParameter's default."""
     return value.default if isinstance(value, RuntimeParameter) else value

@@ -1,6 +1,6 @@
-"""The executor of LearningRateFinder: artifacts in, sweep, artifacts out.
+"""The executor of LearningRateFinder: reads artifacts, searches, writes artifacts.
 
-Its dotted path is written into compiled pipelines: `tfx_lr_finder.executor.Executor`.
+Compiled pipelines contain its dotted path `tfx_lr_finder.executor.Executor`, so it must not move.
 """
 
 import functools
@@ -31,7 +31,7 @@ from tfx_lr_finder.search.termination import sigterm_raises
 from tfx_lr_finder.training.model.cluster import check_cluster, is_chief
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
-"""The Tuner's own name; the Trainer wants exactly one file, of any name."""
+"""The file name that the Tuner uses. The Trainer accepts any name, but exactly one file."""
 
 Artifacts = dict[str, list[Artifact]]
 
@@ -42,11 +42,12 @@ class Executor(BaseBeamExecutor):
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
     ) -> None:
-        """Finds a learning rate, as `find` does, and writes it with its evidence.
+        """Finds a learning rate by `find`, and writes it with its evidence.
 
-        Several sweeps, and the trainings that confirm the rate, are elements of a Beam pipeline
-        made with the `beam_pipeline_args`, in this process where these name no runner. Processes
-        of one cluster, which train together, each do all of them; the chief alone writes.
+        Several sweeps, and the trials, are run as elements of a Beam pipeline with the
+        `beam_pipeline_args`. If these name no runner, Beam runs in this process. The processes of
+        a cluster train together: each of them runs every sweep and trial, and only the chief
+        writes.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and
@@ -56,8 +57,8 @@ class Executor(BaseBeamExecutor):
 
         Raises:
             NoLearningRateError: If no rate can be suggested and `on_failure` is `raise`.
-            TerminatedError: If the process receives SIGTERM meanwhile.
-            RuntimeError: If one of several trainings fails, with the traceback of its worker.
+            TerminatedError: If the process receives SIGTERM during the search.
+            RuntimeError: If a sweep or trial fails on a Beam worker, with the worker's traceback.
             tensorflow.errors.UnavailableError: If another process of the cluster fails.
             TypeError: If the user's function returns anything but an LrFinderFnResult.
             ValueError: If an option, the user's module or its data cannot be used.

@@ -25,31 +25,32 @@ _OUTPUTS = {
 def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any:
     """Returns a container component that finds the learning rate of a Keras model.
 
-    It runs the executor of the TFX component of the same name.
+    It runs the executor of the TFX component `LearningRateFinder`.
 
     Inputs, by keyword:
 
-    - `examples`: artifact, a folder with `Split-train` and `Split-eval`, as TFX writes it.
-    - Those of `input_artifacts`.
-    - The user's code, in one of four ways: `module_file`, an artifact; `module`, its text;
-      `lr_finder_fn` or `run_fn`, the dotted path of the function in the image.
-    - `train_steps`: number of steps of the training to come, whose best rate is higher if they
-      are few, where the user's code does not say it; 0 (default) if not known.
+    - `examples`: artifact: a folder with `Split-train` and `Split-eval`, as TFX writes it.
+    - The artifacts that are named in `input_artifacts`.
+    - The user's code, in exactly one of four ways: `module_file`, an artifact; `module`, the
+      source text of a module; `lr_finder_fn` or `run_fn`, the dotted path of a function in the
+      image.
+    - `train_steps`: number of steps of the training to come, if the user's code does not give it.
+      The best rate of a short training is higher. 0 (default) if not known.
     - `custom_config`: dict for the user's code.
-    - The options of the TFX component, with its defaults: `num_steps` and so on.
+    - The options of the TFX component, with the same defaults: `num_steps` and so on.
 
     Outputs:
 
     - `learning_rate`: a number, for the next task or a `dsl.If`.
-    - `best_hyperparameters` and `sweep`: as of the TFX component.
-    - `metrics`, shown on the page of the run: `learning_rate`, `verdict`, and, of several sweeps,
+    - `best_hyperparameters` and `sweep`: the same as the outputs of the TFX component.
+    - `metrics`, shown on the page of the run: `learning_rate`, `verdict`, and for several sweeps
       `spread` in decades.
-    - `report`, shown there too: the page of the sweep.
+    - `report`, shown on the page of the run: the HTML report of the sweep.
 
     Args:
-        image: Container image with this package in it.
-        input_artifacts: Which of INPUT_ARTIFACTS the pipeline hands over. They are declared as
-            needed: kfp.local and older backends know no optional artifacts.
+        image: Container image in which this package is installed.
+        input_artifacts: The names from INPUT_ARTIFACTS that the pipeline hands over. Each becomes
+            a required input, because kfp.local and older backends have no optional artifacts.
 
     Raises:
         ValueError: If a name is not one of INPUT_ARTIFACTS.
@@ -76,7 +77,7 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
             args=["--executor_input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
         )
 
-    # KFP reads the contract of a component off its signature.
+    # KFP reads a component's inputs and outputs from the signature of its function.
     learning_rate_finder.__signature__ = _signature(input_artifacts)  # type: ignore[attr-defined]
     return dsl.container_component(learning_rate_finder)
 
@@ -90,7 +91,7 @@ def _signature(input_artifacts: Sequence[str]) -> inspect.Signature:
             _parameter("module", str, ""),
             _parameter("lr_finder_fn", str, ""),
             _parameter("run_fn", str, ""),
-            _parameter("train_steps", int, 0),  # kfp.local can make no integer of None
+            _parameter("train_steps", int, 0),  # kfp.local cannot convert None to an integer
             _parameter("custom_config", dict, None),
             *(
                 _parameter(field.name, option_type(field.name), field.default)

@@ -1,4 +1,4 @@
-"""What a notebook shows of a sweep: for TFX's InteractiveContext."""
+"""Shows a sweep in a notebook, through TFX's InteractiveContext."""
 
 import os
 
@@ -12,7 +12,7 @@ from tfx_lr_finder.views.report import with_code
 
 
 class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
-    """The rate, its verdict in words, and the picture."""
+    """Shows the learning rate, its verdict in words, and the picture of a sweep."""
 
     ARTIFACT_TYPE = LearningRateSweep
 
@@ -29,6 +29,6 @@ class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
 def register_visualization() -> None:
     """Makes `context.show(finder.outputs["sweep"])` show the rate and the plot.
 
-    Once in a notebook, as `register_standard_visualizations` does it for TFX's own artifacts.
+    Call it once in a notebook, like TFX's `register_standard_visualizations`.
     """
     visualizations.get_registry().register(LearningRateSweepVisualization)

@@ -8,7 +8,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="tfx_lr_finder")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """One cycle: a warm-up to the peak, then a long decay to almost nothing, both half cosines.
+    """One cycle: a warm-up to the peak, then a long decay to almost 0, both half a cosine wave.
 
     With `w = warmup_fraction * (num_steps - 1)`, `first = peak / initial_divisor`,
     `last = peak / final_divisor`, and `cos(a, b, t) = b + (a - b) * (1 + cos(pi * t)) / 2`:
@@ -20,9 +20,9 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak_learning_rate: Float greater than 0: the rate that was found.
         num_steps: Integer, at least 2. Number of training steps in the cycle.
-        warmup_fraction: Float in [0, 1). Part of the cycle before the peak. Default 0.3.
-        initial_divisor: Float, at least 1. The peak over the first rate. Default 25.
-        final_divisor: Float, at least 1. The peak over the last rate. Default 1e4.
+        warmup_fraction: Float in [0, 1). Fraction of the cycle before the peak. Default 0.3.
+        initial_divisor: Float, at least 1. Ratio of the peak to the first rate. Default 25.
+        final_divisor: Float, at least 1. Ratio of the peak to the last rate. Default 1e4.
 
     Raises:
         TypeError: If `num_steps` is not an integer.
@@ -69,7 +69,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.final_divisor = final_divisor
 
     def __call__(self, step: Any) -> Any:
-        """Returns the rate of a step, a scalar tensor; the first step is 0."""
+        """Returns the learning rate for a step as a scalar tensor. Steps count from 0."""
         last_step = self.num_steps - 1
         warmup_steps = self.warmup_fraction * last_step
         step = keras.ops.minimum(keras.ops.cast(step, "float32"), last_step)
@@ -83,7 +83,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments."""
+        """Returns the arguments of the constructor, for Keras to restore the schedule."""
         return {
             "peak_learning_rate": self.peak_learning_rate,
             "num_steps": self.num_steps,

@@ -1,4 +1,4 @@
-"""Runs the component's executor on files and folders, without TFX's orchestration."""
+"""Runs the component's executor on files and folders, without a TFX pipeline."""
 
 import dataclasses
 import json
@@ -42,17 +42,18 @@ def run_executor(
     """Finds the learning rate as LearningRateFinder does in a pipeline.
 
     Args:
-        inputs: Path of each input artifact, by its name in the component; `examples` is needed,
-            the others may be left out.
-        outputs: Path of each output artifact: that of `learning_rate` is a file.
-        parameters: Those of the component, with `train_steps` for its `train_args`; what is left
-            out or None has the component's default.
+        inputs: Path of each input artifact, by the name of the component's input. `examples` is
+            required, all other inputs are optional.
+        outputs: Path of each output artifact, by the name of the component's output. The path of
+            `learning_rate` is a file, all other paths are folders.
+        parameters: The component's parameters, but with `train_steps` in place of `train_args`.
+            A parameter that is missing or None has the component's default.
 
     Returns:
-        The sweep that was written: by the chief, where several processes train together.
+        The sweep artifact. If several processes train together, only the chief writes it.
 
     Raises:
-        ValueError: If the examples have no splits; other errors as the executor's.
+        ValueError: If the examples have no splits. Other errors are the executor's.
     """
     read = {name: _artifact(t, inputs[name]) for name, t in _INPUT_TYPES.items() if name in inputs}
     read["examples"].split_names = artifact_utils.encode_split_names(_splits(inputs["examples"]))
@@ -84,7 +85,7 @@ def _splits(examples: str) -> list[str]:
 
 
 def _exec_properties(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parameters as TFX records them: JSON for what is neither number nor text."""
+    """Returns the parameters as TFX records them: numbers and strings, everything else as JSON."""
     names = [*USER_CODE, *(field.name for field in dataclasses.fields(SweepOptions))]
     train_steps = parameters.get("train_steps")
     return {
