@@ -94,7 +94,7 @@ class FoundRate:
         node: Name of the finder's node.
         module: The user's code.
         examples: The examples that the finder read.
-        sources: The examples from which those were made.
+        sources: The examples from which `examples` were made, over all generations.
         trainings: The executions that read the rate, except executions served from the cache.
     """
 

@@ -80,7 +80,8 @@ class Course:
     @property
     def fell(self) -> bool:
         """Whether the loss fell by at least 1% of the initial loss."""
-        is_later = self.lowest >= self.head  # a minimum in the first fifth: the loss only rose
+        # With its minimum in the first fifth, the loss only rose.
+        is_later = self.lowest >= self.head
         return is_later and self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
 
     @property

@@ -145,7 +145,7 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
       or there is an outlier within 15 steps of the first blow-up. An outlier is a batch whose loss
       exceeds both twice the initial loss and ten times the greatest of the ten losses before it.
       It does not count if the loss was already rising: if the last of the ten is more than twice
-      the greatest of the others;
+      the greatest of the earlier nine;
     - `low_end_of_range`: the rate lies within the first 2% of the range, on the logarithmic axis;
     - `not_learning`: the loss at the rate is not 2% below the initial loss and the loss of the
       best constant output, if that is known; or the rate lies beyond the first blow-up;
