@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import docker
 from kfp import components, dsl, local
@@ -111,11 +112,6 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
 
         return run_and_check
 
-    docker_task_handler.run_docker_container = run_container
-    importer_handler.run_importer = checked(import_under_its_key)
-    task_dispatcher.run_single_task_implementation = checked(
-        task_dispatcher.run_single_task_implementation
-    )
     with contextlib.closing(docker.from_env()) as client:
         # In a rootless engine, the container's root is the user of this process.
         rootless = "name=rootless" in client.info()["SecurityOptions"]
@@ -123,7 +119,16 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
     # The host's network: podman needs further packages for one of the container's own.
     runner = local.DockerRunner(user=user, network_mode="host")
     local.init(runner, pipeline_root=str(folder))
-    pipeline()
+    with (
+        patch.object(docker_task_handler, "run_docker_container", run_container),
+        patch.object(importer_handler, "run_importer", checked(import_under_its_key)),
+        patch.object(
+            task_dispatcher,
+            "run_single_task_implementation",
+            checked(task_dispatcher.run_single_task_implementation),
+        ),
+    ):
+        pipeline()
     return outputs
 
 
