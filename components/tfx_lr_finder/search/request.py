@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ class Search:
     exec_properties: dict[str, Any]
     hyperparameters: Config | None
 
-    @property
+    @functools.cached_property
     def options(self) -> SweepOptions:
         """The options among the parameters."""
         names = (field.name for field in dataclasses.fields(SweepOptions))
