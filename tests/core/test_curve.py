@@ -343,7 +343,7 @@ def test_text_that_is_no_curve_is_refused(text):
 
     with pytest.raises(
         ValueError,
-        match=rf"(?s)Not the JSON of a curve: .*Received: {shown}\. Read the curve\.json",
+        match=rf"(?s)Not the JSON of a curve: .*Received: {shown}\. Hand over what `Curve",
     ):
         Curve.from_json(text)
 
