@@ -1,1 +1,1 @@
-"""The search of a pipeline: its options, the user's module, and what is swept, tried and proved."""
+"""The search in a pipeline: its options, the user's module, its sweeps, trials and proofs."""

@@ -1,4 +1,4 @@
-"""Writing through TFX's file systems, object stores among them."""
+"""Writes files through TFX's file systems, which include object stores."""
 
 import os
 
@@ -6,7 +6,7 @@ from tfx.dsl.io import fileio
 
 
 def write_file(uri: str, content: bytes) -> None:
-    """Writes a file through TFX's file systems, with the folder that it lies in."""
+    """Writes a file through TFX's file systems, and creates its folder if needed."""
     fileio.makedirs(os.path.dirname(uri))
     with fileio.open(uri, "wb") as file:
         file.write(content)

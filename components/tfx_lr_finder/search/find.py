@@ -1,4 +1,4 @@
-"""The search for a learning rate: what is swept, what is tried and proved, what is published."""
+"""The search for a learning rate: sweeps, trials, proofs, and the rate to publish."""
 
 import contextlib
 import dataclasses
@@ -26,31 +26,31 @@ from tfx_lr_finder.training.trainings import Trainings
 
 
 class Search(Protocol):
-    """What is trained, and how."""
+    """The options of a search, and trainings of the user's model."""
 
     @property
     def options(self) -> SweepOptions:
         """The options of the search."""
 
     def trainings(self) -> contextlib.AbstractContextManager[Trainings]:
-        """Returns what trains the model from its initial state."""
+        """Opens the trainings of the model, each of which starts at the initial state."""
 
 
 def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]]) -> Evidence:
-    """Finds a learning rate: sweeps, a rate read off them, and its proof.
+    """Finds a learning rate: runs sweeps, reads a rate off their curves, and proves it.
 
     Args:
-        search: What is trained, and how.
-        on_workers: Does several sweeps, or trials, on Beam's workers.
+        search: The options, and trainings of the user's model.
+        on_workers: Runs several sweeps or trials on Beam's workers, and returns their results.
 
     Raises:
-        NoLearningRateError: If there is no rate to publish, and no default one.
+        NoLearningRateError: If no rate can be published, and the options have no default rate.
     """
     options, started = search.options, time.monotonic()
     seeds = range(options.seed, options.seed + options.num_sweeps)
     _log_start(options)
-    # One sweep is not worth a pipeline, and shares its graph with the proof. Processes that train
-    # together have to be at the same training.
+    # A single sweep is not worth a pipeline, and shares its graph with the proofs. Processes that
+    # train together must all run the same training, so they do not hand sweeps to workers either.
     shares_graph = len(seeds) == 1 or not is_alone()
     curves = [] if shares_graph else on_workers("sweeps", list(seeds))
     trials: list[Trial] = []
@@ -96,7 +96,7 @@ def _confirmed(
 def _proven(
     learning_rate: float, trainings: Trainings, curve: Curve, options: SweepOptions
 ) -> Proven:
-    """Puts a rate to the proof, in trainings that are no longer than the one to come."""
+    """Proves a rate, in trainings no longer than the user's own (but of at least 10 steps)."""
     num_steps, most_steps = (
         max(min(steps, curve.train_steps or steps), MIN_PROOF_STEPS)
         for steps in (options.proof_steps, LONGER * options.proof_steps)
@@ -139,7 +139,7 @@ def _log_proof(proof: Proof) -> None:
 
 def _log_rate(evidence: Evidence) -> None:
     suggestion = evidence.suggestion
-    # Of a default rate, a warning has said why already.
+    # If the rate is the default, an earlier warning has given the reason.
     is_expected = suggestion.verdict is Verdict.OK or suggestion.rule == DEFAULT
     logging.log(
         logging.INFO if is_expected else logging.WARNING,
@@ -152,4 +152,4 @@ def _log_rate(evidence: Evidence) -> None:
 def _versions() -> dict[str, str]:
     names = ("tfx-lr-finder", "tfx", "apache-beam", "keras")
     versions = {name: importlib.metadata.version(name) for name in names}
-    return {**versions, "tensorflow": tf.__version__}  # a package of several names
+    return {**versions, "tensorflow": tf.__version__}  # its package has several names

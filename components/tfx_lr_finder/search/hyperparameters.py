@@ -1,7 +1,7 @@
 """Hyperparameters in the format of keras_tuner's `HyperParameters.get_config()`.
 
-The stock Trainer hands the dict to the user's module as it is. It is edited as a dict here, so
-that whatever an upstream Tuner wrote comes through unchanged.
+The stock Trainer passes this dict to the user's module. The finder edits the dict itself, so that
+everything else an upstream Tuner wrote stays unchanged.
 """
 
 import math
@@ -13,14 +13,14 @@ Config = dict[str, Any]
 
 
 def parse_config(text: str, source: str) -> Config:
-    """Returns an upstream configuration.
+    """Parses the configuration that an upstream Tuner wrote.
 
     Args:
-        text: Its JSON.
-        source: Where it was read, for the message.
+        text: The configuration as JSON.
+        source: Where the text was read, for the error message.
 
     Raises:
-        ValueError: If it is not JSON, or not of the form of `HyperParameters.get_config()`.
+        ValueError: If the text is not JSON, or not in the form of `HyperParameters.get_config()`.
     """
     try:
         config = stored_json.parse(text)
@@ -54,7 +54,7 @@ def _is_config(config: Any) -> bool:
 
 
 def hyperparameter_names(config: Config) -> set[str]:
-    """Returns the names of a configuration's hyperparameters, of its values and its space."""
+    """Returns the names of all hyperparameters in a configuration's values and space."""
     entries = (entry["config"] for entry in config["space"])
     return {*config["values"], *(entry["name"] for entry in entries if "name" in entry)}
 
@@ -62,14 +62,14 @@ def hyperparameter_names(config: Config) -> set[str]:
 def with_learning_rate(
     config: Config | None, name: str, learning_rate: float, low: float, high: float
 ) -> Config:
-    """Returns a configuration in which the learning rate is replaced, or added, and nothing else.
+    """Returns a copy of a configuration with the learning rate replaced or added.
 
     Args:
-        config: The upstream configuration, or None where there is none.
-        name: Name of the learning rate in it.
+        config: The upstream configuration, or None if there is none.
+        name: Name of the learning rate in the configuration.
         learning_rate: The new value.
-        low: Least value of the rate's entry in the space, where the entry is new.
-        high: Greatest value of it.
+        low: Least rate in the space, used if the space has no entry for the rate yet.
+        high: Greatest rate in the space, used likewise.
     """
     config = config or {"space": [], "values": {}}
     known = any(entry["config"].get("name") == name for entry in config["space"])
@@ -78,18 +78,17 @@ def with_learning_rate(
 
 
 def with_any_rate(config: Config | None, name: str, low: float, high: float) -> Config:
-    """Returns a configuration that has a learning rate, for code that reads one.
+    """Returns a configuration with a learning rate, for user code that reads one.
 
-    It has the form that the Trainer will be given. The rate is the upstream one; where there is
-    none it is the middle of the range that is swept, on the logarithmic axis, for want of one
-    that is found: one that the user's code can build a model with, whose optimizer is then given
-    the rates of the sweep.
+    The configuration has the form that the Trainer will receive. An upstream rate is kept.
+    Without one, the rate is a placeholder: the middle of the swept range, on the logarithmic axis.
+    The user's code builds a model with it, and the sweep then sets the rate of the optimizer.
 
     Args:
-        config: The upstream configuration, or None where there is none.
-        name: Name of the learning rate in it.
-        low: The first rate that is swept.
-        high: The last one.
+        config: The upstream configuration, or None if there is none.
+        name: Name of the learning rate in the configuration.
+        low: The first rate of the sweep.
+        high: The last rate of the sweep.
     """
     if config is not None and name in config["values"]:
         return config

@@ -1,4 +1,4 @@
-"""The Trainer's arguments, which know what was looked for in them and had not been given."""
+"""The Trainer's arguments, which record when user code reads an argument that is missing."""
 
 from typing import Any
 
@@ -15,29 +15,29 @@ _GIVEN_BY = {
     "base_model": ("the input `base_model`", "--base-model"),
     "custom_config": ("`custom_config`", "--custom-config"),
 }
-"""What gives an argument: in a pipeline, and on the command line, which cannot give all."""
+"""How a user sets each argument: in a pipeline, and on the command line (None if impossible)."""
 
 
 class WatchedFnArgs(FnArgs):
-    """Arguments as the Trainer's, which note those that are read while they are None."""
+    """`FnArgs` that record which arguments are read, and with which value."""
 
     @classmethod
     def of(cls, fn_args: FnArgs) -> "WatchedFnArgs":
-        """Returns the same arguments."""
+        """Returns a copy of `fn_args` that records reads."""
         return cls(**{field.name: getattr(fn_args, field.name) for field in attr.fields(FnArgs)})
 
     def __getattribute__(self, name: str) -> Any:
-        """Returns an argument."""
+        """Returns an argument, and records the read if the argument may be missing."""
         value = super().__getattribute__(name)
         if name in _GIVEN_BY or name == "hyperparameters":
             self.__dict__.setdefault("_read", {})[name] = value
         return value
 
     def notes_on(self, error: Exception) -> list[str]:
-        """Returns what may have caused an error, in sentences.
+        """Returns sentences about what may have caused an error.
 
-        One for each argument that was read and had not been given; and one for a name that is
-        looked up in vain while the learning rate is the only hyperparameter.
+        There is one for each argument that was read although it is missing. A KeyError gets
+        another one if the learning rate is the only hyperparameter.
         """
         read = self.__dict__.get("_read", {})
         notes = [
@@ -56,5 +56,5 @@ class WatchedFnArgs(FnArgs):
         return notes
 
 
-# The class that the user's code knows, in the messages of its own errors.
+# Error messages of the user's code then show the class name that the user knows.
 WatchedFnArgs.__name__ = FnArgs.__name__

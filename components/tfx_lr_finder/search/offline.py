@@ -1,4 +1,4 @@
-"""Keeps Beam and pip from fetching what nobody asked for."""
+"""Keeps Beam and pip from downloads that no pipeline asked for."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ _PIP_OPTION = "PIP_DISABLE_PIP_VERSION_CHECK"
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """Within it, nothing is downloaded that no pipeline names.
+    """Prevents downloads that no pipeline asked for, while the context is open.
 
-    Beam's default, DirectRunner, tries Prism before its runner in this process: it downloads
-    that program without a time limit. pip, with which TFX installs a module file, asks the
-    package index for a newer pip each time, and waits seconds behind a firewall.
+    Beam's default, DirectRunner, tries Prism before it uses its runner in this process. It
+    downloads Prism without a time limit. TFX installs a module file with pip, which each time asks
+    the package index for a newer pip. Behind a firewall, it waits seconds for an answer.
     """
     before = os.environ.get(_PIP_OPTION)
     os.environ[_PIP_OPTION] = "1"
@@ -33,13 +33,13 @@ def offline() -> Iterator[None]:
 
 
 class _PrismWhereNamed(prism_runner.PrismRunner):
-    """Prism for a pipeline whose runner it is; DirectRunner takes another one without it."""
+    """Runs only pipelines that name Prism; otherwise DirectRunner falls back to another runner."""
 
     def run_pipeline(self, pipeline: Any, options: Any) -> Any:
         """Runs the pipeline on Prism.
 
         Raises:
-            RuntimeError: If it is not the pipeline's own runner.
+            RuntimeError: If the pipeline names another runner.
         """
         if pipeline.runner is not self:
             raise RuntimeError(

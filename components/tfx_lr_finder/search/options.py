@@ -1,4 +1,4 @@
-"""The options of a sweep: their names, defaults and rules, once for component and executor."""
+"""The options of a search, with defaults and checks, shared by component and executor."""
 
 import dataclasses
 import math
@@ -12,9 +12,9 @@ from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 
 _FUNCTIONS = ("lr_finder_fn", "run_fn")
 USER_CODE = ("module_file", *_FUNCTIONS)
-"""The component's parameters that name the user's code: exactly one of them is given."""
+"""The component's parameters that name the user's code; exactly one of them must be given."""
 OUTPUT_KEYS = ("best_hyperparameters", "learning_rate", "sweep")
-"""The component's outputs: the first two hold the rate."""
+"""The component's outputs. The first two contain the learning rate."""
 ON_FAILURE = ("raise", "default")
 MAX_SWEEPS = 100
 MIN_PROOF_STEPS = 10
@@ -22,7 +22,7 @@ MIN_PROOF_STEPS = 10
 
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
-    """What is swept, how a rate is read off the curve, and what is done where none can be.
+    """How to sweep, how to read a rate off the curve, and what to do if there is no rate.
 
     Attributes:
         min_learning_rate: The first rate, greater than 0.
@@ -43,7 +43,7 @@ class SweepOptions:
         default_learning_rate: Greater than 0; given exactly if `on_failure` is `default`.
 
     Raises:
-        TypeError: If a value is of the wrong type. An integer is a good float.
+        TypeError: If a value has the wrong type. An integer is accepted as a float.
         ValueError: If a value is out of its range.
     """
 
@@ -62,25 +62,25 @@ class SweepOptions:
     default_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks the values and makes integers the floats that are meant."""
+        """Validates the values, and converts 10 to 10.0 where a float is expected."""
         for name, value in checked(dataclasses.asdict(self)).items():
             object.__setattr__(self, name, value)
 
 
 def user_code(parameters: Mapping[str, Any]) -> str:
-    """Returns what names the user's code among an execution's parameters; empty if nothing does.
+    """Returns the parameter of an execution that names the user's code; empty if none does.
 
-    TFX puts a file that it has packaged under `module_path`.
+    TFX stores the path of a packaged module file under `module_path`.
     """
     given = (parameters.get(name) for name in ("module_path", *USER_CODE))
     return next(filter(None, given), "")
 
 
 def check_functions(parameters: Mapping[str, Any]) -> None:
-    """Refuses a function among the parameters that is not named by a dotted path.
+    """Checks that the parameters name each function by a dotted path.
 
     Raises:
-        ValueError: If one has no module, or no name in it.
+        ValueError: If a path lacks the module or the name of the function.
     """
     for name in _FUNCTIONS:
         path = parameters.get(name)
@@ -98,13 +98,13 @@ def option_type(name: str) -> type:
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns options with integers made the floats that are meant.
+    """Validates options, and returns them with 10 converted to 10.0 where a float is expected.
 
-    Every rule is applied whose options are among `values`; so that a pipeline can be checked
-    when it is built, although some of its options are known only when it runs.
+    A check of several options is made only if all of them are among `values`. So a pipeline can
+    be checked when it is built, although some of its options are known only when it runs.
 
     Raises:
-        TypeError: If a value is of the wrong type.
+        TypeError: If a value has the wrong type.
         ValueError: If a value is out of its range.
     """
     result = {name: _checked_value(name, value) for name, value in values.items()}

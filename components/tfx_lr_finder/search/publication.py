@@ -1,4 +1,4 @@
-"""Which rate a search publishes, and with which verdict: what was read, put to the proof."""
+"""Which rate a search publishes, and with which verdict."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,28 +11,30 @@ from tfx_lr_finder.core.verdict import Verdict
 
 
 def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Suggestion:
-    """Returns the rate to publish.
+    """Returns the best rate that was proved, with the verdict to publish.
 
-    It is the best one that was proved. It is `ok` only if the model was seen to learn at it.
-    A proof shows that the model learns at a rate, not that another one is no better: where the rate
-    is the one that was read, it stays `disturbed` or `edge_of_range`; and it stays `noisy` where
-    several sweeps disagree. A rate at which the model was not seen to learn is published as
-    `not_learning` if the loss fell, and nearly to that of the best constant.
+    The verdict is `ok` only if the model learned at the rate in its proof. A proof shows that the
+    model learns at a rate; it does not show that no other rate is better. So the rate that the rule
+    read stays `disturbed` or `edge_of_range`, and a rate from several sweeps that disagree stays
+    `noisy`. If the model learned in no proof, the rate is published as `not_learning`, provided
+    that the loss fell in the best proof and came near the loss of the best constant output.
 
     Args:
-        read: What a rule read off the curves.
-        proven: What came of putting that rate to the proof.
-        curves: The curves.
+        read: The suggestion that a rule read off the curves.
+        proven: The proofs of that rate and of its neighbours.
+        curves: The curves of the sweeps.
 
     Raises:
-        NoLearningRateError: If the model was not seen to learn, and the curve never fell, its rate
-            lies at the low end of the range, or no proof ended near the best constant's loss.
+        NoLearningRateError: If the model learned only at the rate that was read, and that rate lies
+            at the low end of the range. Also if the model learned in no proof, and the curve never
+            fell, the rate lies at the low end, or the best proof did not end near the best
+            constant's loss.
     """
     best = proven.best
     if not proven.learns:
         verdict = Verdict.NOT_LEARNING if read.verdict.has_rate else read.verdict
         if best.learning_rate < curves[0].learning_rates[0] * 10**SPACING:
-            verdict = Verdict.LOW_END  # the better rates, if there are any, are lower ones
+            verdict = Verdict.LOW_END  # a better rate, if there is one, is lower
         if not verdict.has_rate or not read.verdict.has_rate or not best.is_harmless:
             raise NoLearningRateError(verdict, curves[0], proofs=proven.proofs)
         return dataclasses.replace(read, learning_rate=best.learning_rate, verdict=verdict)

@@ -1,4 +1,4 @@
-"""The trainings of a search: sweeps and trials of the user's model on the user's data."""
+"""A search as data, and its sweeps and trials of the user's model on the user's data."""
 
 import contextlib
 import dataclasses
@@ -26,14 +26,14 @@ from tfx_lr_finder.training.trial import validation_loss
 
 
 def trainings(make: Make, options: SweepOptions) -> Trainings:
-    """Returns what trains a model, with room for the steps of a sweep and of a long proof."""
-    # A proof has one step more, at the rate 0.
+    """Returns trainings of a model, with room for the steps of a sweep and of a long proof."""
+    # A proof has one more step, at the rate 0: it shows the loss at the start.
     most_steps = max(options.num_steps, LONGER * options.proof_steps + 1)
     return Trainings(make, most_steps, options.seed)
 
 
 def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
-    """Returns the curve of a sweep with these options."""
+    """Runs one sweep with the given options, and returns its curve."""
     rates = exponential_learning_rates(
         options.min_learning_rate, options.max_learning_rate, options.num_steps
     )
@@ -42,12 +42,12 @@ def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is needed to train the user's model: it can travel to another machine as JSON.
+    """All that is needed to train the user's model. It can be sent to another machine as JSON.
 
     Attributes:
-        inputs: Input artifacts of the component.
-        exec_properties: Its parameters.
-        hyperparameters: The upstream hyperparameters, if any.
+        inputs: The component's input artifacts.
+        exec_properties: The component's parameters.
+        hyperparameters: The upstream hyperparameters, or None.
     """
 
     inputs: dict[str, list[Artifact]]
@@ -64,7 +64,7 @@ class Search:
 
     @property
     def _given_hyperparameters(self) -> Config:
-        """What the user's code is given for hyperparameters: a rate is among them."""
+        """The hyperparameters for the user's code; they always include a learning rate."""
         options = self.options
         return with_any_rate(
             self.hyperparameters,
@@ -75,7 +75,7 @@ class Search:
 
     def to_json(self) -> str:
         """Returns the search as JSON."""
-        # Not TFX's own, which imports whatever class a value says it is.
+        # TFX's own JSON reader is not used: it imports any class that the text names.
         inputs = {name: [a.to_json_dict() for a in given] for name, given in self.inputs.items()}
         return json.dumps([inputs, self.exec_properties, self.hyperparameters])
 
@@ -87,7 +87,7 @@ class Search:
         return cls(artifacts, exec_properties, hyperparameters)
 
     def sweeps(self, seeds: Sequence[int]) -> Iterator[Curve]:
-        """Yields the curve of one sweep a seed, each on a model and data made for the seed.
+        """Runs one sweep per seed, on a model and data made for that seed, and yields its curve.
 
         Raises:
             TypeError: If the user's function returns anything but an LrFinderFnResult.
@@ -99,16 +99,16 @@ class Search:
 
     @contextlib.contextmanager
     def trainings(self) -> Iterator[Trainings]:
-        """Loads the user's code; yields what trains its model, in one graph as long as it can."""
+        """Loads the user's code, and yields trainings of its model, in one graph where possible."""
         with self._user_code() as (made, _), trainings(made, self.options) as yielded:
             yield yielded
 
     def trials(self, learning_rates: Sequence[float]) -> Iterator[Trial]:
-        """Yields a short training at each rate, all of them from the same weights.
+        """Trains briefly at each rate, always from the same weights, and yields the results.
 
         Raises:
-            TypeError: As `sweeps`.
-            ValueError: As `sweeps`; or if the validation data are endless.
+            TypeError: As for `sweeps`.
+            ValueError: As for `sweeps`; or if the validation data have no end.
         """
         options = self.options
         with self._user_code() as (made, fn_args):
@@ -126,7 +126,7 @@ class Search:
 
     @contextlib.contextmanager
     def _user_code(self) -> Iterator[tuple[Any, Any]]:
-        """Loads the user's code; yields a function from a seed to what it makes, and FnArgs."""
+        """Loads the user's code; yields a function that calls it with a seed, and its FnArgs."""
         with one_strategy(), working_folder() as working_dir:
             function = user_module.load(self.exec_properties)
             fn_args = user_module.make_fn_args(

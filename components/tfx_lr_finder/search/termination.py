@@ -1,4 +1,4 @@
-"""What happens on SIGTERM, which Kubernetes sends before it kills a container, and on Ctrl-C."""
+"""Handles Ctrl-C and SIGTERM, which Kubernetes sends before it kills a container."""
 
 import contextlib
 import signal
@@ -8,23 +8,23 @@ from typing import Any
 
 
 class TerminatedError(RuntimeError):
-    """The process was asked to end."""
+    """The process was asked to end, by SIGTERM."""
 
 
 class _Asked(BaseException):
-    """Leaves whatever is going on. Not an Exception: `except Exception` there does not hold it."""
+    """Raised by SIGTERM. A BaseException, so that no `except Exception` can catch it."""
 
 
 @contextlib.contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Makes SIGTERM an error: temporary files are removed, and the execution is marked as failed.
+    """Turns SIGTERM into an error, so that TFX marks the execution as failed.
 
-    Ctrl-C stays the KeyboardInterrupt that it is, also where Beam handles it. A signal is noticed
-    between two chunks of a sweep. Where the program has a handler of its own, and in any thread
-    but the main one, nothing is changed.
+    Temporary files are then removed, too. Ctrl-C still raises KeyboardInterrupt, also while Beam
+    runs. A signal takes effect between two chunks of a sweep. Nothing is changed if the program
+    has a handler of its own for SIGTERM, or outside the main thread.
 
     Raises:
-        TerminatedError: If the signal came.
+        TerminatedError: If SIGTERM came.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -44,8 +44,8 @@ def sigterm_raises() -> Iterator[None]:
 
 
 def _raise(*_: Any) -> None:
-    raise _Asked("SIGTERM")  # with a text: Beam makes another error of one without
+    raise _Asked("SIGTERM")  # Beam replaces an error that has no text
 
 
 def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt("SIGINT")  # likewise
+    raise KeyboardInterrupt("SIGINT")  # with a text, for the same reason

@@ -1,4 +1,4 @@
-"""The user's code: what it is given, how it is found, what it has to return."""
+"""The user's code: its arguments, how it is loaded, and the result that it must return."""
 
 import contextlib
 import functools
@@ -30,14 +30,14 @@ def make_fn_args(
     hyperparameters: Config | None,
     working_dir: str,
 ) -> FnArgs:
-    """Returns the arguments that Trainer would hand to the same module.
+    """Returns the arguments that the Trainer would pass to the same module.
 
-    Its output folders lie in `working_dir`, which does not outlive the call of the user's code.
-    As for the Trainer, that of the run is there, and that of the model is the module's to make.
+    The output folders lie in `working_dir`, which is deleted after the search. As under the
+    Trainer, `model_run_dir` exists, and the module itself has to create `serving_model_dir`.
     Unlike the Trainer's, the file patterns find files in a folder whose name has `[`, `*` or `?`.
 
     Raises:
-        ValueError: If a split to train on has no files.
+        ValueError: If a training split has no files.
     """
     fn_args = get_common_fn_args(inputs, exec_properties, working_dir)
     fn_args.train_files = [*map(_literal_folder, fn_args.train_files)]
@@ -65,16 +65,16 @@ def _literal_folder(pattern: str) -> str:
 
 
 def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
-    """Returns the user's `lr_finder_fn`, or what makes its result of the user's `run_fn`.
+    """Loads the user's `lr_finder_fn`, or a function that runs the user's `run_fn` to its `fit`.
 
-    Where a module has both, `lr_finder_fn` is meant for this.
+    If a module file has both functions, `lr_finder_fn` is used.
 
     Raises:
-        ImportError: If the module cannot be imported, with the reason.
+        ImportError: If the module cannot be imported; the message gives the reason.
         RuntimeError: If the module ends the process.
-        ValueError: If there is no such function, or it is not named by a dotted path.
+        ValueError: If the module has neither function, or a function lacks a dotted path.
     """
-    # In a module that it has as a file, TFX looks for the bare name.
+    # In a module file, TFX looks for the bare name of the function: no dotted path is needed.
     if not any(exec_properties.get(key) for key in ("module_path", "module_file")):
         check_functions(exec_properties)
     name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
@@ -83,15 +83,15 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
         with _going_on(), _on_path(exec_properties) as properties:
             function = udf_utils.get_fn(properties, name)
     except ImportError as error:
-        # TFX puts one of its own around the user's, and names only the module.
+        # TFX raises its own ImportError, which names only the module: the user's is its cause.
         if (cause := error.__cause__ or error.__context__) is None:
             raise
         raise ImportError(f"{error} {type(cause).__name__}: {cause}") from error
     except AttributeError as error:
-        # One from within the user's module is the user's own.
+        # Any other missing attribute is an error within the user's module.
         if error.name != (path or name).rpartition(".")[2]:
             raise
-        # The module is at hand: to ask TFX for another function would load it again.
+        # The error holds the loaded module. TFX would load it again to look for `run_fn`.
         if path or not hasattr(error.obj, TRAINER_FUNCTION):
             raise _no_function(exec_properties) from error
         function, name = getattr(error.obj, TRAINER_FUNCTION), TRAINER_FUNCTION
@@ -100,10 +100,10 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
 
 @contextlib.contextmanager
 def _on_path(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields the parameters by which TFX finds a packed module on Python's path.
+    """Puts packed modules on Python's path, and yields parameters with which TFX finds them.
 
-    TFX itself would have pip install the wheel, for seconds, though Python imports from it as it
-    is: all that TFX packs is modules.
+    TFX itself would install the wheel with pip, which takes seconds. Python can import from the
+    wheel directly, since TFX packs nothing but modules.
     """
     module, wheels = udf_utils.decode_user_module_key(exec_properties.get("module_path", ""))
     path = sys.path
@@ -128,20 +128,20 @@ def _no_function(exec_properties: dict[str, Any]) -> ValueError:
 
 
 def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult:
-    """Returns the model and the data set that the user's function makes.
+    """Calls the user's function, and returns its model and data set.
 
     Raises:
-        TypeError: If it returns anything but an `LrFinderFnResult`.
-        RuntimeError: If it ends the process.
-        Exception: Whatever the function raises; its notes say which of the arguments that it read
-            were not given, and that there is no hyperparameter but the learning rate.
+        TypeError: If the function returns anything but an `LrFinderFnResult`.
+        RuntimeError: If the function ends the process.
+        Exception: Whatever the function raises. Notes on the error name missing arguments that the
+            function read, and say if the learning rate is the only hyperparameter.
     """
     with _going_on():
         try:
             result = function(fn_args)
         except Exception as error:
             notes = fn_args.notes_on(error) if isinstance(fn_args, WatchedFnArgs) else ()
-            # As `add_note` does, which Python 3.10 does not have.
+            # Does what `add_note` does, which Python 3.10 lacks.
             error.__notes__ = [*getattr(error, "__notes__", ()), *notes]  # type: ignore[attr-defined]
             raise
     if not isinstance(result, LrFinderFnResult):
@@ -155,7 +155,7 @@ def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult
 
 @contextlib.contextmanager
 def _going_on() -> Iterator[None]:
-    """Makes an error of the end of the process: its exit code would tell of a rate, or of none."""
+    """Turns `sys.exit` into an error: only the finder's exit code may say if a rate was found."""
     try:
         yield
     except SystemExit as end:

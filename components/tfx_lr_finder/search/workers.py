@@ -1,7 +1,7 @@
-"""The trainings of a search as elements of a Beam collection.
+"""Runs the trainings of a search as elements of a Beam collection.
 
-Nothing but strings goes to the workers, for the user's module cannot be pickled; results come
-back as files.
+Workers receive the search as JSON text, since the user's module cannot be pickled. They return
+their results as files.
 """
 
 import json
@@ -22,12 +22,12 @@ from tfx_lr_finder.training.model.cluster import is_alone
 
 Kind = Literal["sweeps", "trials"]
 RESULTS: dict[Kind, Any] = {"sweeps": Curve, "trials": Trial}
-"""What each of the two methods of `Search` yields."""
+"""What the methods `Search.sweeps` and `Search.trials` yield."""
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Held by a worker's thread for a whole bundle: the random state is the whole process's.
+"""Held by a worker's thread for a whole bundle, since all threads share one random state.
 
-Not for the training alone: Beam itself draws from Python's random numbers for each element.
+Holding it during the trainings is not enough: Beam draws Python's random numbers for each element.
 """
 
 
@@ -38,21 +38,21 @@ def run(
     make_pipeline: Callable[[], beam.Pipeline],
     folder: str,
 ) -> list[Any]:
-    """Returns the result of each element of a search, whatever runner and workers there are.
+    """Runs the sweeps or trials of a search on Beam's workers, and returns the results in order.
 
-    A single element is not worth a pipeline: it is done here. So is each one where several
-    processes train together, for they have to be at the same one.
+    A single element is not worth a pipeline: it runs in this process. If several processes train
+    together, all elements run in this process, since every process must run the same training.
 
     Args:
         search: The search.
-        kind: Name of the method of `Search` that does the work.
-        elements: What it takes: seeds of sweeps, or the learning rates of trials.
+        kind: Name of the method of `Search` that runs the elements.
+        elements: Seeds of sweeps, or learning rates of trials.
         make_pipeline: Returns a new Beam pipeline.
-        folder: Where the workers leave their results; gone at the end.
+        folder: The folder for the workers' results; it is deleted at the end.
 
     Raises:
-        RuntimeError: If an element fails on a worker, or leaves no result; the error itself for
-            a single element, or in one of several processes.
+        RuntimeError: If an element fails on a worker, or leaves no result. An element that runs in
+            this process raises its own error instead.
     """
     if len(elements) == 1 or not is_alone():
         return [*getattr(search, kind)(elements)]
@@ -91,14 +91,14 @@ def _read(file: str) -> Any:
 
 
 def _described(error: Exception) -> str:
-    """Returns an error's traceback with its notes, which Python 3.10 leaves out."""
+    """Returns an error's traceback and its notes, which Python 3.10 does not print."""
     text = "".join(traceback.format_exception(error))
     notes = [note for note in getattr(error, "__notes__", ()) if note not in text]
     return "\n".join([text.rstrip("\n"), *notes])
 
 
 class _Train(beam.DoFn):
-    """Does a bundle's elements one after another, so that they share one graph."""
+    """Runs the elements of a bundle one after another, so that they share one graph."""
 
     def __init__(self, search: str, kind: Kind, folder: str) -> None:
         self._search = search
@@ -107,26 +107,26 @@ class _Train(beam.DoFn):
         self._holds_lock = False
 
     def start_bundle(self) -> None:
-        """Begins a list of elements."""
+        """Waits until no other bundle runs in this process, and starts a list of elements."""
         _ONE_AT_A_TIME.acquire()
         self._holds_lock = True
         self._elements: list[tuple[int, Any]] = []
 
     def process(self, element: tuple[int, Any]) -> Iterable[None]:
-        """Takes an element and its number."""
+        """Adds an element and its number to the list."""
         self._elements.append(element)
         return ()
 
     def finish_bundle(self) -> None:
-        """Does the elements; a file for each has its result, or what went wrong."""
+        """Runs the elements. Writes a file with the result of each, or with the first error."""
         try:
-            if self._elements:  # a worker may have none to do
+            if self._elements:  # a bundle may be empty
                 self._train()
         finally:
             self.teardown()
 
     def teardown(self) -> None:
-        """Lets the next bundle begin; Beam calls it also where it gave up one in its middle."""
+        """Releases the lock for the next bundle. Beam calls this also after it gave up a bundle."""
         if self._holds_lock:
             self._holds_lock = False
             _ONE_AT_A_TIME.release()
@@ -138,7 +138,7 @@ class _Train(beam.DoFn):
             for result in getattr(search, self._kind)([e for _, e in self._elements]):
                 self._write(numbers.pop(0), {"result": result.to_dict()})
         except Exception as error:
-            # Beam would say no more of it than its text either, between much else.
+            # If it were raised, Beam would show only its text, amid much else.
             self._write(numbers[0], {"error": _described(error)})
 
     def _write(self, number: int, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A folder for what is not to be kept, or not yet."""
+"""A temporary folder that is removed even if its process was killed."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ PREFIX = "tfx-lr-finder"
 
 @contextlib.contextmanager
 def working_folder(parent: str | None = None) -> Iterator[str]:
-    """Yields a temporary folder, which is gone at the end, whatever happens.
+    """Yields a temporary folder, and deletes it on exit.
 
-    A process that is killed cannot remove its own: the next one on the same machine does it.
+    A process that is killed cannot delete its folder: the next process on the same machine does.
 
     Args:
-        parent: The folder in which it lies; by default the system's for temporary files.
+        parent: The folder to create it in; by default the system's folder for temporary files.
     """
     parent = parent or tempfile.gettempdir()
-    # The machine is named because containers may share a folder, but not their processes.
+    # The prefix names the machine: containers may share a folder, but not their process ids.
     prefix = f"{PREFIX}-{platform.node()}-"
     for folder in Path(parent).iterdir():
         made_by = re.fullmatch(rf"{re.escape(prefix)}(\d+)-\w+", folder.name)
@@ -37,6 +37,6 @@ def _is_alive(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # alive, but another user's process
         pass
     return True
