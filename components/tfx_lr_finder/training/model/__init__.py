@@ -1,1 +1,1 @@
-"""What is read of a Keras model and set on it, for both Kerases."""
+"""Reads and sets parts of a Keras model, for Keras 3 and tf_keras."""

@@ -1,4 +1,4 @@
-"""Python's control flow on tensors in the user's code, converted where `fit` converts it."""
+"""Converts Python's control flow on tensors in the user's code, as `fit` of tf_keras does."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,29 +9,30 @@ from tfx_lr_finder.training.model.kind import is_tf_keras, package
 
 
 def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function that calls the user's code, to be called in a graph.
+    """Returns a function that calls the user's code, converted for a graph if `fit` converts it.
 
-    The `fit` of tf_keras has AutoGraph convert all that it calls, down to layers and losses; that
-    of Keras 3 does not. Nothing of tf_keras and TensorFlow needs it, and it takes seconds.
+    The `fit` of tf_keras has AutoGraph convert all that it calls, down to layers and losses; the
+    `fit` of Keras 3 does not. The conversion takes seconds, and the code of tf_keras and TensorFlow
+    does not need it. So a model without code of the user's is left as it is.
 
-    To be called outside of a graph.
+    Call this outside of a graph.
 
     Args:
         model: A compiled Keras model.
-        function: What is to be converted.
+        function: The function to convert.
     """
     if not is_tf_keras(model) or {package(part) for part in _parts(model)} <= {
         "tf_keras",
         "tensorflow",
     }:
         return function
-    autograph = tf.__internal__.autograph  # as tf_keras itself does; there is no public way
+    autograph = tf.__internal__.autograph  # as in tf_keras itself; there is no public function
     converted: Callable[..., Any] = autograph.tf_convert(function, autograph.control_status_ctx())
     return converted
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Yields the classes of a model's layers, and the functions that it was given."""
+    """Yields a model's losses, the classes of its layers, and the functions that these call."""
     for layer in model._flatten_layers():
         yield type(layer)
         functions = (getattr(layer, name, None) for name in ("activation", "function"))

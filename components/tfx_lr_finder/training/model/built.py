@@ -1,4 +1,4 @@
-"""A model and its optimizer, built before a graph is traced: what `fit` of Keras 3 does first."""
+"""Builds a model and its optimizer before a graph is traced, as `fit` of Keras 3 does."""
 
 from typing import Any
 
@@ -10,8 +10,9 @@ from tfx_lr_finder.training.model.kind import has_own_train_step, is_tf_keras
 def build_optimizer(model: Any) -> None:
     """Builds the optimizer of a model whose layers are built.
 
-    An optimizer may assign in its `build`, as one does that starts at the weights. Within a graph
-    that would be done at every call of it. Those of tf_keras leave the graph by themselves.
+    An optimizer may assign values in its `build`, for example if it keeps a copy of the initial
+    weights. Built within a graph, it would assign them at every call of the graph. The optimizers
+    of tf_keras leave the graph by themselves.
     """
     if is_tf_keras(model) or model.optimizer.built or not _has_all_layers(model):
         return
@@ -20,13 +21,13 @@ def build_optimizer(model: Any) -> None:
 
 
 def build_model(model: Any, batches: Any) -> None:
-    """Builds the layers of a model of Keras 3 by a trace of its call, and then its optimizer.
+    """Builds the layers of a Keras 3 model by a trace of its call, and then its optimizer.
 
-    A model with a `train_step` of its own, which may call anything, stays as it is.
+    The layers are not built if the model has a `train_step` of its own, which may call anything.
 
     Args:
         model: A compiled Keras model.
-        batches: Iterator over batches, of which none is read.
+        batches: Iterator over batches; none of them is read.
     """
     if not is_tf_keras(model) and not has_own_train_step(model) and not _has_all_layers(model):
         options = {"training": True} if model._call_has_training_arg else {}

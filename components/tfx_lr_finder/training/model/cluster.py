@@ -1,4 +1,4 @@
-"""The processes that train together, as TF_CONFIG says it."""
+"""The processes that train together, as TF_CONFIG lists them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ import tensorflow as tf
 from tfx_lr_finder.training.model.replacement import replaced
 
 _JOBS = {"chief", "worker"}
-"""Those that train under a MultiWorkerMirroredStrategy."""
+"""The jobs whose processes train under a MultiWorkerMirroredStrategy."""
 
 
 def is_alone() -> bool:
-    """Returns whether this process is the only one of its cluster, or has none."""
+    """Returns whether this process is in no cluster, or the only one in its cluster."""
     return _num_processes() <= 1
 
 
 def is_chief() -> bool:
-    """Returns whether this process is alone, or the one of its cluster that writes.
+    """Returns whether this process is alone, or is the one that writes the cluster's results.
 
-    That is the chief, or the first worker where there is none.
+    The chief writes the results, or the first worker if there is no chief.
     """
     resolver = _resolver()
     has_chief = "chief" in resolver.cluster_spec().jobs
@@ -29,10 +29,10 @@ def is_chief() -> bool:
 
 
 def check_cluster() -> None:
-    """Checks that all processes of the cluster train, each of them the whole model.
+    """Checks that all processes of the cluster train, and each of them the whole model.
 
     Raises:
-        ValueError: If TF_CONFIG has several processes and other jobs than `chief` and `worker`.
+        ValueError: If TF_CONFIG has several processes, and jobs other than `chief` and `worker`.
     """
     resolver = _resolver()
     jobs = {*resolver.cluster_spec().jobs, resolver.task_type}
@@ -45,10 +45,10 @@ def check_cluster() -> None:
 
 
 def check_trained_together(model: Any) -> None:
-    """Checks that the processes of the cluster, if there are several, train a model together.
+    """Checks that several processes of a cluster, if there are any, train one model together.
 
     Raises:
-        ValueError: If the model was built under a strategy of fewer replicas than processes.
+        ValueError: If the model's strategy has fewer replicas than the cluster has processes.
     """
     num_processes = _num_processes()
     num_replicas = model.distribute_strategy.num_replicas_in_sync
@@ -63,10 +63,10 @@ def check_trained_together(model: Any) -> None:
 
 @contextlib.contextmanager
 def one_strategy() -> Iterator[None]:
-    """Lets user code that makes a strategy for several processes anew have the first one again.
+    """Gives user code that creates a strategy for several processes the first one again.
 
-    Each new one has TensorFlow start the process's server again: the others do not hear from it
-    any more, and take it for dead.
+    With each new strategy, TensorFlow restarts the server of this process. The other processes
+    then lose the connection, and take this process for dead.
     """
     if is_alone():
         yield
@@ -76,7 +76,7 @@ def one_strategy() -> Iterator[None]:
 
 
 class _OneStrategy(tf.distribute.MultiWorkerMirroredStrategy):
-    """Is made once in a process."""
+    """A strategy of which a process has one instance."""
 
     _made: "_OneStrategy | None" = None
 

@@ -1,7 +1,7 @@
-"""What tells one model from another whose variables have the same shapes.
+"""Tells models apart whose variables have the same shapes.
 
-A graph holds all of it as constants: functions, numbers and arrays among the attributes of the
-model, its layers, its losses and its optimizer, and what they are connected by.
+A traced graph holds more than variables. Functions, numbers and arrays in the attributes of the
+model, its layers, losses and optimizer are constants in it, and so are the connections of layers.
 """
 
 import functools
@@ -18,20 +18,20 @@ from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
 
 _LIBRARIES = {"keras", "tf_keras", "tensorflow", "numpy", "builtins"}
 _CLOSED = {"tensorflow", "numpy", "threading", "_thread", "weakref", "collections", "builtins"}
-"""Packages whose objects say nothing but their class: caches, locks, bookkeeping."""
+"""Packages whose objects are described by their class alone: caches, locks, bookkeeping."""
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic, tf.DType, slice, range)
 _LEFT_OUT = (
     *("name", "path", "seed", "_learning_rate", "_reference_counts", "_usage_count", "_ids"),
     *("_indices", "_index_dict", "_to_optimizer_idx"),
 )
-"""Parts of attributes' names: what Keras numbers through, and what a sweep sets by itself."""
+"""Parts of the names of ignored attributes: numbered by Keras, or set by each sweep."""
 
 
 def form_of(model: Any) -> list[Any]:
-    """Returns what has to be equal for a graph of one model to be that of another.
+    """Returns a description of a model; models with equal descriptions can share a graph.
 
-    Names that Keras gives and seeds do not count; of variables only shape and type do, but for the
-    rates of several optimizers, which keep their proportion.
+    Seeds, and names that Keras gives, do not count. Of a variable only shape and type count. The
+    rates of several optimizers count with their values, since a sweep keeps their proportion.
     """
     rates = [part._learning_rate for part in rated_optimizers(model.optimizer)]
     numbers = [float(rate.numpy()) for rate in rates if _is_variable(rate)]
@@ -39,11 +39,11 @@ def form_of(model: Any) -> list[Any]:
 
 
 class _Description:
-    """Describes objects one after another; each refers to others by their numbers."""
+    """Describes objects one after another; a description refers to other objects by number."""
 
     def __init__(self, model: Any) -> None:
         self._numbers: dict[int, int] = {}
-        self._objects: list[Any] = []  # which also keeps them, and so their ids
+        self._objects: list[Any] = []  # keeps them alive, so that ids stay unique
         self.parts: list[Any] = []
         self._told(model)
         described = 0
@@ -52,15 +52,15 @@ class _Description:
             described += 1
 
     def _told(self, value: Any) -> Any:
-        """Returns what is equal for equal values, of an object its number."""
+        """Returns a description that is equal for equal values; an object's is its number."""
         if isinstance(value, _PLAIN):
             return type(value).__name__, value
         if _is_variable(value) or _is_symbolic(value):
-            history = getattr(value, "_keras_history", None)  # the layer that it comes from
+            history = getattr(value, "_keras_history", None)  # names the layer
             return "tensor", str(value.shape), str(value.dtype), self._told(history)
         if isinstance(value, np.ndarray | tf.Tensor):
             array = np.asarray(value)
-            # Not the bytes themselves: the table of an embedding would be held twice.
+            # A hash, not the bytes themselves: they would hold an embedding's table twice.
             return array.shape, array.dtype, hashlib.sha256(array.tobytes()).digest()
         if id(value) not in self._numbers:
             self._numbers[id(value)] = len(self._objects)
@@ -73,7 +73,7 @@ class _Description:
             return [(self._told(key), self._told(part)) for key, part in items]
         if isinstance(value, list | tuple):
             return [self._told(part) for part in value]
-        if isinstance(value, set | frozenset):  # Keras's hold numbered names, in any order
+        if isinstance(value, set | frozenset):  # Keras's sets hold numbered names, in any order
             return len(value)
         if isinstance(value, type):
             return value.__module__, value.__qualname__, self._content(_own_attributes(value))
@@ -109,7 +109,7 @@ class _Description:
 
 
 class _Captured:
-    """What a function captured and may change: equal if it is the same, or has the same content."""
+    """A container that a function captured: equal if it is the same object, or equal in content."""
 
     def __init__(self, value: Any, content: Any) -> None:
         self._value, self._content = value, content
@@ -133,7 +133,7 @@ def _is_variable(value: Any) -> bool:
 
 
 def _is_symbolic(value: Any) -> bool:
-    """Returns whether a value stands for others: a symbolic tensor or the specification of one."""
+    """Returns whether a value is a tensor without readable values, or a tensor's specification."""
     if isinstance(value, tf.Tensor):
         return tf.is_symbolic_tensor(value) or not value.dtype.is_numpy_compatible
     return type(value).__name__ in ("KerasTensor", "InputSpec", "TensorSpec")
@@ -144,7 +144,7 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 
 def _own_attributes(kind: type) -> dict[str, Any]:
-    """Returns the functions and values of a class that it does not have from a library."""
+    """Returns the functions and plain values that a class does not inherit from a library."""
     return {
         name: value
         for base in reversed(kind.__mro__)
@@ -158,5 +158,5 @@ def _own_attributes(kind: type) -> dict[str, Any]:
 def _content_of(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # not set yet
+    except ValueError:  # the captured name has no value yet
         return None

@@ -1,4 +1,4 @@
-"""The learning rate of an optimizer, as what can be set."""
+"""Sets the learning rate of an optimizer, also of one with a schedule or several rates."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ from tfx_lr_finder.training.model.variables import kept_variables
 
 
 class LearningRate:
-    """The rates within an optimizer as one: the greatest of them, the others in proportion.
+    """All rates within an optimizer, set together: their proportion stays the same.
 
     Attributes:
-        variables: Those that hold the rates.
-        dtype: The type of the first.
+        variables: The variables that hold the rates.
+        dtype: The type of the first variable.
     """
 
     def __init__(self, variables: Sequence[Any], rates: Sequence[float]) -> None:
@@ -24,7 +24,7 @@ class LearningRate:
         self._shares = [rate / max(rates) for rate in rates]
 
     def assign(self, value: Any) -> None:
-        """Sets the greatest rate."""
+        """Sets the greatest rate to a value, and the other rates in proportion."""
         for variable, share in zip(self.variables, self._shares, strict=True):
             variable.assign(value if share == 1 else tf.cast(value, variable.dtype) * share)
 
@@ -33,18 +33,18 @@ class LearningRate:
 def settable_learning_rate(
     optimizer: Any, swept: Sequence[Any] | None = None
 ) -> Iterator[LearningRate]:
-    """Yields what holds the optimizer's learning rate.
+    """Yields an object that sets the optimizer's learning rate; restores the rate on exit.
 
-    An optimizer built with a schedule, which refuses another rate, reads a variable of ours in
-    its place; the schedule is back at the end.
+    An optimizer built with a schedule refuses another rate. Its schedule is replaced by a variable,
+    and restored on exit.
 
     Args:
         optimizer: An optimizer of Keras 3 or tf_keras.
-        swept: Those within it whose rates are set, by default all that have one. Of several, the
-            greatest rate is set, and the others keep their proportion to it.
+        swept: The optimizers within `optimizer` whose rates are set; by default all that have a
+            rate. Of several rates, the greatest is set, and the others keep their proportion to it.
 
     Raises:
-        ValueError: If one of several has a schedule, or all of their rates are 0.
+        ValueError: If one of several optimizers has a schedule, or all of their rates are 0.
     """
     swept = rated_optimizers(optimizer) if swept is None else swept
     rates = [1.0] if len(swept) == 1 else [_number(part) for part in swept]
@@ -59,7 +59,7 @@ def settable_learning_rate(
 
 
 def _number(optimizer: Any) -> float:
-    """Returns the rate of one of several optimizers."""
+    """Returns the rate of one of several optimizers, which must be a number."""
     own = optimizer._learning_rate
     if not hasattr(own, "assign"):
         raise ValueError(
@@ -72,13 +72,13 @@ def _number(optimizer: Any) -> float:
 
 @contextlib.contextmanager
 def settable(optimizer: Any) -> Iterator[Any]:
-    """Yields the variable that holds the rate of one optimizer, or stands for its schedule."""
-    own = optimizer._learning_rate  # neither Keras 3 nor tf_keras has a public way to a schedule
+    """Yields the variable with one optimizer's rate, or a variable in place of its schedule."""
+    own = optimizer._learning_rate  # neither Keras has public access to a schedule
     if hasattr(own, "assign"):
         with kept_variables([own]):
             yield own
         return
-    # Past the optimizer's own `__setattr__`, which would add the variable to its checkpoints.
+    # The optimizer's own `__setattr__` would add the variable to its checkpoints.
     variable = tf.Variable(0.0, trainable=False, name="learning_rate")
     object.__setattr__(optimizer, "_learning_rate", variable)
     try:

@@ -1,14 +1,14 @@
-"""The optimizers within an optimizer: those that it hands gradients on to."""
+"""The optimizers within an optimizer, which passes gradients on to them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 _HANDING_ON = {"LossScaleOptimizer", "LossScaleOptimizerV3", "MultiOptimizer"}
-"""Keras's own optimizers around others, whose own rate nothing reads."""
+"""Keras's optimizers that wrap other optimizers; nothing reads the wrapper's own rate."""
 
 
 def optimizers_within(optimizer: Any) -> list[Any]:
-    """Returns an optimizer and all that it holds, each once, outer ones first."""
+    """Returns an optimizer and all optimizers inside it, each once, outer ones first."""
     found: dict[int, Any] = {}
 
     def visit(part: Any) -> None:
@@ -26,7 +26,7 @@ def optimizers_within(optimizer: Any) -> list[Any]:
 
 
 def rated_optimizers(optimizer: Any) -> list[Any]:
-    """Returns those within an optimizer that have a rate of their own which may be read."""
+    """Returns the optimizers within an optimizer that have a rate of their own and may use it."""
     return [
         part
         for part in optimizers_within(optimizer)
@@ -35,15 +35,15 @@ def rated_optimizers(optimizer: Any) -> list[Any]:
 
 
 def num_updates(optimizer: Any) -> int:
-    """Returns how often an optimizer and those within it have updated, all together."""
+    """Returns the number of updates by an optimizer and all optimizers inside it, added up."""
     return sum(int(part.iterations.numpy()) for part in optimizers_within(optimizer))
 
 
 def accumulation_steps(optimizer: Any) -> int:
-    """Returns the number of batches whose gradients an optimizer gathers for one update.
+    """Returns the number of batches whose gradients an optimizer accumulates for one update.
 
     Raises:
-        ValueError: If it holds optimizers that gather different numbers of batches.
+        ValueError: If optimizers inside it accumulate different numbers of batches.
     """
     numbers = [(part, _own_accumulation(part)) for part in optimizers_within(optimizer)]
     innermost = {number for part, number in numbers if len(optimizers_within(part)) == 1}

@@ -1,4 +1,4 @@
-"""The random state of Python, NumPy, TensorFlow and Keras: seeding it, and leaving it as it was."""
+"""Seeds and restores the random state of Python, NumPy, TensorFlow and Keras."""
 
 import contextlib
 import random
@@ -23,7 +23,8 @@ def seed_everything(seed: int, generators: Iterable[Any] = ()) -> None:
 
     Args:
         seed: The seed.
-        generators: What `global_generators` gave earlier: user code may have replaced some since.
+        generators: Earlier global generators, since user code may have replaced them: a graph that
+            was traced before still draws from them.
     """
     _seed_sources(seed)
     if _keras_state() is not None and _keras_generator() is None:
@@ -32,16 +33,16 @@ def seed_everything(seed: int, generators: Iterable[Any] = ()) -> None:
         if isinstance(generator, tf.random.Generator):
             generator.reset_from_seed(seed)
         else:
-            generator.state.assign([seed, 0])  # as Keras makes it
+            generator.state.assign([seed, 0])  # the state that Keras gives a new generator
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds the same without an operation of TensorFlow, if there has been none yet.
+    """Seeds the same random state, but never by the first operation of TensorFlow.
 
-    For user code that makes a MultiWorkerMirroredStrategy, which has to come before the first:
-    a generator is seeded when it comes into being. That of Keras 3 is made anew in any case, and
-    draws its seed from Python's random numbers.
+    For user code that creates a MultiWorkerMirroredStrategy: it has to do so before TensorFlow's
+    first operation. So a global generator of TensorFlow that does not exist yet is seeded when it
+    is created. Keras 3 always creates a new one, with a seed from Python's random numbers.
     """
     _seed_sources(seed)
     if _keras_state() is not None:
@@ -55,7 +56,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _seed_sources(seed: int) -> None:
-    """Seeds what is no variable: neither it nor its seed is an operation of TensorFlow."""
+    """Seeds the random state that is not in variables, so without an operation of TensorFlow."""
     random.seed(seed)
     np.random.seed(seed)
     tf.random.set_seed(seed)
@@ -65,7 +66,7 @@ def _seed_sources(seed: int) -> None:
 
 @contextlib.contextmanager
 def kept_random_state(seed: int) -> Iterator[None]:
-    """Seeds the random state of Python, NumPy, TensorFlow and Keras, and puts the old one back."""
+    """Seeds the random state of Python, NumPy, TensorFlow and Keras; restores it on exit."""
     python, numpy = random.getstate(), np.random.get_state()
     tensorflow = eager_context.context()
     global_seed, operation_seeds = tensorflow._seed, getattr(tensorflow, "_rng", None)
@@ -90,14 +91,14 @@ def global_generators() -> list[Any]:
 
 
 def _tensorflow_generators() -> list[tf.random.Generator]:
-    """Returns TensorFlow's global generator; none where deterministic operations forbid it."""
+    """Returns TensorFlow's global generator; none if deterministic operations forbid it."""
     return [] if is_op_determinism_enabled() else [tf.random.get_global_generator()]
 
 
 def _keras_state() -> Any:
-    """Returns where Keras 3 keeps its global generator, to which it has no public way.
+    """Returns the module of Keras 3 that keeps its global generator; there is no public access.
 
-    None where Keras 3 is not loaded: nothing can have used it.
+    None if Keras 3 is not loaded: then nothing can have used the generator.
     """
     if "keras" not in sys.modules:
         return None
@@ -117,7 +118,7 @@ def _set_keras_generator(generator: Any) -> None:
 
 @contextlib.contextmanager
 def _own_keras_generator() -> Iterator[None]:
-    """Lets Keras 3 have a new global generator, and drops it at the end."""
+    """Lets Keras 3 create a new global generator; restores the former one on exit."""
     if _keras_state() is None:
         yield
         return
@@ -130,14 +131,14 @@ def _own_keras_generator() -> Iterator[None]:
 
 
 def _tf_keras_seeds() -> Any:
-    """Returns the generator that tf_keras draws seeds from, or None if it has none of its own."""
+    """Returns the generator from which tf_keras draws seeds, or None if there is none."""
     backend = sys.modules.get("tf_keras.src.backend")
     return getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
 
 
 @contextlib.contextmanager
 def _kept_tf_keras_seeds() -> Iterator[None]:
-    """Puts the seeds of tf_keras back."""
+    """Restores the state of tf_keras's seed generator on exit."""
     generator = _tf_keras_seeds()
     if generator is None:
         yield

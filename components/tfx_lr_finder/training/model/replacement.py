@@ -1,4 +1,4 @@
-"""An attribute in the place of another one, for a while."""
+"""Replaces an attribute temporarily."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Gives an object an attribute, over one that it inherits, and takes it back at the end."""
+    """Sets an attribute, and restores the former state on exit.
+
+    An inherited attribute is overridden in `owner`, and the override is deleted on exit.
+    """
     own = vars(owner).get(name)
     setattr(owner, name, value)
     try:

@@ -1,4 +1,4 @@
-"""The mean over the examples of a batch that several replicas share."""
+"""The examples of a batch that is divided among replicas, and the replicas' results."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ import tensorflow as tf
 def mean_over_replicas(strategy: Any, values: Any, batch: Any) -> Any:
     """Returns the mean of the replicas' means, each weighted by its number of examples.
 
-    A replica may have none: the last batch of a data set can be smaller than their number.
+    A replica may have no example: the last batch can have fewer examples than there are replicas.
 
     Args:
-        strategy: The strategy that the replicas belong to.
+        strategy: The strategy of the replicas.
         values: The mean of each replica over its examples.
         batch: The examples of each replica.
     """
@@ -29,15 +29,15 @@ def mean_over_replicas(strategy: Any, values: Any, batch: Any) -> Any:
 
 
 def on_one_replica(strategy: Any, function: Callable[[], Any]) -> Any:
-    """Returns what a function returns on a replica of this process.
+    """Calls a function on each replica, and returns the result of one in this process.
 
-    Keras's losses and metrics are computed there: they divide a loss by the number of replicas.
+    Keras computes losses and metrics on replicas, and divides a loss by the number of replicas.
 
     Args:
-        strategy: The strategy that a model belongs to.
-        function: Returns tensors; every replica calls it.
+        strategy: The strategy of a model.
+        function: Returns tensors.
     """
-    # The default strategy is always on its replica, and would convert the function.
+    # The default strategy has one replica, where this runs; AutoGraph would convert the function.
     if strategy is tf.distribute.get_strategy():
         return function()
     results = strategy.run(function)
@@ -45,7 +45,7 @@ def on_one_replica(strategy: Any, function: Callable[[], Any]) -> Any:
 
 
 def first_dimension(batch: Any) -> tf.Tensor:
-    """Returns the number of examples in a batch, int32, of whatever structure it is."""
+    """Returns the number of examples in a batch of any structure, as int32."""
     first = tf.nest.flatten(batch)[0]
     if isinstance(first, tf.RaggedTensor):
         return tf.cast(first.nrows(), tf.int32)

@@ -1,4 +1,4 @@
-"""Variables that come into being in a training step, without a second trace of it."""
+"""Avoids a second trace of a training step that creates variables."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,14 +11,15 @@ from tfx_lr_finder.training.model.kind import has_own_train_step
 
 @contextlib.contextmanager
 def single_trace(model: Any) -> Iterator[None]:
-    """Lets `tf.function` trace a training step once, where it would do so twice.
+    """Makes `tf.function` trace a training step once, where it would trace it twice.
 
-    It traces anew where variables came into being in the first trace. Those of the optimizer came
-    into being before (tf_keras has them leave the graph), and those of the metrics do so outside
-    of the graph. A model of which not all layers are built, or with a `train_step` of its own, may
-    be another one in the second trace, and has both.
+    `tf.function` traces again if the first trace created variables in the graph. The optimizer's
+    variables exist before the trace (or tf_keras creates them outside of the graph). In this
+    context the variables of metrics are created outside of the graph, too. A model that has
+    unbuilt layers, or a `train_step` of its own, may do something else in the second trace. It
+    is traced twice as usual.
 
-    To be entered in the function that is traced.
+    Enter this in the function that is traced.
 
     Args:
         model: A compiled Keras model.
@@ -31,7 +32,7 @@ def single_trace(model: Any) -> Iterator[None]:
 
 
 def _outside(next_creator: Callable[..., Any], **options: Any) -> Any:
-    """Makes a variable, unless its initial value is of the graph."""
+    """Creates a variable outside of the graph, unless its initial value is in the graph."""
     if any(map(tf.is_symbolic_tensor, tf.nest.flatten(options["initial_value"]))):
         return next_creator(**options)
     with tf.init_scope():

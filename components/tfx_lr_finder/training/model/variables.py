@@ -1,4 +1,4 @@
-"""The variables of a model: what a training changes, and leaving them as they were."""
+"""The variables that a training of a model changes, and how they are restored."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,8 @@ from tfx_lr_finder.training.model.optimizer_tree import optimizers_within
 def training_variables(model: Any) -> list[Any]:
     """Returns every variable that a training step may change, each once.
 
-    Weights, random seeds and batch statistics of the model, slots and counters of its optimizer,
-    and its metrics. Before a step has been traced some do not exist.
+    They are the weights, random seeds and batch statistics of the model, the slots and counters of
+    its optimizer, and the variables of its metrics. Some do not exist before a step is traced.
     """
     optimizer = model.optimizer
     variables = [
@@ -22,7 +22,7 @@ def training_variables(model: Any) -> list[Any]:
         *(variable for part in optimizers_within(optimizer) for variable in _slots(part)),
         *(variable for metric in metrics_within(model) for variable in metric.variables),
     ]
-    # The dynamic loss scale of tf_keras, which its `variables` leave out.
+    # The `variables` of tf_keras's LossScaleOptimizer lack its dynamic loss scale.
     loss_scale = getattr(optimizer, "_loss_scale", None)
     if loss_scale is not None and hasattr(loss_scale, "counter"):
         variables += [loss_scale.current_loss_scale, loss_scale.counter]
@@ -30,12 +30,12 @@ def training_variables(model: Any) -> list[Any]:
 
 
 def _slots(optimizer: Any) -> list[Any]:
-    """Returns what an optimizer of either Keras lists as its variables."""
+    """Returns an optimizer's `variables`, which is a method or a property."""
     return list(optimizer.variables() if callable(optimizer.variables) else optimizer.variables)
 
 
 def changed_by_inference(model: Any) -> list[Any]:
-    """Returns every variable that a forward pass outside of training, or a loss, may change."""
+    """Returns every variable that an inference pass, or the computation of a loss, may change."""
     variables = [
         *model.non_trainable_variables,
         *memory(model),
@@ -45,26 +45,26 @@ def changed_by_inference(model: Any) -> list[Any]:
 
 
 def not_among(variables: Iterable[Any], known: Iterable[Any]) -> list[Any]:
-    """Returns the variables of a graph that are neither known nor a replica's part of a known."""
+    """Returns the variables of a graph that are not known, nor a replica's copy of a known one."""
     handles = {id(part.handle) for variable in known for part in _own_parts(variable)}
     return [variable for variable in variables if id(variable.handle) not in handles]
 
 
 def _own_parts(variable: Any) -> tuple[Any, ...]:
-    """Returns the TensorFlow variables that a variable of Keras or of a strategy is made of."""
+    """Returns the TensorFlow variables that make up a variable of Keras or of a strategy."""
     own = _own(variable)
     return own.values if isinstance(own, tf.distribute.DistributedValues) else (own,)
 
 
 def memory(model: Any) -> list[Any]:
-    """Returns the states of stateful recurrent layers, which are no weights of theirs."""
+    """Returns the states of stateful recurrent layers, which are not among the weights."""
     layers = (layer for layer in model._flatten_layers() if getattr(layer, "stateful", False))
     states = (tf.nest.flatten(getattr(layer, "states", None)) for layer in layers)
     return [state for flat in states for state in flat if state is not None]
 
 
 def metrics_within(model: Any) -> list[Any]:
-    """Returns the metrics of a model and its parts, also those that its `metrics` leaves out."""
+    """Returns the metrics of a model and its layers, also those that `model.metrics` lacks."""
     parts = [value for layer in model._flatten_layers() for value in vars(layer).values()]
     lists = [part for part in parts if isinstance(part, list | tuple)]
     lists += [list(part.values()) for part in parts if isinstance(part, dict)]
@@ -78,9 +78,9 @@ def _is_metric(value: Any) -> bool:
 
 
 def loss_metrics(model: Any) -> list[Any]:
-    """Returns the metrics that a training step may read its loss from.
+    """Returns the metrics from which a training step may read its loss.
 
-    Beside a small model, the others would take time to reset after each step.
+    With a small model, the time to reset all metrics after each step would be noticeable.
     """
     if reports_own_loss(model):
         return metrics_within(model)
@@ -89,9 +89,9 @@ def loss_metrics(model: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def kept_variables(variables: Iterable[Any]) -> Iterator[None]:
-    """Gives variables their values back at the end, whatever happens in between.
+    """Restores the values of variables on exit.
 
-    The values are kept in main memory.
+    The former values are kept in main memory.
     """
     parts = [part for variable in variables for part in _parts(variable)]
     values = [(part, part.numpy()) for part in parts]
@@ -103,10 +103,10 @@ def kept_variables(variables: Iterable[Any]) -> Iterator[None]:
 
 
 def _parts(variable: Any) -> list[Any]:
-    """Returns what can be read and set without another worker, which may have failed.
+    """Returns variables that can be read and set without another worker, which may have failed.
 
-    That is the variable itself, unless each replica has a value of its own: those are local, but
-    the variable's value is that of all of them.
+    Usually that is the variable itself. If each replica has a value of its own, reading the
+    variable combines the values of all workers. Then the local replicas' variables are returned.
     """
     own = _own(variable)
     is_distributed = isinstance(own, tf.distribute.DistributedValues)
@@ -116,5 +116,5 @@ def _parts(variable: Any) -> list[Any]:
 
 
 def _own(variable: Any) -> Any:
-    """Returns a variable of TensorFlow or of its strategies: that of one of Keras 3, or itself."""
+    """Returns the TensorFlow variable inside a Keras 3 variable, or the variable itself."""
     return variable if isinstance(variable, tf.Variable) else variable.value
