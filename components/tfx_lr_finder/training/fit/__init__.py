@@ -1,1 +1,1 @@
-"""What the user's code gives to `fit`, without the training."""
+"""Takes the model and the data that the user's code passes to `fit`, without training."""

@@ -1,4 +1,4 @@
-"""A function that trains, run up to its first `fit`: the model and the data, and nothing else."""
+"""Runs a function that trains up to its first `fit`, to get the model and the data."""
 
 import contextlib
 import functools
@@ -19,18 +19,18 @@ from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.replacement import replaced
 
 _SEARCHES = {"keras_tuner", "kerastuner", "optuna", "hyperopt"}
-"""Packages that call `fit` on models of hyperparameters that they try."""
+"""Packages that search for hyperparameters: each of their trials calls `fit` on a model."""
 
 Reach = Callable[[LrFinderFnResult | ValueError], NoReturn]
-"""Notes what the user's code came to, and leaves it."""
+"""Stores the result of the user's code, or an error, and leaves that code."""
 
 
 def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
     """Runs a function up to its first call of a Keras model's `fit`.
 
-    That call makes its data sets and goes no further: no step is trained, no callback starts, and
-    the rest of the function does not run, but for what it has in `finally`, or in an `except` that
-    holds everything. A `fit` in a thread ends the function, too.
+    That call creates its data sets and goes no further: no step is trained, and no callback starts.
+    The rest of the function does not run, except for `finally` blocks, and `except` blocks that
+    catch everything. A `fit` in a thread ends the function, too.
 
     Args:
         function: The user's code, for Keras 3 or tf_keras.
@@ -39,9 +39,9 @@ def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
         The model and the data of that call.
 
     Raises:
-        ValueError: If the function ends without a `fit`, applies an optimizer outside of it, or
-            hands it a data set that is distributed already.
-        Exception: Whatever the function itself raises before.
+        ValueError: If the function ends without a `fit`, applies an optimizer outside of `fit`,
+            searches for hyperparameters, or gives `fit` a data set that is distributed already.
+        Exception: Whatever the function itself raises before the call of `fit`.
     """
     reached: list[LrFinderFnResult | ValueError] = []
     way_out = Exit()
@@ -58,7 +58,7 @@ def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
         try:
             way_out.run(function)
         except (Exception, SystemExit):
-            # With a result there, the error comes of leaving `fit`: a `finally` of the user's.
+            # After a result, the error comes from the user's code on its way out, as a `finally`.
             if not reached:
                 raise
     result = reached[0] if reached else _not_by_fit("ended without a call of it")
@@ -68,7 +68,7 @@ def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
 
 
 def _kerases() -> list[Any]:
-    """Returns Keras 3 and tf_keras, for the user's code may load either when it runs."""
+    """Returns Keras 3 and tf_keras if installed: the user's code may import either when it runs."""
     names = ("keras", "tf_keras")
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
 
@@ -84,7 +84,7 @@ def _optimizers() -> list[Any]:
 
 
 def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
-    """Returns what stands for `fit`: it notes the model and the data, and leaves."""
+    """Returns a replacement for `fit`, which stores model and data, and leaves the user's code."""
     fit = keras.Model.fit
     signature = inspect.signature(fit)
 
@@ -104,16 +104,16 @@ def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
 
 
 def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]) -> int | None:
-    """Returns the number of updates in all epochs; None if neither call nor data set says it."""
+    """Returns the number of updates in all epochs; None if neither call nor data set tells it."""
     epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
-    if epoch_steps < 0:  # endless, or as long as it happens to be
+    if epoch_steps < 0:  # endless, or of unknown length
         return None
     num_batches = max(0, arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
     return int(num_batches) // accumulation_steps(model.optimizer) or None
 
 
 def _refusing(reach: Reach) -> Callable[..., None]:
-    """Returns what stands for an optimizer's update: nothing is trained outside of `fit`."""
+    """Returns a replacement for an optimizer's update, since only `fit` may train."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         reach(_not_by_fit("trains in a loop of its own, by its optimizer's update"))
@@ -122,7 +122,7 @@ def _refusing(reach: Reach) -> Callable[..., None]:
 
 
 def _searching_package() -> str | None:
-    """Returns the package that calls `fit` to try hyperparameters out, if one does."""
+    """Returns the package that calls `fit` in a search for hyperparameters, or None."""
     frame: Any = sys._getframe()
     while frame is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]

@@ -1,7 +1,7 @@
-"""The data sets that Keras's `fit` makes of its arguments, without a step of training.
+"""The data sets that Keras's `fit` creates from its arguments, without a step of training.
 
-Keras makes them itself. On its way to the training loop each is handed to the model's
-distribution strategy, and there it is taken, in Keras 3 as in tf_keras.
+Keras itself creates them. Before the training loop, both Keras 3 and tf_keras pass each data set
+to the model's distribution strategy. A temporary replacement there takes the data set.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from tfx_lr_finder.training.model.replacement import replaced
 
 
 class _Taken(BaseException):
-    """Leaves Keras once there is a data set."""
+    """Leaves Keras, before its first step."""
 
 
 def training_batches(
@@ -23,18 +23,18 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Returns the batches of an epoch.
 
-    What is shuffled follows the random state at the time of the call (arrays) or of the pass
-    (Python data sets). A generator can be read once.
+    Shuffling follows the random state: for arrays, at the time of this call; for Python data sets,
+    at the time of each pass. A generator can be read only once.
 
     Args:
         keras: The Keras of the model: `keras` or `tf_keras`.
         model: A compiled model.
-        fit: Its `fit`, as a function.
-        arguments: Every argument of `fit` by its name.
+        fit: The `fit` of the model's class, as a function.
+        arguments: Every argument of `fit`, by name.
 
     Raises:
         ValueError: If the data are distributed already.
-        Exception: Whatever `fit` itself raises of them.
+        Exception: Whatever `fit` itself raises about the data.
     """
     given = {**arguments, "epochs": 1, "initial_epoch": 0, "validation_data": None}
     if arguments["validation_data"] is not None:
@@ -45,16 +45,16 @@ def training_batches(
 def validation_batches(keras: Any, model: Any, arguments: dict[str, Any]) -> tf.data.Dataset | None:
     """Returns the batches that `fit` would evaluate after an epoch, or None if there are none.
 
-    They have no end if the data have none and `validation_steps` is not given.
+    The batches have no end if the data have no end and `validation_steps` is not given.
 
     Args:
         keras: The Keras of the model: `keras` or `tf_keras`.
         model: A compiled model.
-        arguments: Every argument of `fit` by its name.
+        arguments: Every argument of `fit`, by name.
 
     Raises:
         ValueError: If the data are distributed already.
-        Exception: Whatever `evaluate` itself raises of them.
+        Exception: Whatever `evaluate` itself raises about the data.
     """
     data = arguments["validation_data"]
     if data is None:
@@ -75,7 +75,7 @@ def validation_batches(keras: Any, model: Any, arguments: dict[str, Any]) -> tf.
 
 
 def _last_rows(arguments: dict[str, Any]) -> Any:
-    """Returns the part of the arrays that `validation_split` keeps from the training."""
+    """Returns the last rows of the arrays, which `validation_split` keeps out of the training."""
     arrays = arguments["x"], arguments["y"], arguments["sample_weight"]
     num_rows = tf.nest.flatten(arrays)[0].shape[0]
     start = math.floor(num_rows * (1.0 - arguments["validation_split"]))
@@ -92,7 +92,7 @@ def _last_rows(arguments: dict[str, Any]) -> Any:
 def _batches(
     keras: Any, model: Any, method: Callable[..., Any], name: str, arguments: dict[str, Any]
 ) -> tf.data.Dataset:
-    """Calls `fit` or `evaluate` until it has a data set, and returns that."""
+    """Calls `fit` or `evaluate` until it has created its data set, and returns the data set."""
     data, taken = arguments["x"], []
 
     def take(dataset: tf.data.Dataset, *_: Any) -> None:
@@ -116,7 +116,7 @@ def _batches(
 
 
 def _no_workers(keras: Any, data: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Has Python data read in their order, for the seed to decide, and by nothing that stays."""
+    """Reads Python data by one worker: in order, as the seed decides, and with no process left."""
     if "workers" in arguments:  # tf_keras
         return {"workers": 1, "use_multiprocessing": False}
     if isinstance(data, keras.utils.Sequence) and keras.__name__ == "keras":
@@ -125,7 +125,7 @@ def _no_workers(keras: Any, data: Any, arguments: dict[str, Any]) -> dict[str, A
 
 
 def _no_steps(keras: Any) -> Any:
-    """Returns a callback that leaves before the first step, whatever the data are."""
+    """Returns a callback that leaves Keras before the first step, whatever type the data have."""
 
     class NoSteps(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
@@ -138,9 +138,10 @@ def _no_steps(keras: Any) -> Any:
 
 
 def _in_passes(keras: Any, data: Any, dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a data set each pass of which begins and ends as an epoch over Python data does.
+    """Returns a data set whose passes begin and end like an epoch over Python data.
 
-    A generator has one pass: Keras 3 would start over with the batches that it looked at.
+    A generator gets only one pass. In a second one, Keras 3 would repeat the batches that it has
+    peeked at.
     """
     if isinstance(data, keras.utils.Sequence):
 

@@ -1,6 +1,7 @@
-"""A way out of somebody else's function from anywhere inside of it, whatever it does against that.
+"""Leaves a user's function from anywhere inside it, even if the function catches everything.
 
-An exception is not enough: a bare `except` holds it, and one in a thread ends that thread alone.
+An exception alone is not enough: a bare `except` catches it, and in a thread it ends only that
+thread.
 """
 
 import ctypes
@@ -11,11 +12,11 @@ from types import FrameType
 from typing import Any, NoReturn
 
 _LEFT_IN_ORDER = {"tensorflow", "keras", "tf_keras", "tfx_lr_finder", *sys.stdlib_module_names}
-"""Packages whose functions put things back when they are left, and have to be let do it."""
+"""Packages whose functions restore state when they are left, and must not be interrupted then."""
 
 
 class Exit:
-    """Calls a function that can be left from anywhere inside of it, and from its threads."""
+    """Calls a function that can be left from anywhere inside it, also from its threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +26,10 @@ class Exit:
         insist = self._insist
 
         class Left(BaseException):
-            """Leaves the function; where somebody holds it, it comes again at the next line."""
+            """Leaves the function, and is raised again at the next line if somebody catches it.
+
+            Python deletes a caught exception at the end of the `except` block: `__del__` runs.
+            """
 
             def __del__(self) -> None:
                 insist()
@@ -33,7 +37,7 @@ class Exit:
         self._left = Left
 
     def run(self, function: Callable[[], object]) -> None:
-        """Calls the function, and returns where it ends or is left.
+        """Calls the function, and returns when it ends or is left.
 
         Raises:
             BaseException: Whatever the function itself raises.
@@ -47,14 +51,14 @@ class Exit:
             finally:
                 self._close(tracing)
         except self._left:
-            self._close(tracing)  # it may have come in the middle of that
+            self._close(tracing)  # the exception may have interrupted the first `_close`
 
     def leave(self) -> NoReturn:
-        """Leaves the function: to be called by what it calls.
+        """Leaves the function; to be called from inside it.
 
-        What the function has in `finally` is run on the way out, and so is an `except` that holds
-        everything, but no line after that. Of a function that has a thread call this, both are
-        left.
+        On the way out, `finally` blocks run, and so do `except` blocks that catch everything, but
+        no line after them. If a thread of the function calls this, both the thread and the
+        function are left.
         """
         with self._lock:
             is_first, self._was_taken = not self._was_taken, True
@@ -62,7 +66,7 @@ class Exit:
             if is_in_a_thread and self._is_open:
                 _raise_in(self._thread, self._left)
         if is_in_a_thread and is_first:
-            raise SystemExit  # which ends a thread without a word
+            raise SystemExit  # ends the thread without a traceback
         raise self._left
 
     def _close(self, tracing: Any) -> None:
@@ -72,13 +76,13 @@ class Exit:
             _raise_in(self._thread, None)
 
     def _insist(self) -> None:
-        """Has the next line of each function on the stack, as far as it is left, leave again."""
+        """Makes the next line of each function on the stack raise again, unless left in order."""
         if not self._is_open:
             return
 
         def at_event(frame: FrameType, event: str, _: Any) -> Any:
             if event == "line" and self._is_open:
-                raise self._left  # which ends the tracing, until somebody holds this one, too
+                raise self._left  # ends the tracing, until this one is caught, too
             return at_event
 
         frame: FrameType | None = sys._getframe()
@@ -86,10 +90,11 @@ class Exit:
             if frame.f_globals.get("__name__", "").partition(".")[0] not in _LEFT_IN_ORDER:
                 frame.f_trace = at_event
             frame = frame.f_back
+        # Python calls the `f_trace` of frames only while a global trace function is set.
         sys.settrace(lambda *_: None)
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    """Has a thread raise an exception at its next step in Python, or none that was to come."""
+    """Makes a thread raise an exception at its next step in Python; None cancels a pending one."""
     wanted = None if exception is None else ctypes.py_object(exception)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), wanted)

@@ -1,4 +1,4 @@
-"""The methods by which optimizers change weights, of every class that has its own."""
+"""Replaces the methods by which optimizers change weights, in every class that has them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,19 +11,20 @@ _UPDATES = ("apply", "apply_gradients")
 
 @contextlib.contextmanager
 def updates_replaced(base: Any, update: Callable[..., Any]) -> Iterator[None]:
-    """Gives a class of optimizers and all that inherit from it another update, for a while.
+    """Replaces the update methods of an optimizer class and its subclasses; restores them on exit.
 
-    To replace it in the base class is not enough: one that overrides it need not call it.
+    To replace them in the base class is not enough: a subclass that overrides them need not call
+    them.
 
     Args:
-        base: The class; those that are made of it meanwhile get the update, too.
-        update: What stands for each of their updates.
+        base: The class. Subclasses that are defined in the meantime are changed, too.
+        update: The replacement for each update method.
     """
     with contextlib.ExitStack() as stack:
         done: set[tuple[Any, str]] = set()
 
         def replace(optimizer: Any) -> None:
-            for owner in optimizer.__mro__:  # which may have taken it from a class beside
+            for owner in optimizer.__mro__:  # a mixin may define the update
                 for name in _UPDATES:
                     if name in vars(owner) and (owner, name) not in done:
                         done.add((owner, name))
