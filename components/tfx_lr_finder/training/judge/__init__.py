@@ -1,1 +1,1 @@
-"""What trainings are judged by: validation data, held-out examples, the best constant output."""
+"""What a training is judged by: validation data, held-out examples, the best constant output."""

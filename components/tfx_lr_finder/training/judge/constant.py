@@ -1,4 +1,4 @@
-"""The loss of the best constant output: what a model reaches that ignores its inputs."""
+"""The loss of the best constant output, which a model can reach without using its inputs."""
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,34 +14,35 @@ from tfx_lr_finder.training.model.kind import has_own_train_step
 
 
 class NoConstantError(ValueError):
-    """The loss of a constant output cannot be had."""
+    """The loss of a constant output cannot be computed."""
 
 
 class BestConstant:
-    """The one output that has the least loss whatever the input is, and its loss on other batches.
+    """The constant output with the least loss, fitted on some batches, and its loss on others.
 
-    One vector for each of the model's outputs: it is the same for every example and, where an
-    output has more axes than its first and its last, at every place. The compiled loss is minimised
-    over it: the mean of the labels for a squared error, the shares of the classes for a
-    cross-entropy. Sample weights and masks count, penalties of the weights do not.
+    There is one vector for each of the model's outputs, the same for every example. If an output
+    has further axes between its first and its last, the vector is the same along them, too. The
+    vectors minimise the compiled loss. For a squared error they are the mean of the labels, for a
+    cross-entropy the frequencies of the classes. Sample weights and masks count; weight penalties
+    do not.
 
     Attributes:
         values: The vector of each output, of shape `(output.shape[-1],)`, in the order of
             `tf.nest.flatten`.
-        fitted_loss: Its loss on the batches that it was fitted on, with the penalties of the
-            weights as they are, as in the loss of a training step.
+        fitted_loss: The constant's loss on the batches that it was fitted on, plus the penalties
+            of the current weights, as in the loss of a training step.
     """
 
     def __init__(self, model: Any, batches: Iterable[Any]) -> None:
         """Fits the constant.
 
         Args:
-            model: A compiled and built Keras model. Its metrics and what a forward pass changes
-                are the caller's to put back.
-            batches: Batches as `model.fit` takes them; no more are read than are needed.
+            model: A compiled and built Keras model. The caller has to restore its metrics, and
+                all that a forward pass changes.
+            batches: Batches as `model.fit` takes them; only as many as needed are read.
 
         Raises:
-            NoConstantError: If the loss of a constant cannot be had.
+            NoConstantError: If the loss of a constant cannot be computed.
         """
         if has_own_train_step(model):
             raise NoConstantError(
@@ -58,7 +59,7 @@ class BestConstant:
 
     @property
     def numbers(self) -> list[float]:
-        """All numbers of the vectors, in a row."""
+        """The numbers of all vectors, in one list."""
         return [float(number) for vector in self.values for number in vector]
 
     def loss(self, model: Any, batches: Sequence[Any]) -> float:
@@ -69,7 +70,7 @@ class BestConstant:
 
 
 def _fitted(labels: Labels) -> list[Array]:
-    """Returns the vectors of the least loss."""
+    """Returns the vectors with the least loss."""
     sizes = [mean.size for mean in labels.mean_outputs]
 
     def split(numbers: Array) -> list[Array]:
@@ -86,7 +87,7 @@ def _fitted(labels: Labels) -> list[Array]:
 
         loss, slopes = labels.on_replica(loss_and_slopes)
         value, slope = float(loss), np.concatenate([slope.numpy() for slope in slopes])
-        # The minimiser compares losses, and NaN is neither more nor less than any.
+        # The minimiser compares losses, and every comparison with NaN is false.
         return value if np.isfinite(value) else _WORST, np.nan_to_num(slope.astype(np.float64))
 
     starts = [np.concatenate(vectors).astype(np.float64) for vectors in _starts(labels, sizes)]
@@ -104,14 +105,15 @@ def _fitted(labels: Labels) -> list[Array]:
 
 
 _WORST = 1e30
+"""Stands for a loss that is not finite."""
 
 
 def _starts(labels: Labels, sizes: Sequence[int]) -> Iterator[list[Array]]:
-    """Yields constants to begin with, near the best one for the usual losses.
+    """Yields constants to start the fit from, near the best one for the usual losses.
 
-    The mean output of the model, which is in the range of its last activation; mean and median of
-    labels of the outputs' form; the shares of classes, or their logarithms for outputs that are
-    logits.
+    The first is the model's mean output, which is in the range of its last activation. If the
+    labels have the form of the outputs, their mean and median follow. If they are classes, the
+    frequencies of the classes follow, or their logarithms if the outputs are logits.
     """
     yield labels.mean_outputs
     columns = [np.asarray(y) for y in tf.nest.flatten(labels.y) if y is not None]
@@ -135,4 +137,4 @@ def _starts(labels: Labels, sizes: Sequence[int]) -> Iterator[list[Array]]:
 
 
 _RARE = 1e-3
-"""Stands for the number of examples of a class that has none, for the logarithm's sake."""
+"""Added to each class's number of examples, so that an empty class has a logarithm."""

@@ -1,26 +1,26 @@
-"""Examples of the training data that are kept from the training, to judge it by."""
+"""Examples of the training data that are kept out of the training, to judge it by."""
 
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 PARTS = 5
-"""One example of so many is held out."""
+"""One example in this many is held out."""
 NUM_ROWS = 256
-"""Number of examples that are held out of data without end."""
+"""Greatest number of examples that are held out."""
 LOOKED_AT = 8192
-"""Held-out examples are sought among so many."""
+"""Greatest number of examples among which held-out examples are sought."""
 
 
 class HeldOut(NamedTuple):
-    """Examples that are held out.
+    """Examples that are held out of the training.
 
-    What an example holds decides on which side it is, so that it is on the same one in each pass,
-    whatever is shuffled.
+    A hash of an example's values decides whether it is held out. So each pass decides the same,
+    however the examples are shuffled.
 
     Attributes:
-        batches: They themselves, kept in main memory.
-        batch_size: Number of examples in a batch of the training.
+        batches: The held-out examples in batches, kept in main memory.
+        batch_size: Number of examples in a training batch.
     """
 
     batches: tf.data.Dataset
@@ -30,17 +30,17 @@ class HeldOut(NamedTuple):
     def of(cls, dataset: tf.data.Dataset) -> "HeldOut | None":
         """Returns about a fifth of the examples of a data set, but at most 256.
 
-        None where the examples of a batch cannot be told apart (sparse or ragged features), or
-        none is on the side that is held out.
+        Returns None if the examples of a batch cannot be separated (sparse or ragged features), or
+        if the hash selects no example.
 
         Args:
-            dataset: Batches as `model.fit` takes them. They are read, which may change the order
-                in which its next pass shuffles them.
+            dataset: Batches as `model.fit` takes them. They are read here, which may change how
+                the next pass shuffles them.
         """
         specs = tf.nest.flatten(dataset.element_spec)
         if not all(isinstance(spec, tf.TensorSpec) and spec.shape.rank for spec in specs):
             return None
-        # Size and examples in one pass: a second one may have another order each time.
+        # Sizes and examples come from one pass: a second pass may have another order.
         rows = dataset.map(_with_size).unbatch().take(LOOKED_AT)
         held = rows.filter(lambda row, _: tf.equal(_part(row), 0)).take(NUM_ROWS).cache()
         sizes = [int(size) for _, size in held]
@@ -51,7 +51,7 @@ class HeldOut(NamedTuple):
         return cls(batches, max(sizes)) if batches.element_spec == dataset.element_spec else None
 
     def taken_from(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns a data set without them, in batches of the same form."""
+        """Returns a data set without the held-out examples, in batches of the same form."""
         kept = dataset.unbatch().filter(lambda *row: _part(row) != 0)
         return kept.batch(self.batch_size, drop_remainder=_is_fixed(dataset))
 
@@ -61,13 +61,13 @@ def _is_fixed(dataset: tf.data.Dataset) -> bool:
 
 
 def _with_size(*batch: Any) -> tuple[Any, Any]:
-    """Returns a batch, and beside each of its examples how many they are."""
+    """Returns a batch, and for each of its examples the size of the batch."""
     element = batch if len(batch) > 1 else batch[0]
     size = tf.shape(tf.nest.flatten(element)[0])[0]
     return element, tf.fill([size], size)
 
 
 def _part(row: Any) -> Any:
-    """Returns a number from 0 to PARTS - 1 that the values of an example decide."""
+    """Returns a hash of an example's values, from 0 to PARTS - 1."""
     texts = [tf.io.serialize_tensor(value) for value in tf.nest.flatten(row)]
     return tf.strings.to_hash_bucket_fast(tf.strings.join(texts), PARTS)

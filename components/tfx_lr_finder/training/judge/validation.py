@@ -1,4 +1,4 @@
-"""The loss of a few fixed validation batches in the course of a training."""
+"""The loss of a few fixed validation batches during a training."""
 
 import functools
 import inspect
@@ -18,21 +18,21 @@ from tfx_lr_finder.training.model.replicas import (
 from tfx_lr_finder.training.model.variables import loss_metrics, memory
 
 MIN_ROWS = 256
-"""So many examples give a steady loss."""
+"""256 examples are enough for a steady loss."""
 MAX_BATCHES = 8
-"""But a step must not cost more than about three times its training."""
+"""At most 8 batches are used, so that a step costs at most about three times its training."""
 
 
 class ValidationError(ValueError):
-    """The model gives no loss of the validation data."""
+    """The model cannot compute a loss of the validation data."""
 
 
 class ValidationBatches(NamedTuple):
-    """The first batches of validation data, again and again.
+    """The first batches of validation data, repeated without end.
 
     Attributes:
         batches: The batches themselves.
-        iterator: An iterator over them, as the model's strategy distributes them, without end.
+        iterator: An endless iterator over the batches, distributed by the model's strategy.
     """
 
     batches: list[Any]
@@ -40,15 +40,15 @@ class ValidationBatches(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many they are."""
+        """The number of batches."""
         return len(self.batches)
 
 
 def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
-    """Returns the first batches that hold so many examples, but at most 8, and at least one.
+    """Returns the first batches with `num_rows` examples: at least one batch, and at most 8.
 
     Raises:
-        ValueError: If the validation data are no data set, or have no batch.
+        ValueError: If the validation data are not a data set, or have no batch.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(
@@ -70,17 +70,17 @@ def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
 
 
 def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
-    """Returns the first batches that hold 256 examples, but at most 8 of them.
+    """Returns the first batches that hold 256 examples, but at most 8 batches.
 
-    They are read once, and kept in main memory. None stands for no data, and for a model with a
-    `train_step` of its own: nothing else can tell its loss.
+    They are read once, and kept in main memory. Returns None if there are no data, or if the model
+    has a `train_step` of its own: nothing else can compute its loss.
 
     Args:
         model: A Keras model.
         dataset: Batches as `model.evaluate` takes them, or None.
 
     Raises:
-        ValueError: As `first_batches`.
+        ValueError: As for `first_batches`.
     """
     if dataset is None or has_own_train_step(model):
         return None
@@ -92,11 +92,11 @@ def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
 
 
 def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tensor]:
-    """Returns a function from an iterator to the mean loss of its next batches.
+    """Returns a function that computes the mean loss of an iterator's next batches.
 
-    The loss is that of training mode, since a sweep is too short for the moving statistics of
-    batch normalisation. They, the seeds of dropout and the memory of recurrent layers are put
-    back. The function raises a ValidationError where the model gives no loss.
+    The loss is computed in training mode, since a sweep is too short for the moving statistics of
+    batch normalisation. The function restores these statistics, the seeds of dropout and the
+    states of recurrent layers. It raises a ValidationError if the model cannot compute a loss.
     """
     strategy = model.distribute_strategy
     # As in Keras's own training step.
@@ -107,7 +107,7 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
         outputs = model(x, **options)
         loss = model_loss(model, x, y, outputs, sample_weight, training=True)
         loss = loss - tf.cast(penalties(model), loss.dtype)
-        # Keras divides it by the number of replicas.
+        # Keras divides the loss by the number of replicas.
         return loss * strategy.num_replicas_in_sync
 
     replica_loss = as_in_fit(model, forward)
@@ -143,7 +143,7 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
 
 
 def inference_loss(model: Any, batches: Sequence[Any]) -> float:
-    """Returns the mean loss of batches outside of training mode, without penalties."""
+    """Returns the mean loss of batches in inference mode, without weight penalties."""
 
     def loss_of(batch: Any) -> tf.Tensor:
         x, y, sample_weight = unpacked(batch)
@@ -159,20 +159,20 @@ def inference_loss(model: Any, batches: Sequence[Any]) -> float:
 
 
 def model_loss(model: Any, x: Any, y: Any, outputs: Any, weights: Any, *, training: bool) -> Any:
-    """Returns what a model's `compute_loss` gives, which is told the mode where it takes it."""
+    """Returns the result of a model's `compute_loss`, which gets the mode if it takes one."""
     has_training = "training" in inspect.signature(model.compute_loss).parameters
     mode = {"training": training} if has_training else {}
     return model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, **mode)
 
 
 def unpacked(batch: Any) -> tuple[Any, Any, Any]:
-    """Returns features, labels and sample weights of a batch; None for what it lacks."""
+    """Returns features, labels and sample weights of a batch; None for each that is missing."""
     return (*batch, None, None)[:3] if isinstance(batch, tuple) else (batch, None, None)
 
 
 def penalties(model: Any) -> Any:
-    """Returns what Keras's own `compute_loss` adds to the loss of the data after a forward pass."""
+    """Returns the penalties of a forward pass, which Keras's `compute_loss` adds to the loss."""
     is_own = package(type(model).compute_loss) not in ("keras", "tf_keras")
-    # Each replica adds its share.
+    # Each replica adds an equal share of the penalties.
     num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return 0.0 if is_own or not model.losses else tf.add_n(model.losses) / num_replicas
