@@ -1,1 +1,1 @@
-"""What is found out about a model before it is trained: that its rate and its loss are real."""
+"""Checks before a training: updates follow the rate, and a loss is that of its batch."""

@@ -1,7 +1,8 @@
-"""Whether the rate that is set is the rate of the updates: tried out before a sweep.
+"""Checks before a sweep that the optimizer's updates follow the rate that is set.
 
-Nothing is known of an optimizer but what it does: gradients of ones are applied to the weights, at
-several rates and for several steps, and all is put back. The training step is not run.
+The check knows nothing of the optimizer's code, and looks only at its updates. It applies gradients
+of equal numbers to the weights, at several rates and for several steps, and restores everything.
+The training step is not run.
 """
 
 import contextlib
@@ -31,11 +32,14 @@ from tfx_lr_finder.training.model.optimizer_tree import (
 from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
 
 MAX_RATIO = 2.5
-"""The typical length of a step changes by less under a constant gradient. Measured: at most 1.8,
-of the optimizers of both Kerases, AdaBelief and Lookahead."""
+"""Greatest ratio of the typical step lengths of two groups of steps under a constant gradient.
+
+Measured: at most 1.8, for the optimizers of both Kerases, AdaBelief and Lookahead.
+"""
 TRIED_RATE = 1e-3
-"""The rate of these steps: neither lost beside the weights nor changing them much."""
+"""The rate of these steps: not lost in rounding beside the weights, nor changing them much."""
 MAX_ROUNDING = 0.01
+"""Greatest relative error by which a number type may round a rate."""
 
 
 class AppliedRateError(ValueError):
@@ -43,18 +47,18 @@ class AppliedRateError(ValueError):
 
 
 def swept_optimizers(model: Any) -> list[Any]:
-    """Returns the optimizers within the model's whose rates its weights follow.
+    """Returns the optimizers within the model's optimizer whose rates the weights follow.
 
     Args:
-        model: A compiled Keras model; where it is not built, all that have a rate are returned.
+        model: A compiled Keras model. If it is not built, all optimizers with a rate are returned.
 
     Raises:
-        AppliedRateError: If the weights follow none of several.
+        AppliedRateError: If several optimizers have a rate, and the weights follow none of them.
     """
     parts, variables = rated_optimizers(model.optimizer), tried_variables(model)
     if len(parts) == 1 or not variables:
         return parts
-    if is_tf_keras(model):  # else it is built
+    if is_tf_keras(model):  # an optimizer of Keras 3 is built already
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
     with contextlib.ExitStack() as stack:
@@ -73,11 +77,11 @@ def swept_optimizers(model: Any) -> list[Any]:
 
 
 def check_holds(model: Any, learning_rate: LearningRate, rates: Array) -> None:
-    """Checks what is known to keep a rate from being applied: the types, and Keras's Adafactor.
+    """Checks two known obstacles to a rate: a number type that cannot hold it, and Adafactor.
 
     Raises:
-        AppliedRateError: If a rate is rounded by more than a hundredth in the type of the
-            optimizer's rate or of a weight; or if Adafactor would not apply it.
+        AppliedRateError: If the type of the optimizer's rate or of a weight rounds a rate by more
+            than 1%; or if Keras's Adafactor would not apply a rate.
     """
     for part in optimizers_within(model.optimizer):
         done = int(part.iterations.numpy())
@@ -105,31 +109,31 @@ def check_holds(model: Any, learning_rate: LearningRate, rates: Array) -> None:
 
 
 def _least_held(dtype: Any) -> float:
-    """Returns a rate from which on the type rounds by less than a hundredth."""
+    """Returns a rate above which a number type rounds by less than 1%."""
     return float(np.finfo(dtype.as_numpy_dtype).smallest_subnormal) / (2 * MAX_ROUNDING)
 
 
 def check_applied(model: Any, learning_rate: LearningRate, greatest: float) -> None:
     """Checks that each update has the rate that is set.
 
-    Every weight that an update changes must be another one at half of the greatest rate. And the
-    steps of an optimizer that is not Keras's own must keep their length under a constant gradient,
-    unless what changes it are slots alone, as in Adagrad.
+    An update at the greatest rate and one at half of it must give different values of each weight.
+    An optimizer that is not Keras's own must also keep the length of its steps under a constant
+    gradient. Its length may change if only slots cause the change, as in Adagrad.
 
     Args:
-        model: A compiled Keras model; where it is not built there is nothing to check.
-        learning_rate: What its rate is set by.
+        model: A compiled Keras model. If it is not built, nothing is checked.
+        learning_rate: Sets the rate of the model's optimizer.
         greatest: The greatest rate that will be set.
 
     Raises:
-        AppliedRateError: If one of the two does not hold.
+        AppliedRateError: If an update does not follow the rate, or the steps change their length.
     """
     variables = tried_variables(model)
     if not variables:
         return
     with kept_variables(learning_rate.variables):
         followed = _followed(model, variables, learning_rate, greatest)
-        if not all(followed):  # a small rate may be lost beside great weights
+        if not all(followed):  # a small rate may be lost in rounding beside large weights
             at_one = _followed(model, variables, learning_rate, 1.0)
             followed = [any(each) for each in zip(followed, at_one, strict=True)]
         if not all(followed):
@@ -151,7 +155,7 @@ def _differ(first: Array, second: Array) -> bool:
 def _followed(
     model: Any, variables: Sequence[Any], learning_rate: LearningRate, rate: float
 ) -> list[bool]:
-    """Returns for each variable whether an update by the whole rate differs from one by half."""
+    """Returns for each variable whether updates at a rate and at half of it differ."""
     weights = []
     for part in (0.5, 1.0):
         learning_rate.assign(part * rate)
@@ -160,8 +164,8 @@ def _followed(
 
 
 def _check_steady(model: Any, variables: Sequence[Any], learning_rate: LearningRate) -> None:
-    """Checks that no counter within the optimizer changes the rate."""
-    # One variable suffices, unless the optimizer wants the gradients of all.
+    """Checks that no counter within the optimizer changes the length of the steps."""
+    # One variable is enough, unless the optimizer needs the gradients of all.
     least = min(variables, key=lambda v: (not np.any(v.numpy()), math.prod(v.shape)))
     with kept(model, training_variables(model)):
         try:
@@ -171,6 +175,7 @@ def _check_steady(model: Any, variables: Sequence[Any], learning_rate: LearningR
     touched = not_among(step.graph.variables, learning_rate.variables)
     counters = [variable for variable in touched if variable.shape.rank == 0]
     lengths = lengths_of(model, step, tried, touched, [])
+    # If the lengths are the same with frozen counters, any change is due to slots.
     if np.allclose(lengths, lengths_of(model, step, tried, touched, counters), rtol=1e-2):
         return
     groups = np.split(lengths, range(FIRST, lengths.size, LATER))

@@ -1,7 +1,8 @@
-"""Whether the loss that a training step returns is that of its batch: tried out before a sweep.
+"""Checks before a sweep that a training step returns the loss of its own batch.
 
-A step of the user's own may return the mean over all batches so far. Metrics that can be found are
-reset after each step; what else it keeps shows in two steps on the same batch.
+A training step of the user's may return the mean loss over all batches so far. All metrics that can
+be found are reset after each step. Anything else that the step keeps shows in two steps on the same
+batch.
 """
 
 from collections.abc import Callable
@@ -26,14 +27,15 @@ class BatchLossError(ValueError):
 
 
 def with_tried_batches(model: Any, dataset: tf.data.Dataset, num_batches: int) -> tf.data.Dataset:
-    """Returns batches that begin with the first one as often as it is tried out.
+    """Returns batches in which the first batch is repeated, for the steps that are tried out.
 
-    It is read once. Keras's own steps are known to be right, and need no trial.
+    The first batch is read only once. Keras's own training steps are known to return the right
+    loss: for them the batches are returned unchanged.
 
     Args:
         model: A compiled Keras model.
-        dataset: Its batches.
-        num_batches: Number of batches in a step.
+        dataset: The batches of the training.
+        num_batches: Number of batches per step.
     """
     if not reports_own_loss(model):
         return dataset
@@ -57,20 +59,20 @@ def check_batch_loss(
 ) -> None:
     """Checks that a step's loss does not depend on a number that the training does not depend on.
 
-    The step is done twice from the same state, the second time with another value in each number
-    that it changes; everything is put back.
+    The step runs twice on the same batch, from the same state. Before the second run, each number
+    that the first one changed gets another value. Everything is restored.
 
     Args:
         model: The model that is trained.
-        loop: Its traced loop.
-        iterators: Over its batches, as `with_tried_batches` gives them, and over validation
-            batches, or None.
+        loop: The traced loop of the model.
+        iterators: An iterator over the batches of `with_tried_batches`, and one over validation
+            batches or None.
         learning_rate: The rate of the steps; not so small that the weights hardly change.
         variables: Everything that a step changes.
         seed: Seeds all random numbers.
 
     Raises:
-        BatchLossError: If the loss is another one then, but the weights are the same.
+        BatchLossError: If the two losses differ, although the resulting weights are the same.
     """
     if not reports_own_loss(model):
         return
@@ -100,7 +102,7 @@ def check_batch_loss(
 
 
 def _numbers(model: Any, loop: Any) -> list[Any]:
-    """Returns the scalars of a graph that are neither trained, nor an optimizer's or a metric's."""
+    """Returns a graph's float scalars that belong to no trained weight, optimizer or metric."""
     known = training_variables(model)
     others = {id(variable) for variable in model.non_trainable_variables}
     tracked = [variable for metric in metrics_within(model) for variable in metric.variables]

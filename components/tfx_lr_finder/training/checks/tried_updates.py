@@ -1,4 +1,4 @@
-"""Updates of an optimizer that are tried, and undone."""
+"""Tries updates of an optimizer, and undoes them."""
 
 import contextlib
 import math
@@ -17,15 +17,16 @@ from tfx_lr_finder.training.model.optimizer_tree import (
 from tfx_lr_finder.training.model.variables import kept_variables, training_variables
 
 NUM_STEPS = 200
-"""So many steps are tried out in a row: as many as a sweep has by default."""
+"""At most 200 steps are tried in a row: as many as a sweep has by default."""
 FIRST, LATER = 6, 20
-"""Steps whose lengths are taken together: a warm-up shows in the first ones."""
+"""Steps per group whose lengths are compared: of the first group, where a warm-up shows, and of
+each later group."""
 MAX_ELEMENTS = 50_000_000
-"""Elements that are updated in all of them: about a second."""
+"""Greatest number of elements that all tried steps together update: about a second."""
 
 
 def tried_variables(model: Any) -> list[Any]:
-    """Returns the weights that the optimizer was built for, and whose update it alone decides."""
+    """Returns the weights that the optimizer was built for, and whose updates it alone decides."""
     return [
         variable
         for variable in (model.trainable_variables if model.built else ())
@@ -36,7 +37,7 @@ def tried_variables(model: Any) -> list[Any]:
 
 
 def _is_known(optimizer: Any, variable: Any) -> bool:
-    """Returns whether an optimizer that is built was built for a variable."""
+    """Returns whether an optimizer was built for a variable; True if it is not built yet."""
     for part in optimizers_within(optimizer):
         indices = vars(part).get("_trainable_variables_indices", vars(part).get("_index_dict"))
         if indices:
@@ -45,7 +46,7 @@ def _is_known(optimizer: Any, variable: Any) -> bool:
 
 
 def updated(model: Any, variables: Sequence[Any]) -> list[Array]:
-    """Returns the weights after an update, and puts everything back."""
+    """Makes one update, returns the weights after it, and restores everything."""
     update = _update(model, variables)
     run = update if is_alone() else tf.function(update, autograph=False)
     with kept(model, training_variables(model)):
@@ -55,14 +56,14 @@ def updated(model: Any, variables: Sequence[Any]) -> list[Array]:
 
 
 def _update(model: Any, variables: Sequence[Any]) -> Any:
-    """Returns a function that applies gradients, each filled with one number."""
+    """Returns a function of a number that applies gradients filled with the number."""
     optimizer = model.optimizer
     scale_loss = getattr(optimizer, "scale_loss", lambda loss: loss)  # of Keras 3
 
     def apply(number: Any) -> None:
         scaled = scale_loss(number)
         gradients = [tf.fill(v.shape, tf.cast(scaled, v.dtype)) for v in variables]
-        if hasattr(optimizer, "get_unscaled_gradients"):  # tf_keras has them unscaled by hand
+        if hasattr(optimizer, "get_unscaled_gradients"):  # in tf_keras the caller unscales them
             factor = optimizer.get_scaled_loss(tf.ones_like(number))
             gradients = optimizer.get_unscaled_gradients(
                 [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
@@ -74,7 +75,7 @@ def _update(model: Any, variables: Sequence[Any]) -> Any:
 
 @contextlib.contextmanager
 def kept(model: Any, variables: Sequence[Any]) -> Iterator[None]:
-    """Puts variables back, and the counters that an optimizer keeps in Python."""
+    """Restores variables on exit, and the numbers that an optimizer keeps as Python attributes."""
     numbers = [
         (part, {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float)})
         for part in optimizers_within(model.optimizer)
@@ -89,7 +90,7 @@ def kept(model: Any, variables: Sequence[Any]) -> Iterator[None]:
 
 
 def traced(model: Any, variables: Sequence[Any]) -> Any:
-    """Returns an update as a graph: a function of the number that fills the gradients."""
+    """Traces an update as a graph, and returns it: a function of the number in the gradients."""
     update = tf.function(_update(model, variables), autograph=False)
     return update.get_concrete_function(tf.TensorSpec((), tf.float32))
 
@@ -97,7 +98,7 @@ def traced(model: Any, variables: Sequence[Any]) -> Any:
 def lengths_of(
     model: Any, step: Any, variable: Any, touched: Sequence[Any], frozen: Sequence[Any]
 ) -> Array:
-    """Returns by how much each step moves a variable, while some variables keep their values."""
+    """Returns how far each step moves a variable, while the frozen variables keep their values."""
     num_batches = accumulation_steps(model.optimizer)
     num_elements = sum(math.prod(v.shape) for v in touched)
     num_steps = int(np.clip(MAX_ELEMENTS / num_elements, FIRST + 1, NUM_STEPS))
@@ -107,7 +108,7 @@ def lengths_of(
     def steps() -> tf.Tensor:
         def body(done: Any, lengths: Any) -> tuple[Any, Any]:
             before = tf.identity(variable)
-            # An optimizer may divide by the spread of gradients: they are 1/2 and 3/2 in turn.
+            # Gradients are 1/2 and 3/2 in turn: an optimizer may divide by their spread.
             gradient = 0.5 + tf.cast(done % 2, tf.float32)
             for _ in range(num_batches):
                 step(gradient)
