@@ -1,4 +1,4 @@
-"""A training that is traced once, and run from the values of any model of its form."""
+"""A training that is traced once, and runs from the values of any model of the same form."""
 
 import contextlib
 import functools
@@ -36,16 +36,18 @@ from tfx_lr_finder.training.subject import Subject
 
 
 class Graph(NamedTuple):
-    """A training that is traced, for subjects of the form of the first.
+    """A traced training, for all subjects that have the form of the first one.
 
     Attributes:
-        subject: The first one, whose model's variables the graph trains.
-        form: Its form before the first step; None if it is one of a kind.
-        given: Its model's variables then, none if it is one of a kind.
-        variables: Everything that a run changes.
-        generators: What the graph may draw random numbers from.
-        learning_rate: What the graph sets the rate by.
-        loop: The graph.
+        subject: The first subject. The graph trains the variables of its model.
+        form: Form of the first subject before its first step; None if no other model can share
+            the graph.
+        given: The variables that the first model had then, to which the values of another model
+            are copied; empty if no other model can share the graph.
+        variables: Every variable that a run changes.
+        generators: The generators from which the graph may draw random numbers.
+        learning_rate: Sets the rate of the optimizer.
+        loop: The traced loop.
     """
 
     subject: Subject
@@ -57,7 +59,7 @@ class Graph(NamedTuple):
     loop: Loop
 
     def takes(self, subject: Subject) -> bool:
-        """Returns whether a subject has the form that was traced."""
+        """Returns whether the graph can train a subject."""
         if subject.model is self.subject.model:
             return bool(subject.data_form == self.subject.data_form)
         form = subject.form
@@ -73,9 +75,9 @@ class Graph(NamedTuple):
         description: str,
         at_end: Callable[[], None] = lambda: None,
     ) -> Record:
-        """Returns what a training records that starts from a model's values.
+        """Trains from the values of a subject's model, and returns what the training recorded.
 
-        At its end a function is called, and then every variable has its former value.
+        At the end of the training, `at_end` is called. Then every variable is restored.
         """
         ended = functools.partial(
             end_of_sweep,
@@ -109,10 +111,10 @@ class Graph(NamedTuple):
 def traced(
     subject: Subject, most_steps: int, greatest: float, graph_seed: int, own_seed: int
 ) -> Iterator[Graph]:
-    """Traces a training; model and random state are at the end as they were."""
+    """Traces a training; restores the model and the random state on exit."""
     model, batches, form = subject.model, subject.batches, subject.form
     given = [] if form is None else training_variables(model)
-    # Weights may come into being in a graph for one model alone: they are of the sweep's own seed.
+    # A graph for one model alone may create its weights, which depend on the training's own seed.
     seed = own_seed if form is None else graph_seed
     with kept_random_state(seed), contextlib.ExitStack() as stack:
         with _explained(model, batches, most_steps):
@@ -125,7 +127,8 @@ def traced(
         generators = global_generators()
         states = [generator.state for generator in generators]
         known = [*training_variables(model), *states, *learning_rate.variables]
-        # What Keras does not list: a second optimizer's slots, a memory, a layer's tf.Variable.
+        # Keras does not list a second optimizer's slots, some states, or a layer's tf.Variable: no
+        # values of another model can be copied to them.
         others = not_among(loop.variables, known)
         form = None if others else form
         yield Graph(subject, form, given, [*known, *others], generators, learning_rate, loop)
@@ -134,15 +137,15 @@ def traced(
 _NOT_OF_THE_BATCH = (
     MemoryError,
     tf.errors.ResourceExhaustedError,
-    tf.errors.UnavailableError,  # another worker, or the storage
+    tf.errors.UnavailableError,  # of another worker, or of the storage
     tf.errors.AbortedError,
 )
-"""Errors that other batches would not help against: they keep their own words."""
+"""Errors that the batches did not cause: they keep their own messages."""
 
 
 @contextlib.contextmanager
 def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
-    """Turns what TensorFlow and Keras raise in a training step into an error with a remedy."""
+    """Turns an error of TensorFlow or Keras in a training step into an error with a remedy."""
     try:
         yield
     except (TrainStepError, ValidationError, BatchLossError, *_NOT_OF_THE_BATCH):
@@ -154,7 +157,7 @@ def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
 
 
 def out_of_batches(num_steps: int) -> ValueError:
-    """Returns the error of a training that ends before its steps are done."""
+    """Returns the error for a data set that has too few batches for a training."""
     return ValueError(
         f"The data set must yield the batches of {num_steps} steps, if need be by starting over. "
         "Received: a data set that is empty, or that is used up after one pass. "
@@ -164,7 +167,7 @@ def out_of_batches(num_steps: int) -> ValueError:
 
 
 def no_finite_loss(learning_rate: float, loop: Loop) -> ValueError:
-    """Returns the error of a training whose first loss is not finite."""
+    """Returns the error for a training whose first loss is not finite."""
     data = "validation" if np.isfinite(loop.columns()[0][0]) else "training"
     return ValueError(
         "The loss of the first batch must be finite. Received: a NaN or infinite loss of the "

@@ -1,4 +1,4 @@
-"""The steps of a training in chunks of a TensorFlow graph, and what they leave noted."""
+"""Runs the steps of a training in chunks, in a TensorFlow graph, and reads what it noted."""
 
 import time
 from collections.abc import Callable
@@ -13,23 +13,26 @@ from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.training.model.cluster import is_alone
 
 SECONDS_A_CHUNK = 0.2
-"""About how long the graph runs before Python looks at its notes; longer where steps slow down.
+"""Approximate time of a chunk, after which Python reads the notes; longer if steps slow down.
 
-Long beside a return to Python, which takes about two milliseconds; short for whoever waits: for a
-signal, for the progress bar, or for the end of a sweep that has diverged.
+It is long beside a return to Python, which takes about two milliseconds. It is short for a user who
+waits for a reaction to a signal, the progress bar, or the end of a sweep that has diverged.
 """
 GROWTH = 10
-"""A chunk has at most so many times the steps of the last: batches may have been read ahead."""
+"""A chunk has at most 10 times the steps of the last one.
+
+The last one may have been fast only because its batches had been read ahead.
+"""
 
 
 class Record(NamedTuple):
-    """What a sweep recorded.
+    """What a training recorded.
 
     Attributes:
-        losses: The losses of the curve, shape `(n,)`.
-        validation_losses: The validation loss after each update, of the same shape, or None.
+        losses: The loss of each step, up to the end of the curve, shape `(n,)`.
+        validation_losses: The validation loss after each of these steps, shape `(n,)`, or None.
         stop_reason: Why the curve ended.
-        batch_size: The size of its largest batch.
+        batch_size: The size of the largest batch.
     """
 
     losses: Array
@@ -39,25 +42,25 @@ class Record(NamedTuple):
 
     @property
     def steady_losses(self) -> Array:
-        """The validation losses or, where there are none, the losses."""
+        """The validation losses or, if there are none, the losses of the batches."""
         return self.losses if self.validation_losses is None else self.validation_losses
 
 
 class Loop(NamedTuple):
-    """A traced loop, and the variables in which it notes what it sees.
+    """A traced loop, and the variables in which it writes notes on each step.
 
-    The graph knows nothing of when to stop: beside a small model that would cost a good part of
-    the training. The notes are looked at after each chunk of steps.
+    The graph does not check whether to stop: with a small model, the check would take a good part
+    of the training time. Python reads the notes after each chunk of steps.
 
     Attributes:
-        steps: Runs the steps from one to before another, on batches of two iterators; the one
-            over validation batches may be None.
+        steps: Runs the steps `first, ..., end - 1`. Its arguments are an iterator over batches,
+            `first`, `end`, and an iterator over validation batches or None.
         rates: The learning rate of each step, shape `(most_steps,)`.
-        done: Number of steps that were done as a whole.
-        notes: Of each step its loss, the validation loss after it, a number that is finite if
-            every weight after it is, and the number of examples in its batch, over all replicas;
-            float64 of shape `(most_steps, 4)`.
-        workers_mean: Returns the mean of a number that each of several workers has.
+        done: Number of completed steps.
+        notes: For each step: its loss, the validation loss after it, a number that is finite if
+            every weight after it is finite, and the number of examples in its batch, over all
+            replicas; float64 of shape `(most_steps, 4)`.
+        workers_mean: Returns the mean of the numbers that all workers call it with.
     """
 
     steps: Any
@@ -74,11 +77,11 @@ class Loop(NamedTuple):
         validation: Any = None,
         description: str = "",
     ) -> Record:
-        """Trains at one rate after the other; the model's metrics must be reset before.
+        """Trains with one rate per step; the caller must reset the model's metrics before.
 
-        A chunk may go on beyond the end of the curve, and even fail there, unless several
-        processes train together: what was noted before counts. To undo the training is the
-        caller's.
+        A chunk may go on beyond the end of the curve. It may even fail there, unless several
+        processes train together: the notes before the end count. The caller has to undo the
+        training.
 
         Args:
             batches: Iterator over at least as many batches as there are steps.
@@ -86,7 +89,7 @@ class Loop(NamedTuple):
             ended: Returns for the losses so far how many of them are on the curve and why it
                 ends there, or None if the training goes on; see `end_of_sweep`.
             validation: Iterator over validation batches, or None if none was traced.
-            description: What the progress bar is of.
+            description: Title of the progress bar.
         """
         num_steps, most_steps = learning_rates.size, self.rates.shape[0]
         rates = np.pad(learning_rates, (0, most_steps - num_steps), mode="edge")
@@ -98,18 +101,18 @@ class Loop(NamedTuple):
             losses, others, weights, _ = self.columns()
             return ended(np.where(np.isfinite(others + weights), losses, np.nan))
 
-        # `disable=None`: shown only where there is a terminal.
+        # `disable=None` shows the bar only in a terminal.
         with tqdm(total=num_steps, desc=description, unit="step", disable=None) as bar:
             while (curve_end := end()) is None:
                 last, started = min(first + size, num_steps), time.monotonic()
                 try:
                     self.steps(batches, tf.constant(first), tf.constant(last), validation)
                 except tf.errors.OpError:
-                    # Another process may not have failed: it waits for this one's step.
+                    # Another process may still wait for this one's step: no failure is ignored.
                     if end() is None or not is_alone():
                         raise
                 bar.update(last - first)
-                # Workers have to take the same steps, and their clocks differ.
+                # Workers have to run the same steps, but their clocks differ.
                 seconds = self.workers_mean(time.monotonic() - started)
                 in_time = int(SECONDS_A_CHUNK * (last - first) / seconds)
                 first, size = last, max(1, min(in_time, GROWTH * (last - first)))
@@ -124,11 +127,11 @@ class Loop(NamedTuple):
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What the steps read, or assign and read back, but for what the loop itself notes."""
+        """The variables that the steps read, or assign and read back, without the loop's own."""
         own = {id(self.rates), id(self.done), id(self.notes)}
         return [variable for variable in self.steps.graph.variables if id(variable) not in own]
 
     def columns(self) -> tuple[Array, Array, Array, Array]:
-        """Returns the columns of `notes`, as far as steps were done."""
+        """Returns the columns of `notes`, for the completed steps."""
         losses, validation_losses, weights, num_rows = self.notes.numpy()[: self.done.numpy()].T
         return losses, validation_losses, weights, num_rows

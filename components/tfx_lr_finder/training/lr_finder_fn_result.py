@@ -1,19 +1,19 @@
-"""What is trained, as the user's code hands it over."""
+"""The model and the data that the user's code passes to the finder."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
 class LrFinderFnResult(NamedTuple):
-    """What `lr_finder_fn` returns, or what a `run_fn` gives to its first `fit`.
+    """What `lr_finder_fn` returns, or what a `run_fn` passes to its first `fit`.
 
     Attributes:
         model: A compiled Keras model.
         dataset: A `tf.data.Dataset` of training batches as `model.fit` takes them.
-        validation_dataset: One of batches as `model.evaluate` takes them: the sweep records
-            their loss, for a better rate, and a confirmation needs them. None: neither.
-        train_steps: Number of updates of the whole training to come, at least 1: the best rate of
-            a short one is higher. None: `num_steps` of `train_args`.
+        validation_dataset: A `tf.data.Dataset` of batches as `model.evaluate` takes them, or None
+            (default). The sweep records their loss, for a better rate; a confirmation needs it.
+        train_steps: Number of updates in the whole training to come, at least 1. The best rate of a
+            short training is higher. None (default) means `num_steps` of `train_args`.
     """
 
     model: Any
@@ -23,4 +23,4 @@ class LrFinderFnResult(NamedTuple):
 
 
 Make = Callable[[int], LrFinderFnResult]
-"""Makes model and data for a seed, each time anew."""
+"""Returns a new model and new data for a seed."""

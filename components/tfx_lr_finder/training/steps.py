@@ -16,7 +16,7 @@ from tfx_lr_finder.training.model.variables import loss_metrics
 
 
 class TrainStepError(ValueError):
-    """The model's `train_step` does not train by its optimizer, or returns no loss."""
+    """The model's `train_step` does not use the model's optimizer, or returns no scalar loss."""
 
 
 def build_loop(
@@ -26,14 +26,14 @@ def build_loop(
     most_steps: int,
     validation: ValidationBatches | None = None,
 ) -> Loop:
-    """Traces the loop once; the variables of the model and its optimizer come into being.
+    """Traces the loop once, which creates the missing variables of the model and its optimizer.
 
     Args:
         model: A compiled Keras model.
         batches: Iterator over batches.
-        learning_rate: The variable that the optimizer reads its rate from.
-        most_steps: The greatest number of steps that it is to run.
-        validation: Batches whose loss is recorded, too, or None.
+        learning_rate: The `LearningRate` of the optimizer, which each step sets.
+        most_steps: The greatest number of steps that the loop will run.
+        validation: Batches whose loss is recorded after each step, or None.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
@@ -70,9 +70,9 @@ def build_loop(
 
 
 def _size(model: Any) -> tf.Tensor:
-    """Returns half the sum of the squares of all weights: finite only if each of them is.
+    """Returns half the sum of the squares of all weights: finite only if every weight is finite.
 
-    A weight that is not can hide from the loss: a ReLU makes 0 of NaN.
+    The loss need not show a weight that is not finite: a ReLU turns NaN into 0.
     """
     weights = [tf.cast(tf.convert_to_tensor(v), tf.float32) for v in model.trainable_variables]
     size = sum(map(tf.nn.l2_loss, weights), tf.constant(0.0))
@@ -80,10 +80,10 @@ def _size(model: Any) -> tf.Tensor:
 
 
 def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a function that does one update, and returns its loss and the size of a batch.
+    """Returns a function that makes one update, and returns its loss and its greatest batch size.
 
-    An optimizer that accumulates gradients takes several batches for an update; the loss is the
-    mean of theirs.
+    An optimizer that accumulates gradients takes several batches for an update. The loss is then
+    the mean of their losses.
     """
     num_batches = accumulation_steps(model.optimizer)
     batch_loss = _batch_loss(model)
@@ -105,7 +105,7 @@ def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
 
 
 def _batch_loss(model: Any) -> Callable[[Any], Any]:
-    """Returns a function that does a training step on a batch and returns its loss."""
+    """Returns a function that runs a training step on a batch, and returns its loss."""
     strategy, train_step = model.distribute_strategy, as_in_fit(model, model.train_step)
     if getattr(model, "jit_compile", False):
         train_step = tf.function(
@@ -128,7 +128,7 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
             )
         loss = tf.cast(loss, tf.float64)
         # Keras reports the mean over all batches since its metrics were last reset. They are
-        # reset after the step, not before: some come into being in the first one.
+        # reset after the step, not before: the first step creates some of them.
         with tf.control_dependencies([loss]):
             for metric in loss_metrics(model):
                 metric.reset_state()

@@ -1,4 +1,4 @@
-"""What is trained: a compiled model, its batches, and what it is judged by."""
+"""What is trained: a compiled model, its batches, and the data that it is judged by."""
 
 import math
 import operator
@@ -28,14 +28,14 @@ from tfx_lr_finder.training.model.variables import training_variables
 
 
 class Subject(NamedTuple):
-    """What a training is made of.
+    """A compiled model, and the data of its training.
 
     Attributes:
         model: A compiled model.
         batches: An iterator over the batches of the training.
-        validation: Batches whose loss is recorded, too, or None.
+        validation: Batches whose loss is recorded after each step, or None.
         train_steps: Number of steps that the model will be trained for, or None.
-        judged_on: What a proof is judged by.
+        judged_on: The examples by which a proof is judged.
     """
 
     model: Any
@@ -46,9 +46,10 @@ class Subject(NamedTuple):
 
     @property
     def form(self) -> Any:
-        """What has to be equal for the values of one model to make another that model.
+        """Key for sharing a traced graph; None if the model cannot share one.
 
-        None if nothing does: it is not built yet, or was adapted to data.
+        With equal keys, copying the variables' values makes two models the same. A model cannot
+        share a graph if it is not built yet, or has a layer that can adapt to data.
         """
         if not self.model.built or is_adapted(self.model):
             return None
@@ -60,7 +61,7 @@ class Subject(NamedTuple):
 
     @property
     def data_form(self) -> Any:
-        """What has to be equal for the data of one graph to be fed to another."""
+        """Key for feeding a traced graph: with equal keys, it accepts the data of both subjects."""
         validation = self.validation and (
             self.validation.iterator.element_spec,
             self.validation.number,
@@ -74,9 +75,10 @@ def make_subject(
     num_steps: int,
     held_out: Callable[[], HeldOut | None],
 ) -> Subject:
-    """Returns what the user's code makes for a seed.
+    """Calls the user's code with a seed, and returns a subject of its model and data.
 
-    Where there are no validation data, held-out examples take their place, if there are any.
+    If there are no validation data, held-out examples take their place, if there are any. A model
+    with a `train_step` of its own is judged by the training data.
     """
     model, dataset, validation_dataset, train_steps = make(seed)
     if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
@@ -95,20 +97,20 @@ def make_subject(
             dataset, validation_dataset = held.taken_from(dataset), held.batches
             judged_on = JudgedOn.HELD_OUT_EXAMPLES
     batches = iter(_batches(model, dataset, num_steps))
-    with kept_random_state(seed):  # reading them may draw random numbers
+    with kept_random_state(seed):  # reading the data may draw random numbers
         validation = validation_batches(model, validation_dataset)
     return Subject(model, batches, validation, train_steps, judged_on)
 
 
 def description_of(model: Any) -> str:
     """Returns the class of a model and the number of its parameters."""
-    # Not its name, which Keras numbers: the same model would be another one the next time.
+    # Not its name: Keras numbers names, so the same model would get another one the next time.
     num_parameters = sum(math.prod(weight.shape) for weight in model.weights)
     return f"{type(model).__name__} of {num_parameters:,} parameters"
 
 
 def optimizer_facts(optimizer: Any) -> dict[str, Any]:
-    """Returns what a curve tells of the optimizer, by the names that it has there."""
+    """Returns the fields of a `Curve` that describe the optimizer, by name."""
     optimizer = inner_optimizer(optimizer)
     name = type(optimizer).__name__
     return {
@@ -169,7 +171,7 @@ def _check_dataset(dataset: Any) -> None:
 
 
 def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
-    """Returns a data set of the batches that the training needs and no more."""
+    """Returns a distributed data set of the batches that the training needs, and no more."""
     num_batches = num_steps * accumulation_steps(model.optimizer)
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.
     batches = dataset.repeat().take(num_batches)

@@ -33,13 +33,17 @@ from tfx_lr_finder.training.subject import Subject, description_of, make_subject
 
 
 class Trainings(contextlib.AbstractContextManager["Trainings"]):
-    """Trainings of a model from its initial state, at any rates, in one graph.
+    """Trainings of a model from its initial state, at any rates, in one graph where possible.
 
-    The graph is traced once: a later model hands its initial values to the first one's variables
-    and is dropped. One whose variables, optimizer or batches are of another form gets a graph of
-    its own; so does one that is not built yet, was adapted to data, differs in anything but its
-    values, as an activation or a loss, or changes variables that Keras does not list, as a second
-    optimizer does. Each training depends on its seed alone, not on those before.
+    The graph is traced once. The initial values of a later model are copied to the variables of the
+    first model, and the later model is dropped. A model gets a graph of its own if
+
+    - its variables, optimizer or batches have another form;
+    - it is not built yet, or has a layer that can adapt to data;
+    - it differs in anything but values, for example in an activation or a loss;
+    - it changes variables that Keras does not list, for example those of a second optimizer.
+
+    Each training depends on its seed alone, not on earlier trainings.
     """
 
     def __init__(
@@ -48,14 +52,14 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         most_steps: int,
         graph_seed: int,
     ) -> None:
-        """Keeps what the trainings need; nothing is made yet.
+        """Stores the arguments; nothing is created yet.
 
         Args:
             make: Returns for a seed the compiled model, the batches, the validation data or None,
                 and the number of steps that the model will be trained for or None.
             most_steps: The greatest number of steps of a training.
-            graph_seed: Seed of TensorFlow's own random operations, which keep the one that their
-                graph was traced with.
+            graph_seed: Seed of TensorFlow's own random operations, which keep the seed with which
+                their graph was traced.
         """
         self._make = make
         self._most_steps = most_steps
@@ -72,15 +76,15 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leaves the first model and the random state as they were."""
+        """Restores the first model and the random state."""
         self._open.close()
         self._objects.close()
 
     def sweep(self, seed: int, rates: Array, smoothing: float, divergence_factor: float) -> Curve:
-        """Returns the curve of a range test, on a model and data made for a seed.
+        """Runs a range test on a model and data made for a seed, and returns its curve.
 
         Raises:
-            ValueError: As `range_test` does.
+            ValueError: As for `range_test`.
         """
         subject = self._subject(seed, rates.size)
         graph = self._graph_for(subject, seed, rates.max())
@@ -106,13 +110,13 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         )
 
     def proof(self, seed: int, learning_rate: float, num_steps: int) -> Proof:
-        """Returns what a short training at a constant rate comes to.
+        """Trains briefly at a constant rate, and returns the result.
 
-        It is judged by the validation data or, where there are none, by examples that are kept
-        from the training. A first step at the rate 0 tells the loss at the start.
+        The training is judged by the validation data or, if there are none, by held-out examples.
+        Its first step has the rate 0, and shows the loss at the start.
 
         Raises:
-            ValueError: As `range_test` does.
+            ValueError: As for `range_test`.
         """
         subject = self._subject(seed, num_steps + 1, holds_out=True)
         rates = np.array([0.0, *[learning_rate] * num_steps])
@@ -141,30 +145,30 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         )
 
     def _subject(self, seed: int, num_steps: int, holds_out: bool = False) -> Subject:
-        """Returns what the user's code makes for a seed, on request without held-out examples."""
+        """Returns the subject for a seed; with `holds_out`, held-out examples may judge it."""
         if self._graph is not None:
-            gc.collect()  # a Keras model is full of cycles: one a training would pile up
+            gc.collect()  # Keras models have reference cycles: dropped ones pile up
         held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
         return make_subject(self._make, seed, num_steps, held_out)
 
     def _unread_dataset(self, seed: int) -> tf.data.Dataset:
-        """Returns batches of which no training reads, and which read nothing away from one.
+        """Returns a new data set that no training reads.
 
-        A data set that shuffles draws its order anew for each pass, and passes are begun in
-        advance, at a time that nobody knows: only the first is always the same.
+        A data set that shuffles draws a new order for each pass, and later passes may begin in
+        advance, at any time. So only the first pass over a new data set is always the same.
         """
         gc.collect()
         dataset: tf.data.Dataset = self._make(seed).dataset
         return dataset
 
     def _held_out_of(self, seed: int) -> HeldOut | None:
-        """Returns what a proof is judged by where there are no validation data."""
+        """Returns the examples that judge a proof without validation data, or None."""
         if seed not in self._held_out:
             self._held_out[seed] = HeldOut.of(self._unread_dataset(seed))
         return self._held_out[seed]
 
     def _constant(self, model: Any, seed: int) -> BestConstant | None:
-        """Returns the best constant output for a seed's data; None if its loss cannot be had."""
+        """Returns the best constant output for a seed's data; None if it cannot be computed."""
         if seed not in self._constants:
             # No more batches than a training reads.
             num_batches = self._most_steps * accumulation_steps(model.optimizer)
@@ -179,7 +183,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
     def _constant_loss(
         self, graph: Graph, seed: int, validation: ValidationBatches | None
     ) -> float | None:
-        """Returns the loss of the best constant output on what a training is judged by."""
+        """Returns the loss of the best constant output on the data that a training is judged by."""
         model = graph.subject.model
         with kept_variables(changed_by_inference(model)):
             constant = self._constant(model, seed)
@@ -192,7 +196,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         return graph.loop.workers_mean(loss)
 
     def _graph_for(self, subject: Subject, seed: int, greatest: float) -> Graph:
-        """Returns the graph that trains a subject: the last one if it can."""
+        """Returns a graph that can train a subject: the last one if possible, or a new one."""
         if self._graph is None or not self._graph.takes(subject):
             self._graph = None
             self._open.close()
@@ -203,11 +207,12 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
 @contextlib.contextmanager
 def _earlier_objects_uncollected() -> Iterator[None]:
-    """Has garbage collections leave out what there is by now.
+    """Excludes all existing objects from garbage collections until exit.
 
-    Beside TensorFlow and TFX one takes half a second, longer than a short training.
+    With the objects of TensorFlow and TFX, a collection takes half a second, longer than a short
+    training.
     """
-    if gc.get_freeze_count():  # somebody else's, who would miss it afterwards
+    if gc.get_freeze_count():  # `unfreeze` would undo the `freeze` of other code
         yield
         return
     gc.freeze()

@@ -24,13 +24,13 @@ def validation_loss(
 ) -> float:
     """Trains a model with Keras's own `fit`, and returns its loss on the validation data.
 
-    The model is left trained: hand over one that is not needed any more.
+    The model stays trained: pass one that is not needed afterwards.
 
     Args:
         model: A compiled Keras model.
-        dataset: Batches as `model.fit` takes them; starts over when it is used up.
+        dataset: Batches as `model.fit` takes them; the data set starts over when it is used up.
         validation_dataset: Batches as `model.evaluate` takes them.
-        learning_rate: The constant rate, greater than 0; a schedule of the optimizer is not used.
+        learning_rate: The constant rate, greater than 0; it replaces a schedule of the optimizer.
         num_steps: Number of updates.
         validation_steps: Number of validation batches; by default all of them.
 
@@ -38,8 +38,8 @@ def validation_loss(
         The loss; `inf` if it is not finite.
 
     Raises:
-        ValueError: If the training data are used up after one pass; or if the validation data are
-            no data set, are empty, or are endless and `validation_steps` is not given.
+        ValueError: If the training data end and cannot start over. Also if the validation data are
+            not a data set, are empty, or are endless and `validation_steps` is not given.
     """
     first_batches(validation_dataset)
     _check_end(validation_dataset, validation_steps)
@@ -61,9 +61,9 @@ def validation_loss(
 
 
 def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns batches that start over when they are used up, or fail where they cannot.
+    """Returns batches that start over when they are used up, or raise an error if they cannot.
 
-    Keras would end the training there with no more than a warning.
+    Keras itself would end the training early, with only a warning.
     """
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     return dataset.repeat().apply(endless)
