@@ -25,10 +25,10 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Sugg
         curves: The curves of the sweeps.
 
     Raises:
-        NoLearningRateError: If the model learned only at the rate that was read, and that rate lies
-            at the low end of the range. Also if the model learned in no proof, and the curve never
-            fell, the rate lies at the low end, or the best proof did not end near the best
-            constant's loss.
+        NoLearningRateError: If the model learned at the rate that was read, and that rate lies at
+            the low end of the range. Also if the model learned in no proof, and the curve never
+            fell, the rate lies at the low end, or the loss of the best proof did not fall, or not
+            nearly to the best constant's loss.
     """
     best = proven.best
     if not proven.learns:

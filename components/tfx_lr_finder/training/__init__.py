@@ -1,1 +1,1 @@
-"""Trainings of a compiled Keras model: TensorFlow, but not TFX."""
+"""Trainings of a compiled Keras model. This package imports TensorFlow, but not TFX."""

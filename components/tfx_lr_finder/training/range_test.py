@@ -35,7 +35,7 @@ def range_test(
     Before the sweep, updates of the optimizer are tried and undone: the weights must follow the
     rate that is set. If the optimizer has several rates, as a `MultiOptimizer` has, the curve
     records the greatest, and the others keep their proportion to it. To use a rate of the curve,
-    multiply each of them by `rate / max(own.learning_rate for own in optimizer.optimizers)`.
+    multiply each rate by `rate / max(own.learning_rate for own in optimizer.optimizers)`.
 
     With validation data, the loss of their first batches (256 examples, but at most 8 batches)
     is recorded after each update. It is computed in training mode, and leaves the model as it is.

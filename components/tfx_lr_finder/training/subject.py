@@ -61,7 +61,7 @@ class Subject(NamedTuple):
 
     @property
     def data_form(self) -> Any:
-        """Key for feeding a traced graph: with equal keys, it accepts the data of both subjects."""
+        """Key for feeding a traced graph: with equal keys, it accepts the data of two subjects."""
         validation = self.validation and (
             self.validation.iterator.element_spec,
             self.validation.number,

@@ -58,7 +58,7 @@ def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
         try:
             way_out.run(function)
         except (Exception, SystemExit):
-            # After a result, the error comes from the user's code on its way out, as a `finally`.
+            # After a result, the error comes from the user's code on its way out: a `finally`.
             if not reached:
                 raise
     result = reached[0] if reached else _not_by_fit("ended without a call of it")

@@ -76,7 +76,7 @@ class Exit:
             _raise_in(self._thread, None)
 
     def _insist(self) -> None:
-        """Makes the next line of each function on the stack raise again, unless left in order."""
+        """Makes each function on the stack raise again, except those of `_LEFT_IN_ORDER`."""
         if not self._is_open:
             return
 

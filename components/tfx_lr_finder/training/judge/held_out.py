@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 PARTS = 5
-"""One example in this many is held out."""
+"""One example in five is held out."""
 NUM_ROWS = 256
-"""Greatest number of examples that are held out."""
+"""At most 256 examples are held out."""
 LOOKED_AT = 8192
-"""Greatest number of examples among which held-out examples are sought."""
+"""Held-out examples are sought among the first 8192 examples of a data set."""
 
 
 class HeldOut(NamedTuple):

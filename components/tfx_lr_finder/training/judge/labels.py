@@ -16,9 +16,9 @@ from tfx_lr_finder.training.model.replicas import first_dimension, on_one_replic
 MOST_BATCHES = 64
 """The constant is fitted on at most 64 batches."""
 MOST_ROWS = 2000
-"""No batch is read after the first 2000 examples, which a constant of 1000 classes needs."""
+"""No batch is read after 2000 examples: a constant of 1000 classes needs that many."""
 MOST_NUMBERS = 2**22
-"""Nor after outputs of this many numbers: for text, each word's output has thousands."""
+"""No batch is read after outputs of this many numbers: each word of a text has thousands."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,7 +45,7 @@ def changed_by_inference(model: Any) -> list[Any]:
 
 
 def not_among(variables: Iterable[Any], known: Iterable[Any]) -> list[Any]:
-    """Returns the variables of a graph that are not known, nor a replica's copy of a known one."""
+    """Returns a graph's variables without the known ones and without replicas' copies of these."""
     handles = {id(part.handle) for variable in known for part in _own_parts(variable)}
     return [variable for variable in variables if id(variable.handle) not in handles]
 
