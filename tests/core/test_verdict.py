@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from tfx_lr_finder.core.sweep import StopReason
-from tfx_lr_finder.core.verdict import (
-    Verdict,
-    is_at_high_end,
-    is_at_low_end,
-    judge,
-    judge_course,
-)
+from tfx_lr_finder.core.verdict import Verdict, is_at_high_end, is_at_low_end, judge, judge_course
 
 FALL_THEN_RISE = np.concatenate([np.linspace(2, 1, 70), np.linspace(1, 3, 30)])
 FLAT_THEN_RISE = np.concatenate([np.ones(10), np.linspace(1, 4, 10)])

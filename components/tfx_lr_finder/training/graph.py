@@ -12,25 +12,17 @@ from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.sweep import end_of_sweep
 from tfx_lr_finder.training.checks.applied_rate import check_applied, check_holds, swept_optimizers
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
-from tfx_lr_finder.training.judge.validation import (
-    ValidationError,
-)
+from tfx_lr_finder.training.judge.validation import ValidationError
 from tfx_lr_finder.training.loop import Loop, Record
 from tfx_lr_finder.training.model.built import build_model
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable_learning_rate
-from tfx_lr_finder.training.model.optimizer_tree import (
-    num_updates,
-)
+from tfx_lr_finder.training.model.optimizer_tree import num_updates
 from tfx_lr_finder.training.model.random_state import (
     global_generators,
     kept_random_state,
     seed_everything,
 )
-from tfx_lr_finder.training.model.variables import (
-    kept_variables,
-    not_among,
-    training_variables,
-)
+from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
 from tfx_lr_finder.training.steps import TrainStepError, build_loop
 from tfx_lr_finder.training.subject import Subject
 

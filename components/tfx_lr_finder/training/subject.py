@@ -10,19 +10,13 @@ import tensorflow as tf
 from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
 from tfx_lr_finder.training.judge.held_out import HeldOut
-from tfx_lr_finder.training.judge.validation import (
-    ValidationBatches,
-    validation_batches,
-)
+from tfx_lr_finder.training.judge.validation import ValidationBatches, validation_batches
 from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.cluster import check_trained_together
 from tfx_lr_finder.training.model.form import form_of
 from tfx_lr_finder.training.model.kind import has_own_train_step, inner_optimizer, is_adapted
-from tfx_lr_finder.training.model.optimizer_tree import (
-    accumulation_steps,
-    optimizers_within,
-)
+from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, optimizers_within
 from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.model.variables import training_variables
 

@@ -17,18 +17,10 @@ from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.judge.held_out import HeldOut
-from tfx_lr_finder.training.judge.validation import (
-    ValidationBatches,
-    inference_loss,
-)
+from tfx_lr_finder.training.judge.validation import ValidationBatches, inference_loss
 from tfx_lr_finder.training.lr_finder_fn_result import Make
-from tfx_lr_finder.training.model.optimizer_tree import (
-    accumulation_steps,
-)
-from tfx_lr_finder.training.model.variables import (
-    changed_by_inference,
-    kept_variables,
-)
+from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
+from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
 from tfx_lr_finder.training.subject import Subject, description_of, make_subject, optimizer_facts
 
 

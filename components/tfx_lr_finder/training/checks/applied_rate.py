@@ -25,10 +25,7 @@ from tfx_lr_finder.training.checks.tried_updates import (
 )
 from tfx_lr_finder.training.model.kind import is_tf_keras, package
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable
-from tfx_lr_finder.training.model.optimizer_tree import (
-    optimizers_within,
-    rated_optimizers,
-)
+from tfx_lr_finder.training.model.optimizer_tree import optimizers_within, rated_optimizers
 from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
 
 MAX_RATIO = 2.5

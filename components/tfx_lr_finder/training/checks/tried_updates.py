@@ -10,10 +10,7 @@ import tensorflow as tf
 
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.training.model.cluster import is_alone
-from tfx_lr_finder.training.model.optimizer_tree import (
-    accumulation_steps,
-    optimizers_within,
-)
+from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, optimizers_within
 from tfx_lr_finder.training.model.variables import kept_variables, training_variables
 
 NUM_STEPS = 200
