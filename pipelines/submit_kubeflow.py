@@ -75,9 +75,9 @@ def submit(
     _check_endpoint(endpoint, token)
 
     # Here, for a refusal within a second.
-    import kfp_server_api  # type: ignore[import-untyped]
+    import kfp_server_api
     from kfp import Client
-    from urllib3.exceptions import HTTPError  # type: ignore[import-untyped]
+    from urllib3.exceptions import HTTPError
 
     name = documents[0]["pipelineInfo"]["name"]
     run_name = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"

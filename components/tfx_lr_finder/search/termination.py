@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from tfx_lr_finder.training.ending import allow_trainings, end_trainings
+
 
 class TerminatedError(RuntimeError):
     """The process was asked to end, by SIGTERM."""
@@ -41,11 +43,14 @@ def sigterm_raises() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, interrupt)
+        allow_trainings()
 
 
 def _raise(*_: Any) -> None:
+    end_trainings()
     raise _Asked("SIGTERM")  # Beam replaces an error that has no text
 
 
 def _interrupt(*_: Any) -> None:
+    end_trainings()
     raise KeyboardInterrupt("SIGINT")  # with a text, for the same reason

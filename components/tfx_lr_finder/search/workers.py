@@ -18,6 +18,7 @@ from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.request import Search
+from tfx_lr_finder.training.ending import check_not_asked_to_end
 from tfx_lr_finder.training.model.cluster import is_alone
 
 Kind = Literal["sweeps", "trials"]
@@ -29,6 +30,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 Holding it during the trainings is not enough: Beam draws Python's random numbers for each element.
 """
+
+SECONDS_TO_END = 20
+"""How long an error in the main thread waits for a training in another thread to end."""
 
 
 def run(
@@ -65,6 +69,11 @@ def run(
                 | "Train" >> beam.ParDo(_Train(search.to_json(), kind, folder))
             )
         return _results(kind, folder, len(elements))
+    except BaseException:
+        # A signal does not wait for the threads, which still train, and write to the folder.
+        if _ONE_AT_A_TIME.acquire(timeout=SECONDS_TO_END):
+            _ONE_AT_A_TIME.release()
+        raise
     finally:
         if fileio.exists(folder):
             fileio.rmtree(folder)
@@ -134,6 +143,7 @@ class _Train(beam.DoFn):
     def _train(self) -> None:
         numbers = [number for number, _ in self._elements]
         try:
+            check_not_asked_to_end()
             search = Search.from_json(self._search)
             for result in getattr(search, self._kind)([e for _, e in self._elements]):
                 self._write(numbers.pop(0), {"result": result.to_dict()})

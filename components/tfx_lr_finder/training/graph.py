@@ -12,6 +12,7 @@ from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.sweep import end_of_sweep
 from tfx_lr_finder.training.checks.applied_rate import check_applied, check_holds, swept_optimizers
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
+from tfx_lr_finder.training.ending import EndedError
 from tfx_lr_finder.training.judge.validation import ValidationError
 from tfx_lr_finder.training.loop import Loop, Record
 from tfx_lr_finder.training.model.built import build_model
@@ -127,6 +128,7 @@ def traced(
 
 
 _NOT_OF_THE_BATCH = (
+    EndedError,
     MemoryError,
     tf.errors.ResourceExhaustedError,
     tf.errors.UnavailableError,  # of another worker, or of the storage

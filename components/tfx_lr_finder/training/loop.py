@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.sweep import StopReason
+from tfx_lr_finder.training.ending import check_not_asked_to_end
 from tfx_lr_finder.training.model.cluster import is_alone
 
 SECONDS_A_CHUNK = 0.2
@@ -104,6 +105,7 @@ class Loop(NamedTuple):
         # `disable=None` shows the bar only in a terminal.
         with tqdm(total=num_steps, desc=description, unit="step", disable=None) as bar:
             while (curve_end := end()) is None:
+                check_not_asked_to_end()
                 last, started = min(first + size, num_steps), time.monotonic()
                 try:
                     self.steps(batches, tf.constant(first), tf.constant(last), validation)
