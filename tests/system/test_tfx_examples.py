@@ -1,5 +1,6 @@
 """TFX's own published modules, unmodified, as they lie in the installed package."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -221,13 +222,18 @@ def test_module_that_reads_other_hyperparameters_fails_as_in_the_trainer(transfo
 def test_module_that_the_trainer_cannot_run_ends_as_in_the_trainer(
     transformed, tmp_path, module, message
 ):
-    """The stock Trainer and the finder raise the same error, from within the module."""
+    """The stock Trainer and the finder raise the same error, from within the module.
+
+    If TensorFlow Transform was the first to be imported in this process, `tf.keras` is tf_keras,
+    under which the module runs: both then have no error.
+    """
     inputs, finder = transformed[TRAINING[module]], finder_of(module)
     model = {"model": standard_artifacts.Model, "model_run": standard_artifacts.ModelRun}
+    is_keras3 = not tf.keras.__version__.startswith("2.")
 
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) if is_keras3 else contextlib.nullcontext():
         GenericExecutor().Do(inputs, artifacts(model, tmp_path), properties_of(finder))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) if is_keras3 else contextlib.nullcontext():
         list(Search(inputs, properties_of(finder), None).sweeps([0]))
 
 
