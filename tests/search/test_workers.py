@@ -131,7 +131,9 @@ def test_several_in_one_process_are_as_each_alone(search, curves, trials):
     assert list(search.trials(RATES[::-1])) == trials[::-1]
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("in_memory", marks=pytest.mark.slow), "multi_threading"]
+)
 def test_results_do_not_depend_on_the_threads(search, curves, trials, tmp_path, mode):
     """Bit for bit, in the order of the elements; nothing is left behind."""
     folder = tmp_path / "results"

@@ -141,10 +141,8 @@ def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, has_
         check_losses(curve)
 
 
-@pytest.mark.parametrize(
-    ("keras", "confirmation_steps"),
-    [("keras", 0), pytest.param("tf_keras", 3, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("keras", "confirmation_steps"), [("keras", 0), ("tf_keras", 3)])
 def test_two_workers_train_together_and_the_chief_writes(workers, keras, confirmation_steps):
     """A step is one of the global batch; both see the same, and only the first one has files."""
     codes, outputs = workers.run(

@@ -21,7 +21,7 @@ KILLS = 20
 
 SWEEPS = {
     "one sweep": ["1"],
-    "two sweeps": ["2"],
+    "two sweeps": pytest.param(["2"], marks=pytest.mark.slow),
     "threads": ["2", "--direct_running_mode=multi_threading", "--direct_num_workers=2"],
     "processes": pytest.param(
         ["2", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
