@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.artifacts import write_sweep
-from tfx_lr_finder.search import workers as beam
+from tfx_lr_finder.search import workers
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.find import find
 from tfx_lr_finder.search.hyperparameters import (
@@ -73,7 +73,7 @@ class Executor(BaseBeamExecutor):
         sweep = artifact_utils.get_single_instance(output_dict["sweep"])
 
         on_workers = functools.partial(
-            beam.run,
+            workers.run,
             search,
             make_pipeline=self._make_beam_pipeline,
             folder=os.path.join(sweep.uri, "unfinished"),

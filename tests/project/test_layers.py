@@ -1,5 +1,6 @@
 """The direction in which modules import each other is held by a contract, which can be broken."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,16 @@ def test_folder_without_a_place_breaks_it(copy):
     (folder / "__init__.py").write_text("")
 
     assert checked(copy)[0] == 1
+
+
+def test_architecture_names_modules_that_exist():
+    """A search is followed through the code by their paths."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+\.py)`", page))
+
+    assert len(named) > 20
+    for path in named:
+        assert (REPOSITORY / "components" / "tfx_lr_finder" / path).is_file(), path
 
 
 def test_no_folder_has_more_than_twelve_modules():

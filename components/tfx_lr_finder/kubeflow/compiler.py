@@ -19,7 +19,7 @@ with imported_with_extra("kfp", "kfp"):
         KubeflowV2DagRunnerConfig,
     )
 
-    from tfx_lr_finder.kubeflow import limits as kubeflow_limits
+    from tfx_lr_finder.kubeflow import limits
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow.entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
@@ -66,7 +66,7 @@ def compile_pipeline(
         enable_cache=enable_cache,
         beam_pipeline_args=list(beam_pipeline_args),
     )
-    kubeflow_limits.check(pipeline)
+    limits.check(pipeline)
     defaults = _defaults(components)
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True

@@ -64,10 +64,7 @@ class Subject(NamedTuple):
 
 
 def make_subject(
-    make: Make,
-    seed: int,
-    num_steps: int,
-    held_out: Callable[[], HeldOut | None],
+    make: Make, seed: int, num_steps: int, held_out: Callable[[], HeldOut | None]
 ) -> Subject:
     """Calls the user's code with a seed, and returns a subject of its model and data.
 

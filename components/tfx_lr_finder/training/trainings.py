@@ -18,7 +18,7 @@ from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.judge.validation import ValidationBatches, inference_loss
-from tfx_lr_finder.training.lr_finder_fn_result import Make
+from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
 from tfx_lr_finder.training.subject import Subject, description_of, make_subject, optimizer_facts
@@ -38,12 +38,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
     Each training depends on its seed alone, not on earlier trainings.
     """
 
-    def __init__(
-        self,
-        make: Make,
-        most_steps: int,
-        graph_seed: int,
-    ) -> None:
+    def __init__(self, make: Make, most_steps: int, graph_seed: int) -> None:
         """Stores the arguments; nothing is created yet.
 
         Args:
@@ -138,10 +133,14 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
     def _subject(self, seed: int, num_steps: int, holds_out: bool = False) -> Subject:
         """Returns the subject for a seed; with `holds_out`, held-out examples may judge it."""
+        held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
+        return make_subject(self._make_anew, seed, num_steps, held_out)
+
+    def _make_anew(self, seed: int) -> LrFinderFnResult:
+        """Calls the user's code, after freeing the models that earlier calls made."""
         if self._graph is not None:
             gc.collect()  # Keras models have reference cycles: dropped ones pile up
-        held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
-        return make_subject(self._make, seed, num_steps, held_out)
+        return self._make(seed)
 
     def _unread_dataset(self, seed: int) -> tf.data.Dataset:
         """Returns a new data set that no training reads.
@@ -149,8 +148,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         A data set that shuffles draws a new order for each pass, and later passes may begin in
         advance, at any time. So only the first pass over a new data set is always the same.
         """
-        gc.collect()
-        dataset: tf.data.Dataset = self._make(seed).dataset
+        dataset: tf.data.Dataset = self._make_anew(seed).dataset
         return dataset
 
     def _held_out_of(self, seed: int) -> HeldOut | None:
