@@ -202,3 +202,9 @@ def bucket():
 def pipelines_environment():
     """The environment in which `python -m penguin.run_local` finds the repository's pipelines."""
     return {**os.environ, "PYTHONPATH": str(REPOSITORY / "pipelines")}
+
+
+@pytest.fixture(scope="module")
+def asked_file(tmp_path_factory):
+    """The file that says what a run asked of other machines."""
+    return tmp_path_factory.mktemp("asked") / "asked.json"

@@ -52,12 +52,6 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked_file(tmp_path_factory):
-    """The file that says what the first run asked of other machines."""
-    return tmp_path_factory.mktemp("asked") / "asked.json"
-
-
-@pytest.fixture(scope="module")
 def first(place, pipelines_environment, asked_file):
     """The first run of the demo: what it sends to other machines is lost."""
     before = cut_off("dropped", asked_file)

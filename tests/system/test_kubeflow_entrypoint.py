@@ -22,8 +22,7 @@ from tfx.proto import trainer_pb2
 from penguin.compile_kubeflow import main as compile_penguin
 from penguin.pipeline import DATA
 from tfx_lr_finder import Evidence, LearningRateFinder
-from tfx_lr_finder.kubeflow import compile_pipeline
-from tfx_lr_finder.kubeflow import entrypoint as kubeflow_entrypoint
+from tfx_lr_finder.kubeflow import compile_pipeline, entrypoint
 
 USER_CODE = Path(__file__).parents[1] / "data"
 LOCAL_ROOTS = {"gs://": Path("/gcs"), "minio://": Path("/minio"), "s3://": Path("/s3")}
@@ -195,7 +194,7 @@ def in_a_process_of_its_own(command):
 
 def in_this_process(command):
     """Runs a task's command, `python -m MODULE ARGUMENTS`, without loading TFX again."""
-    kubeflow_entrypoint.main(kubeflow_entrypoint.parse_arguments(command[2:]))
+    entrypoint.main(entrypoint.parse_arguments(command[2:]))
     return 0
 
 

@@ -15,7 +15,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from plain_kfp import pipeline as example
 from tfx_lr_finder import Evidence, NoLearningRateError, Verdict, suggest
 from tfx_lr_finder.kfp import INPUT_ARTIFACTS, learning_rate_finder
-from tfx_lr_finder.kubeflow import kfp_task as kfp_main
+from tfx_lr_finder.kubeflow import kfp_task
 from tfx_lr_finder.search.options import SweepOptions
 
 IMAGE = "registry.example/team/finder:1"
@@ -75,7 +75,7 @@ def executor_input(examples):
 def task(executor_input, tmp_path_factory):
     """The folder of a task's outputs, after it ran with the example's module as text."""
     folder = tmp_path_factory.mktemp("task")
-    kfp_main.run(executor_input(folder, module=example.MODULE.read_text()))
+    kfp_task.run(executor_input(folder, module=example.MODULE.read_text()))
     return folder
 
 
@@ -186,7 +186,7 @@ def test_outputs_lie_where_the_launcher_uploads_them(executor_input, examples, b
     for name, values in outputs.items():
         values["artifacts"][0]["uri"] = f"s3://{bucket}/{name}"
 
-    kfp_main.run(handed_in)
+    kfp_task.run(handed_in)
 
     found = {name: artifact.uri for name, artifact in reported(tmp_path).items()}
     assert found == {name: f"s3://{bucket}/{name}" for name in outputs}
@@ -198,7 +198,7 @@ def test_metrics_of_several_sweeps_have_their_spread(executor_input, tmp_path):
     """In decades, beside the rate and the verdict."""
     module = example.MODULE.read_text()
 
-    kfp_main.run(executor_input(tmp_path, module=module, num_sweeps=2.0))
+    kfp_task.run(executor_input(tmp_path, module=module, num_sweeps=2.0))
 
     found = reported(tmp_path)
     metrics = json_format.MessageToDict(found["metrics"].metadata)
@@ -228,7 +228,7 @@ def test_training_takes_the_rate(task, examples):
 )
 def test_user_code_may_be_an_artifact_or_a_dotted_path(task, executor_input, tmp_path, given):
     """The curve is the same as with the module as text."""
-    kfp_main.run(executor_input(tmp_path, **given))
+    kfp_task.run(executor_input(tmp_path, **given))
 
     curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
@@ -242,7 +242,7 @@ def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monk
     (tmp_path / "trainers_module.py").write_text(f"{example.MODULE.read_text()}\n{run_fn}")
     monkeypatch.syspath_prepend(tmp_path)
 
-    kfp_main.run(executor_input(tmp_path, run_fn="trainers_module.run_fn"))
+    kfp_task.run(executor_input(tmp_path, run_fn="trainers_module.run_fn"))
 
     curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
@@ -250,7 +250,7 @@ def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monk
 
 def test_rate_of_a_short_training_is_higher(task, executor_input, tmp_path):
     """As of the TFX component, which knows the steps from its train_args; of plain descent here."""
-    kfp_main.run(executor_input(tmp_path, module=example.MODULE.read_text(), train_steps=100.0))
+    kfp_task.run(executor_input(tmp_path, module=example.MODULE.read_text(), train_steps=100.0))
 
     rates = [float((folder / "learning_rate").read_text()) for folder in (tmp_path, task)]
     assert rates[0] == pytest.approx((100 / 400) ** -0.1 * rates[1])
@@ -263,7 +263,7 @@ def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path)
     upstream.parent.mkdir()
     upstream.write_text(json.dumps({"space": [], "values": {"units": 8}}))
 
-    kfp_main.run(
+    kfp_task.run(
         executor_input(
             tmp_path,
             {"hyperparameters": upstream.parent},
@@ -290,7 +290,7 @@ def test_no_part_of_a_number_is_cut_off(executor_input, tmp_path):
     given = {"module": example.MODULE.read_text(), "num_steps": 30.5}
 
     with pytest.raises(TypeError, match=r"`num_steps` must be of type int.*num_steps=30\.5"):
-        kfp_main.run(executor_input(tmp_path, **given))
+        kfp_task.run(executor_input(tmp_path, **given))
 
 
 @pytest.mark.parametrize(
@@ -305,20 +305,20 @@ def test_no_part_of_a_number_is_cut_off(executor_input, tmp_path):
 def test_user_code_must_be_given_in_one_way(executor_input, tmp_path, given, shown):
     """The message lists what was given."""
     with pytest.raises(ValueError, match=f"Exactly one of .*Received: {shown}"):
-        kfp_main.run(executor_input(tmp_path, **given))
+        kfp_task.run(executor_input(tmp_path, **given))
 
 
 @pytest.mark.parametrize("name", ["lr_finder_fn", "run_fn"])
 def test_function_without_a_module_is_refused(executor_input, tmp_path, name):
     """As by the TFX component, which knows of it when the pipeline is built."""
     with pytest.raises(ValueError, match=rf"`{name}` must be a dotted path.*{name}='function'\."):
-        kfp_main.run(executor_input(tmp_path, **{name: "function"}))
+        kfp_task.run(executor_input(tmp_path, **{name: "function"}))
 
 
 def test_examples_without_splits_are_refused(executor_input, tmp_path):
     """A folder of files is not what TFX writes."""
     with pytest.raises(ValueError, match=r"one folder for each split.*without any Split-\*"):
-        kfp_main.run(executor_input(tmp_path, {"examples": tmp_path}, module="x"))
+        kfp_task.run(executor_input(tmp_path, {"examples": tmp_path}, module="x"))
 
 
 def test_failing_sweep_fails_the_task(executor_input, tmp_path):
@@ -327,7 +327,7 @@ def test_failing_sweep_fails_the_task(executor_input, tmp_path):
     module = example.MODULE.read_text().replace('loss="mse"', "loss=lambda y, p: 0.0 * p")
 
     with pytest.raises(NoLearningRateError, match=r"No learning rate can be suggested \(flat\)"):
-        kfp_main.main(["--executor_input", json.dumps(executor_input(tmp_path, module=module))])
+        kfp_task.main(["--executor_input", json.dumps(executor_input(tmp_path, module=module))])
 
     assert not (tmp_path / "executor_output.json").exists()
     assert not (tmp_path / "learning_rate").exists()

@@ -45,12 +45,6 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked_file(tmp_path_factory):
-    """The file that says what the run asked of other machines."""
-    return tmp_path_factory.mktemp("asked") / "asked.json"
-
-
-@pytest.fixture(scope="module")
 def process(place, pipelines_environment, asked_file):
     """The finished run, to which every other machine was refused."""
     return subprocess.run(

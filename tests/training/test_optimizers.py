@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.training import loop as sweep_loop
+from tfx_lr_finder.training import loop
 from tfx_lr_finder.training.range_test import range_test
 
 NUM_STEPS = 25
@@ -128,7 +128,7 @@ def test_curve_does_not_depend_on_the_clock(name, module, built, monkeypatch):
     make = optimizers(keras_module)[name]
     curves = []
     for seconds in (0.0, 1e6):
-        monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", seconds)
+        monkeypatch.setattr(loop, "SECONDS_A_CHUNK", seconds)
         curves.append(curve_of(model_of(keras_module, make(), built)))
 
     np.testing.assert_array_equal(curves[0].losses, curves[1].losses)

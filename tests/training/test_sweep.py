@@ -13,7 +13,7 @@ import tf_keras
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.sweep import StopReason
-from tfx_lr_finder.training import loop as sweep_loop
+from tfx_lr_finder.training import loop
 from tfx_lr_finder.training.range_test import range_test
 
 CURVATURE = 100.0
@@ -541,7 +541,7 @@ def test_curve_knows_whether_the_optimizer_has_no_memory(
 @pytest.mark.parametrize("num_steps", [2, 11, 12, 45])
 def test_every_step_takes_the_next_batch(monkeypatch, num_steps):
     """However the steps are cut into chunks, the curve holds each batch's loss once, in order."""
-    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
+    monkeypatch.setattr(loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
     losses = 100 + np.arange(num_steps) / 8
 
     curve = range_test(telling(), numbers(losses), num_steps=num_steps)
@@ -634,7 +634,7 @@ def test_batch_size_is_the_number_of_rows(batch, rows):
 )
 def test_sweep_stops_before_the_first_loss_that_is_not_finite(monkeypatch, k, value):
     """Chunks of 1, 10 and 29 steps: the loss of step k and what follows is not on the curve."""
-    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)
+    monkeypatch.setattr(loop, "SECONDS_A_CHUNK", 1e6)
     losses = [*(10 + np.arange(k) / 8), value, *[1.0] * (39 - k)]
 
     curve = range_test(telling(), numbers(losses), num_steps=40)

@@ -21,7 +21,7 @@ from tfx_lr_finder import Evidence, LearningRateSweep, LrFinderFnResult, suggest
 from tfx_lr_finder.artifacts import write_sweep
 from tfx_lr_finder.core.sweep import StopReason, end_of_sweep
 from tfx_lr_finder.search.request import Search
-from tfx_lr_finder.training import loop as sweep_loop
+from tfx_lr_finder.training import loop
 from tfx_lr_finder.training.loop import GROWTH, SECONDS_A_CHUNK
 from tfx_lr_finder.training.range_test import range_test, range_tests
 from tfx_lr_finder.training.steps import build_loop
@@ -304,7 +304,7 @@ def numbers(values):
 
 def test_step_that_fails_beyond_the_end_of_the_curve_does_no_harm(monkeypatch):
     """The sweep has diverged at the sixth step; the eighth fails, in the same chunk."""
-    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
+    monkeypatch.setattr(loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
     losses = [4, 2, 1, 1, 1, 9, 9, 1e3, *[1] * 32]
 
     curve = range_test(telling(), numbers(losses), num_steps=40, smoothing=0.0)
@@ -323,7 +323,7 @@ def test_step_that_fails_before_the_end_is_an_error():
 
 def test_batch_size_is_that_of_the_curve(monkeypatch):
     """Greater batches beyond its end do not count, though they are of the same chunk."""
-    monkeypatch.setattr(sweep_loop, "SECONDS_A_CHUNK", 1e6)  # of 1 and 10 steps
+    monkeypatch.setattr(loop, "SECONDS_A_CHUNK", 1e6)  # of 1 and 10 steps
     values = np.repeat([2.0, 1.0, 9.0, 1.0], [2, 8, 2, 6])
     dataset = tf.data.Dataset.from_tensor_slices(values).batch(2)
     late = tf.data.Dataset.from_tensors(tf.ones(6, tf.float64))

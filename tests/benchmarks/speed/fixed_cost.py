@@ -24,8 +24,7 @@ from speed.taxi_pipeline import Node, TaxiPipeline, finder, trainer
 from speed.timing import Times, interleaved, ratio, spread
 from tfx_lr_finder import executor
 from tfx_lr_finder.search import user_module
-from tfx_lr_finder.training import loop as sweep_loop
-from tfx_lr_finder.training import sweep
+from tfx_lr_finder.training import loop, sweep
 
 ROUNDS = 3
 TRAIN_STEPS = 200
@@ -48,7 +47,7 @@ PHASES: dict[str, dict[str, tuple[Any, str]]] = {
         **_BOTH,
         "user's function: data and model": (user_module, "call"),
         TRACING: (sweep, "build_loop"),
-        SWEEP: (sweep_loop.Loop, "run"),
+        SWEEP: (loop.Loop, "run"),
         "report, plot and curve": (executor, "write_sweep"),
         "rate and hyperparameters": (executor, "_write_rate"),
         EXECUTOR: (executor.Executor, "Do"),

@@ -18,7 +18,6 @@ from speed.contenders import GREATEST, LEAST, sweeps, warm
 from speed.report import Result, at_least, at_most
 from speed.timing import Times, interleaved, ratio, spread
 from speed.workloads import TABULAR
-from tfx_lr_finder.search import workers as beam
 from tfx_lr_finder.search.request import Search
 
 HERE = Path(__file__).parent
@@ -113,7 +112,7 @@ def _workers(folder: Path) -> list[Result]:
 
 def _run_workers(folder: Path, workers: int) -> None:
     options = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
-    beam.run(
+    workers.run(
         _search(folder),
         "sweeps",
         list(range(NUM_SWEEPS)),
