@@ -29,8 +29,8 @@ class LearningRateSweep(Artifact):
     - `num_proofs` (int): number of proofs of any rate;
     - `rule` and `verdict` (str) of the published rate;
     - `num_sweeps` (int);
-    - `stop_reason` (str) and `num_steps`, `num_points`, `batch_size`, `num_replicas`,
-      `gradient_accumulation_steps` and `seed` (int) of the first sweep;
+    - `stop_reason`, `model` and `optimizer` (str) and `num_steps`, `num_points`, `batch_size`,
+      `num_replicas`, `gradient_accumulation_steps` and `seed` (int) of the first sweep;
     - `train_steps` (int): number of steps of the training to come, if it is known.
 
     ML Metadata in SQLite keeps six decimals of a float; the component's other outputs have the
@@ -62,12 +62,14 @@ def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:
     artifact.set_string_custom_property("stop_reason", curve.stop_reason.value)
     artifact.set_int_custom_property("num_sweeps", len(evidence.curves))
     artifact.set_int_custom_property("num_points", len(curve))
+    artifact.set_int_custom_property("num_steps", curve.num_steps)
+    artifact.set_int_custom_property("seed", curve.seed)
     _set_proofs(artifact, evidence)
-    names = ("num_steps", "batch_size", "num_replicas", "gradient_accumulation_steps", "seed")
-    for name in names:
-        artifact.set_int_custom_property(name, getattr(curve, name))
-    if curve.train_steps is not None:
-        artifact.set_int_custom_property("train_steps", curve.train_steps)
+    for name, fact in curve.known.items():
+        if isinstance(fact, str):
+            artifact.set_string_custom_property(name, fact)
+        else:
+            artifact.set_int_custom_property(name, fact)
 
 
 def _set_proofs(artifact: LearningRateSweep, evidence: Evidence) -> None:

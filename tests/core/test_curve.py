@@ -179,7 +179,7 @@ def test_curve_does_not_share_the_arrays_it_was_made_of(make_curve):
 
 def test_curve_takes_lists_and_the_value_of_a_stop_reason():
     """Plain lists become float64 arrays, a string the stop reason of that value."""
-    curve = Curve([1, 2], [3, 4], 0.5, "diverged", 10, 8, 1)
+    curve = Curve([1, 2], [3, 4], 0.5, "diverged", 10, 1, batch_size=8)
 
     assert curve.losses.dtype == curve.learning_rates.dtype == np.float64
     assert curve.stop_reason is StopReason.DIVERGED

@@ -178,7 +178,7 @@ def mutated(text):
     return st.tuples(st.sampled_from(sorted(content)), json_values).map(with_value)
 
 
-CURVE = Curve([1e-3, 1e-2], [2.0, 1.0], 0.0, StopReason.ALL_STEPS, 2, 32, 0)
+CURVE = Curve([1e-3, 1e-2], [2.0, 1.0], 0.0, StopReason.ALL_STEPS, 2, 0, batch_size=32)
 EVIDENCE = Evidence(Suggestion(1e-3, "valley", Verdict.OK), (CURVE,))
 
 

@@ -109,7 +109,7 @@ def test_same_curve_is_the_same_picture_in_another_process(picture):
         "from tfx_lr_finder.core.evidence import Evidence\n"
         "from tfx_lr_finder.views.plot import plot\n"
         "rates, losses = np.geomspace(1e-5, 1.0, 60), np.linspace(-3, 2, 60) ** 2\n"
-        "curve = Curve(rates, losses, 0.0, StopReason.ALL_STEPS, 60, 8, 0)\n"
+        "curve = Curve(rates, losses, 0.0, StopReason.ALL_STEPS, 60, 0, batch_size=8)\n"
         "picture = plot(Evidence(Suggestion(1e-2, 'valley', Verdict.OK), (curve,)))\n"
         "assert 'matplotlib.pyplot' not in __import__('sys').modules, 'pyplot was imported'\n"
         "print(hashlib.sha256(picture).hexdigest())\n"
@@ -153,7 +153,7 @@ def test_rate_is_written_beside_its_line_and_within_the_axes(rate, is_left):
 def test_raw_loss_lies_behind_the_smoothed_one():
     """A smoothed curve is drawn beside the faint losses: a noisy curve has both colours."""
     noisy = valley().losses + np.where(np.arange(NUM_POINTS) % 2, 0.5, -0.5)
-    smooth = Curve(valley().learning_rates, noisy, 0.9, StopReason.ALL_STEPS, NUM_POINTS, 8, 0)
+    smooth = Curve(valley().learning_rates, noisy, 0.9, StopReason.ALL_STEPS, NUM_POINTS, 0, batch_size=8)
 
     colours = pixels(picture_of(smooth))
 
@@ -197,9 +197,8 @@ def test_every_sweep_has_a_colour_of_its_own():
 def test_rates_that_no_sweep_reached_are_shaded():
     """Grey from the last of the rates to where the sweep was to go, a third of the range."""
     whole = valley()
-    stopped = Curve(
-        whole.learning_rates[:40], whole.losses[:40], 0.0, StopReason.DIVERGED, NUM_POINTS, 8, 0
-    )
+    rates, losses = whole.learning_rates[:40], whole.losses[:40]
+    stopped = Curve(rates, losses, 0.0, StopReason.DIVERGED, NUM_POINTS, 0, batch_size=8)
 
     shaded = shaded_columns(picture_of(stopped)).size - shaded_columns(picture_of(whole)).size
 

@@ -430,7 +430,7 @@ def test_plot_is_in_the_words_of_bokeh(curves, lines, caplog):
 
 def test_page_of_a_single_point_says_why():
     """A sweep that ended at once has a page too, where a default rate was asked for."""
-    one = Curve([1e-4], [2.0], 0.98, StopReason.NON_FINITE, 100, 16, 0)
+    one = Curve([1e-4], [2.0], 0.98, StopReason.NON_FINITE, 100, 0, batch_size=16)
 
     rows = Page(
         page_of(one, suggestion=Suggestion(1e-3, "default", Verdict.DIVERGED_AT_START))

@@ -30,9 +30,8 @@ TRIALS = (Trial(0.01, 0.5), Trial(0.03, 0.25), Trial(0.1, float("inf")))
 
 def sweep(seed):
     """Returns a curve, higher by the seed."""
-    return Curve(
-        RATES, LOSSES + seed, 0.5, StopReason.ALL_STEPS, 7, 16, seed, model="net", optimizer="Adam"
-    )
+    facts = {"batch_size": 16, "model": "net", "optimizer": "Adam"}
+    return Curve(RATES, LOSSES + seed, 0.5, StopReason.ALL_STEPS, 7, seed, **facts)
 
 
 EVIDENCE = Evidence(
@@ -168,6 +167,7 @@ def test_search_is_described_by_its_options(events):
         "num_steps": 7,
         "batch_size": 16,
         "num_replicas": 1,
+        "gradient_accumulation_steps": 1,
         "seed": 0,
     }
 
@@ -182,7 +182,7 @@ def test_trials_are_told_apart_by_their_rates(events):
 
 def test_what_is_not_known_is_left_out(tmp_path, picture):
     """A single sweep without names: no trial, no spread, no empty text."""
-    curve = Curve(RATES, LOSSES, 0.5, StopReason.ALL_STEPS, 7, 16, 0)
+    curve = Curve(RATES, LOSSES, 0.5, StopReason.ALL_STEPS, 7, 0, batch_size=16)
     evidence = Evidence(Suggestion(0.01, "valley", Verdict.OK), (curve,))
     write(tmp_path / ARTIFACT, tensorboard_files(evidence, picture))
     reader = EventMultiplexer()

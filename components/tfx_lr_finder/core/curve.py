@@ -12,29 +12,64 @@ from tfx_lr_finder.core.stored_json import checked_fields
 from tfx_lr_finder.core.sweep import MAX_STEPS, StopReason, are_apart
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Curve:
-    """The losses of one sweep, and the learning rates at which they were recorded.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known about the training of a sweep besides its losses.
 
     Attributes:
+        batch_size: Number of examples in the largest batch.
+        model: Class and size of the model; empty if not known.
+        optimizer: Class name of the optimizer; empty if not known.
+        is_plain_sgd: Whether the optimizer is gradient descent without momentum. Optimizers with
+            running averages show the effect of a rate some steps later.
+        num_replicas: Number of replicas that share a batch.
+        gradient_accumulation_steps: Number of batches in one step. A step is one update.
+        train_steps: Number of steps that the model will be trained for; None if not known.
+
+    Raises:
+        ValueError: If `train_steps` is less than 1.
+    """
+
+    batch_size: int
+    model: str = ""
+    optimizer: str = ""
+    is_plain_sgd: bool = False
+    num_replicas: int = 1
+    gradient_accumulation_steps: int = 1
+    train_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the number of steps."""
+        if self.train_steps is not None and self.train_steps < 1:
+            raise ValueError(
+                "A curve's train_steps must be at least 1, or None if not known. "
+                f"Received: train_steps={self.train_steps}."
+            )
+
+    @property
+    def known(self) -> dict[str, int | str]:
+        """The known facts that describe the training to a reader, by name."""
+        # Whether the optimizer is plain SGD matters to the rules alone.
+        names = [field.name for field in dataclasses.fields(Facts) if field.name != "is_plain_sgd"]
+        facts = {name: getattr(self, name) for name in names}
+        return {name: fact for name, fact in facts.items() if fact not in ("", None)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve(Facts):
+    """The losses of one sweep, the learning rates at which they were recorded, and the facts.
+
+    Attributes, besides those of `Facts`:
         learning_rates: Shape `(n,)`, strictly increasing, greater than 0.
         losses: Shape `(n,)`, finite: the loss of each batch, computed before its update.
         smoothing: Weight of the past in `smoothed_losses`, in [0, 1).
         stop_reason: Why the sweep ended.
         num_steps: Number of steps that were planned, at least `n`.
-        batch_size: Number of examples in the largest batch.
         seed: The random seed of the sweep.
         validation_losses: Shape `(n,)`, finite: the loss of fixed validation batches after each
             update; None if there were no validation data.
-        is_plain_sgd: Whether the optimizer is gradient descent without momentum. Optimizers with
-            running averages show the effect of a rate some steps later.
-        train_steps: Number of steps that the model will be trained for; None if not known.
         constant_loss: Loss of the best constant output on the examples of `steady_losses`, which
             a model reaches without using its inputs; None if it is not known.
-        model: Class and size of the model.
-        optimizer: Class name of the optimizer.
-        num_replicas: Number of replicas that share a batch.
-        gradient_accumulation_steps: Number of batches in one step. A step is one update.
 
     Raises:
         ValueError: If an attribute has a wrong shape or is out of its range.
@@ -45,19 +80,13 @@ class Curve:
     smoothing: float
     stop_reason: StopReason
     num_steps: int
-    batch_size: int
     seed: int
     validation_losses: Array | None = None
-    is_plain_sgd: bool = False
-    train_steps: int | None = None
     constant_loss: float | None = None
-    model: str = ""
-    optimizer: str = ""
-    num_replicas: int = 1
-    gradient_accumulation_steps: int = 1
 
     def __post_init__(self) -> None:
         """Checks the attributes and makes the arrays read-only."""
+        super().__post_init__()
         for name in self._arrays:
             array = np.array(getattr(self, name), dtype=np.float64)
             array.setflags(write=False)
@@ -97,11 +126,6 @@ class Curve:
                 f"Received: {rates.size} points, num_steps={self.num_steps}."
             )
         exponential_moving_average((), self.smoothing)  # refuses a smoothing out of range
-        if self.train_steps is not None and self.train_steps < 1:
-            raise ValueError(
-                "A curve's train_steps must be at least 1, or None if not known. "
-                f"Received: train_steps={self.train_steps}."
-            )
 
     @property
     def _arrays(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfx_lr_finder.core.curve import Facts
 from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
 from tfx_lr_finder.training.judge.held_out import HeldOut
@@ -93,22 +94,21 @@ def make_subject(
     return Subject(model, batches, validation, train_steps, judged_on)
 
 
-def description_of(model: Any) -> str:
-    """Returns the class of a model and the number of its parameters."""
-    # Not its name: Keras numbers names, so the same model would get another one the next time.
-    num_parameters = sum(math.prod(weight.shape) for weight in model.weights)
-    return f"{type(model).__name__} of {num_parameters:,} parameters"
-
-
-def optimizer_facts(optimizer: Any) -> dict[str, Any]:
-    """Returns the fields of a `Curve` that describe the optimizer, by name."""
-    optimizer = inner_optimizer(optimizer)
+def facts_of(subject: Subject, batch_size: int) -> Facts:
+    """Returns the facts of a training of the subject with batches of the given size."""
+    model, optimizer = subject.model, inner_optimizer(subject.model.optimizer)
     name = type(optimizer).__name__
-    return {
-        "optimizer": name,
-        "is_plain_sgd": name == "SGD" and not optimizer.momentum,
-        "gradient_accumulation_steps": accumulation_steps(optimizer),
-    }
+    # Not the model's name: Keras numbers names, so the same model would get another one each time.
+    num_parameters = sum(math.prod(weight.shape) for weight in model.weights)
+    return Facts(
+        batch_size=batch_size,
+        model=f"{type(model).__name__} of {num_parameters:,} parameters",
+        optimizer=name,
+        is_plain_sgd=name == "SGD" and not optimizer.momentum,
+        num_replicas=model.distribute_strategy.num_replicas_in_sync,
+        gradient_accumulation_steps=accumulation_steps(optimizer),
+        train_steps=subject.train_steps,
+    )
 
 
 def _check_compiled(model: Any) -> None:

@@ -21,7 +21,7 @@ from tfx_lr_finder.training.judge.validation import ValidationBatches, inference
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
-from tfx_lr_finder.training.subject import Subject, description_of, make_subject, optimizer_facts
+from tfx_lr_finder.training.subject import Subject, facts_of, make_subject
 
 
 class Trainings(contextlib.AbstractContextManager["Trainings"]):
@@ -85,15 +85,11 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             losses=record.losses,
             validation_losses=record.validation_losses,
             stop_reason=record.stop_reason,
-            batch_size=record.batch_size,
             smoothing=smoothing,
             num_steps=rates.size,
             seed=seed,
-            train_steps=subject.train_steps,
             constant_loss=self._constant_loss(graph, seed, subject.validation),
-            model=description_of(subject.model),
-            num_replicas=subject.model.distribute_strategy.num_replicas_in_sync,
-            **optimizer_facts(subject.model.optimizer),
+            **vars(facts_of(subject, record.batch_size)),
         )
 
     def proof(self, seed: int, learning_rate: float, num_steps: int) -> Proof:

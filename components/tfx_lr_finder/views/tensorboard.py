@@ -107,11 +107,10 @@ def _image(tag: str, picture: bytes) -> Summary:
 
 def _hparams(evidence: Evidence, run: str, values: Mapping[str, float | str]) -> Summary:
     curve = evidence.curves[0]
-    names = ("model", "optimizer", "num_steps", "batch_size", "num_replicas", "train_steps", "seed")
-    known = {name: getattr(curve, name) for name in names if getattr(curve, name) not in ("", None)}
+    options = {"num_steps": curve.num_steps, "seed": curve.seed}
     # By default the trial id is a hash of the values: runs with equal values would be one trial.
     search = hashlib.sha256(evidence.to_json().encode()).hexdigest()
-    summary = hparams_pb({**known, **values}, trial_id=f"{run} {search[:12]}", start_time_secs=0)
+    summary = hparams_pb({**curve.known, **options, **values}, trial_id=f"{run} {search[:12]}", start_time_secs=0)
     data = summary.value[0].metadata.plugin_data
     # Protobuf maps have no fixed order: without this, the bytes differ from process to process.
     data.content = HParamsPluginData.FromString(data.content).SerializeToString(deterministic=True)
