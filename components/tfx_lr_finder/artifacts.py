@@ -53,12 +53,12 @@ def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:
     }
     for name, content in contents.items():
         write_file(os.path.join(artifact.uri, name), content)
-    suggestion, curve = evidence.suggestion, evidence.curves[0]
-    artifact.set_float_custom_property("learning_rate", suggestion.learning_rate)
-    if suggestion.spread is not None:
-        artifact.set_float_custom_property("spread", suggestion.spread)
-    artifact.set_string_custom_property("rule", suggestion.rule)
-    artifact.set_string_custom_property("verdict", suggestion.verdict.value)
+    published, curve = evidence.published, evidence.curves[0]
+    artifact.set_float_custom_property("learning_rate", published.learning_rate)
+    if evidence.spread is not None:
+        artifact.set_float_custom_property("spread", evidence.spread)
+    artifact.set_string_custom_property("rule", evidence.rule)
+    artifact.set_string_custom_property("verdict", published.verdict.value)
     artifact.set_string_custom_property("stop_reason", curve.stop_reason.value)
     artifact.set_int_custom_property("num_sweeps", len(evidence.curves))
     artifact.set_int_custom_property("num_points", len(curve))
@@ -77,7 +77,7 @@ def _set_proofs(artifact: LearningRateSweep, evidence: Evidence) -> None:
     if constant_loss is not None:
         artifact.set_float_custom_property("constant_loss", constant_loss)
     artifact.set_int_custom_property("num_proofs", len(evidence.proofs))
-    rate = evidence.suggestion.learning_rate
+    rate = evidence.published.learning_rate
     of_rate = [proof for proof in evidence.proofs if proof.learning_rate == rate]
     if of_rate:
         artifact.set_int_custom_property("proof_steps", of_rate[-1].num_steps)

@@ -82,7 +82,7 @@ class Executor(BaseBeamExecutor):
             evidence = find(search, on_workers)
             if is_chief():
                 write_sweep(sweep, evidence)
-                _write_rate(output_dict, evidence.suggestion.learning_rate, options, upstream)
+                _write_rate(output_dict, evidence.published.learning_rate, options, upstream)
 
 
 def _log_added_rate(upstream: Config, learning_rate_name: str) -> None:

@@ -18,8 +18,8 @@ class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
 
     def display(self, artifact: Artifact) -> None:
         """Shows a sweep in the output of the notebook's cell."""
-        suggestion = read_evidence(artifact).suggestion
-        rate, verdict = f"{suggestion.learning_rate:.3g}", suggestion.verdict
+        published = read_evidence(artifact).published
+        rate, verdict = f"{published.learning_rate:.3g}", published.verdict
         meaning = f"{verdict.value}: {with_code(verdict.meaning)}"
         display(HTML(f"<p><strong>Learning rate {rate}</strong> ({meaning})</p>"))
         with fileio.open(os.path.join(artifact.uri, PLOT_FILE), "rb") as file:

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfx_lr_finder import Suggestion, Verdict, suggest
+from tfx_lr_finder import Verdict, suggest
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.command_line.program import tensorflow_loaded_quietly
 from tfx_lr_finder.core.confirmation import Trial
-from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.search.options import SweepOptions
 
@@ -30,7 +30,7 @@ SWEEP = "sweep --examples . --output o"
 
 def evidence(curve):
     """Returns the evidence of one sweep by the default rule."""
-    return Evidence(suggestion=suggest(curve), curves=(curve,))
+    return Evidence.of(suggest(curve), [curve])
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def sweep(tmp_path, falling):
 def default_sweep(tmp_path, flat):
     """A stored sweep that found nothing, and for which a default rate was published."""
     file = tmp_path / "default.json"
-    suggestion = Suggestion(1e-3, "default", Verdict.FLAT)
-    file.write_text(Evidence(suggestion=suggestion, curves=(flat,)).to_json())
+    published = Publication(1e-3, Verdict.FLAT, is_default=True)
+    file.write_text(Evidence(published, None, (flat,)).to_json())
     return str(file)
 
 
@@ -213,9 +213,9 @@ def test_repeated_sweeps_are_compared_by_all_their_curves(sweep, falling, tmp_pa
     """The picture of two curves is not that of the first."""
     curves = (falling, dataclasses.replace(falling, losses=falling.losses + 0.1))
     file = tmp_path / "repeated.json"
-    file.write_text(Evidence(suggestion=suggest(curves), curves=curves).to_json())
+    file.write_text(Evidence.of(suggest(curves), curves).to_json())
     first = tmp_path / "first.json"
-    first.write_text(Evidence(suggestion=suggest(curves), curves=curves[:1]).to_json())
+    first.write_text(Evidence.of(suggest(curves), curves[:1]).to_json())
 
     for path in (file, first):
         printed("compare", path, "--output", path.with_suffix(".png"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tfx_lr_finder import Curve, range_test, suggest
+from tfx_lr_finder import Curve, Verdict, range_test, suggest
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.core.confirmation import Trial
-from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.smoothing import local_linear
@@ -28,8 +28,10 @@ def stored(make_curve):
     curve = make_curve(FALLING, RATES, train_steps=1000, validation_losses=FALLING)
     trials = tuple(Trial(rate, 0.5) for rate in (1e-3, 1e-2, 1e-1))
     proof = Proof(1e-2, 0.5, 1.5, 1.0, (0.5,), 120, 0, JudgedOn.VALIDATION_DATA)
+    read = suggest(curve)
     evidence = Evidence(
-        suggest(curve),
+        Publication(1e-2, Verdict.OK),
+        read,
         (curve,),
         trials=trials,
         trial_steps=7,
@@ -51,8 +53,9 @@ def with_value(stored, path, value):
 
 
 PATHS = {
-    "rate": ["suggestion", "learning_rate"],
-    "spread": ["suggestion", "spread"],
+    "published rate": ["published", "learning_rate"],
+    "rate that was read": ["read", "learning_rate"],
+    "spread": ["read", "spread"],
     "first rate": ["curves", 0, "learning_rates", 0],
     "last rate": ["curves", 0, "learning_rates", -1],
     "loss": ["curves", 0, "losses", 7],
@@ -125,15 +128,16 @@ OTHER_FORMS = {
         [float(rate) for rate in 1e-3 + np.arange(200) * 3e-19],
     ),
     "unknown reason": (["curves", 0, "stop_reason"], "tired"),
-    "unknown verdict": (["suggestion", "verdict"], "splendid"),
-    "no suggestion": (["suggestion"], None),
+    "unknown verdict": (["published", "verdict"], "splendid"),
+    "unknown verdict of the curve": (["read", "verdict"], "splendid"),
+    "nothing published": (["published"], None),
     "unknown field": (["curves", 0, "taste"], 1),
     "trials that are none": (["trials"], [7]),
     "trials by name": (["trials"], {"a": 1}),
     "versions in a row": (["versions"], [1]),
     "version that is no text": (["versions"], {"tfx": 1}),
     "optimizer that is no text": (["curves", 0, "optimizer"], ["SGD"]),
-    "rule that is no text": (["suggestion", "rule"], ["descent"]),
+    "rule that is no text": (["read", "rule"], ["descent"]),
     "rates without an end": (["curves", 0, "num_steps"], 20_000),
 }
 
@@ -146,7 +150,7 @@ def test_other_form_is_refused(stored, path, value):
 
 
 @pytest.mark.parametrize(
-    "path", [["suggestion"], ["curves"], ["curves", 0, "losses"], ["proofs", 0, "loss"]]
+    "path", [["published"], ["read"], ["curves"], ["curves", 0, "losses"], ["proofs", 0, "loss"]]
 )
 def test_missing_part_is_named(stored, path):
     """Nothing is made up for it."""
@@ -191,7 +195,7 @@ def test_extreme_losses_can_be_shown(stored, tmp_path, command, scale):
 def test_every_stored_sweep_of_one_point_can_be_shown(make_curve, tmp_path):
     """One that blew up in its second step, for which a default was published."""
     curve = make_curve([1.0], [1e-6], num_steps=200, stop_reason="non_finite")
-    content = Evidence(suggest(make_curve(FALLING, RATES)), (curve,)).to_json()
+    content = Evidence.of(suggest(make_curve(FALLING, RATES)), [curve]).to_json()
     (tmp_path / "sweep.json").write_text(content)
 
     for command in ("plot", "report", "compare"):

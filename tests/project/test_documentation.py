@@ -117,7 +117,7 @@ def folder(tmp_path, monkeypatch, make_curve):
     curve = make_curve(losses)
     for name in ("pipeline/LearningRateFinder/sweep/6", "found/sweep"):
         Path(name).mkdir(parents=True)
-        Path(name, "sweep.json").write_text(Evidence(suggest(curve), (curve,)).to_json())
+        Path(name, "sweep.json").write_text(Evidence.of(suggest(curve), [curve]).to_json())
     for name in ("model.py", "pipeline/metadata.db"):
         Path(name).write_text("")
 

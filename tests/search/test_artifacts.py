@@ -22,6 +22,7 @@ from tfx_lr_finder.artifacts import (
     read_evidence,
     write_sweep,
 )
+from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.notebook import LearningRateSweepVisualization
 from tfx_lr_finder.search.files import write_file
@@ -47,7 +48,12 @@ CURVE = Curve(
 SUGGESTION = Suggestion(0.0123, "steepest", Verdict.NOISY, spread=0.25)
 PROOF = Proof(0.0123, 0.5, 2.0, 1.5, (), 120, 7, JudgedOn.VALIDATION_DATA)
 EVIDENCE = Evidence(
-    SUGGESTION, (CURVE, CURVE), proofs=(PROOF,), versions={"keras": "3"}, seconds=1.5
+    Publication(0.0123, Verdict.NOISY),
+    SUGGESTION,
+    (CURVE, CURVE),
+    proofs=(PROOF,),
+    versions={"keras": "3"},
+    seconds=1.5,
 )
 
 
@@ -213,7 +219,7 @@ def test_nothing_is_written_where_a_file_cannot_be_made(tmp_path):
     artifact.uri = str(tmp_path / "sweep")
 
     with pytest.raises(AttributeError, match="'NoneType' object has no attribute"):
-        write_sweep(artifact, Evidence(Suggestion(0.0123, "steepest", None), (CURVE,)))
+        write_sweep(artifact, Evidence.of(Suggestion(0.0123, "steepest", None), [CURVE]))
 
     assert list(tmp_path.iterdir()) == []
 

@@ -21,8 +21,9 @@ from tfx.types.channel import Channel
 from tfx_lr_finder import LearningRateFinder, LearningRateSweep, NoLearningRateError, Verdict
 from tfx_lr_finder.artifacts import read_evidence
 from tfx_lr_finder.core.confirmation import candidate_rates, confirmed_rate
+from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.rules import minimum
-from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.suggestion import suggest
 from tfx_lr_finder.executor import Executor
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
@@ -710,8 +711,8 @@ def test_rate_of_several_sweeps_is_their_median(three_sweeps):
 
     assert three_sweeps.learning_rate == pytest.approx(np.median(rates), rel=1e-12)
     assert three_sweeps.hyperparameters["values"]["learning_rate"] == three_sweeps.learning_rate
-    assert evidence.suggestion.spread == pytest.approx(np.std(np.log10(rates), ddof=1))
-    assert three_sweeps.sweep.get_float_custom_property("spread") == evidence.suggestion.spread
+    assert evidence.spread == pytest.approx(np.std(np.log10(rates), ddof=1))
+    assert three_sweeps.sweep.get_float_custom_property("spread") == evidence.spread
     assert three_sweeps.sweep.get_int_custom_property("num_sweeps") == 3
 
 
@@ -735,7 +736,7 @@ def test_rates_that_are_far_apart_are_noisy(new_run):
 
     evidence = read_evidence(new_run.sweep)
     assert {suggest(curve).verdict for curve in evidence.curves} == {Verdict.OK}
-    assert evidence.suggestion.spread > 0.3
+    assert evidence.spread > 0.3
     assert new_run.sweep.get_string_custom_property("verdict") == "noisy"
 
 
@@ -772,10 +773,11 @@ def test_published_rate_is_the_confirmed_one(confirmed):
     evidence = read_evidence(confirmed.sweep)
     rate = confirmed_rate(evidence.trials, 5, 20, evidence.curves[0].is_plain_sgd)
 
-    assert confirmed.learning_rate == evidence.suggestion.learning_rate == rate
+    assert confirmed.learning_rate == evidence.published.learning_rate == rate
     assert confirmed.hyperparameters["values"]["learning_rate"] == rate
     assert confirmed.sweep.get_float_custom_property("learning_rate") == rate
-    assert rate != suggest(evidence.curves).learning_rate
+    assert evidence.read == suggest(evidence.curves)
+    assert rate != evidence.read.learning_rate
     assert confirmed.sweep.get_string_custom_property("rule") == "descent"
 
 
@@ -877,7 +879,8 @@ def test_default_rate_is_not_confirmed(new_run):
     )
 
     evidence = read_evidence(new_run.sweep)
-    assert evidence.suggestion == Suggestion(0.003, "default", Verdict.FLAT)
+    assert evidence.published == Publication(0.003, Verdict.FLAT, is_default=True)
+    assert evidence.read is None
     assert (len(evidence.curves), evidence.trials) == (2, ())
     assert not new_run.sweep.has_custom_property("spread")
 
@@ -900,7 +903,8 @@ def test_default_rate_comes_with_the_proofs_that_failed(new_run):
     new_run.do("at_the_minimum", num_steps=200, **options)
 
     evidence = read_evidence(new_run.sweep)
-    assert evidence.suggestion.rule == "default"
+    assert evidence.published.is_default
+    assert evidence.read == suggest(evidence.curves)
     assert evidence.proofs
     assert not any(proof.learns for proof in evidence.proofs)
     count = len(evidence.proofs)

@@ -57,7 +57,7 @@ class Model:
     def verdict(self):
         """Returns the verdict of a search, whether or not there is a rate."""
         try:
-            return find(self, None).suggestion.verdict
+            return find(self, None).published.verdict
         except NoLearningRateError as error:
             return error.verdict
 
@@ -82,8 +82,8 @@ def test_model_that_learns_is_ok_after_one_training(is_validated):
     evidence = find(Model(*digits(), "adam", is_validated, classes=10), None)
 
     (proof,) = evidence.proofs
-    assert evidence.suggestion.verdict is Verdict.OK
-    assert evidence.suggestion.learning_rate == proof.learning_rate
+    assert evidence.published.verdict is Verdict.OK
+    assert evidence.published.learning_rate == proof.learning_rate
     assert proof.learns
     assert proof.constant_loss == pytest.approx(np.log(10), rel=0.01)
     assert proof.judged_on is (
@@ -109,7 +109,7 @@ def test_labels_away_from_zero_that_are_learned_are_ok_with_a_hint():
     """Adam gets there, but wastes its first steps."""
     evidence = find(Model(*regression(3), "adam"), None)
 
-    assert evidence.suggestion.verdict is Verdict.OK
+    assert evidence.published.verdict is Verdict.OK
     assert "start the bias of the output layer there, or standardise" in evidence.advice
 
 
@@ -165,5 +165,5 @@ def test_raw_labels_of_diabetes_with_plain_descent_are_ok_only_if_learned():
 
     evidence = find(model, None)
 
-    is_ok = evidence.suggestion.verdict is Verdict.OK
+    is_ok = evidence.published.verdict is Verdict.OK
     assert is_ok is any(proof.learns for proof in evidence.proofs)

@@ -180,9 +180,8 @@ def test_options_reach_the_sweep(short_sweep, tmp_path):
     }
     assert [curve["seed"] for curve in evidence["curves"]] == [3, 4]
     assert max(evidence["curves"][0]["learning_rates"]) <= 1
-    assert {name: evidence["suggestion"][name] for name in ("learning_rate", "spread")} == {
-        name: found[name] for name in ("learning_rate", "spread")
-    }
+    assert evidence["published"]["learning_rate"] == found["learning_rate"]
+    assert evidence["read"]["spread"] == found["spread"]
 
 
 def test_module_may_import_what_lies_beside_it(short_sweep, tmp_path):

@@ -305,7 +305,7 @@ def test_options_reach_the_executor(launcher):
 
     assert (first, curve.num_steps) == (pytest.approx(1e-4), 40)
     assert first * (second / first) ** 39 == pytest.approx(20.0)
-    assert evidence.suggestion.rule == "steepest"
+    assert evidence.rule == "steepest"
 
 
 def test_values_of_inputs_are_read(seen, launcher):

@@ -46,10 +46,12 @@ def sweep(seed):
     """Returns a curve that falls and rises, and stops after 81 of 101 steps."""
     noise = np.random.default_rng(seed).normal(0, 0.02, 81)
     losses = 1.5 + (np.log10(RATES[:81]) + 2) ** 2 / 4 + noise
-    return Curve(RATES[:81], losses, 0.5, StopReason.DIVERGED, 101, seed, batch_size=16, model=MARKUP)
+    return Curve(
+        RATES[:81], losses, 0.5, StopReason.DIVERGED, 101, seed, batch_size=16, model=MARKUP
+    )
 
 
-EVIDENCE = Evidence(Suggestion(3e-3, "valley", Verdict.OK, 0.1), (sweep(0), sweep(1)))
+EVIDENCE = Evidence.of(Suggestion(3e-3, "valley", Verdict.OK, 0.1), [sweep(0), sweep(1)])
 
 
 @pytest.fixture(scope="module")

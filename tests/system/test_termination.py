@@ -165,7 +165,7 @@ def test_execution_after_kills_is_undisturbed(runs):
     assert state == last_state == "COMPLETE"
     (before,), (found,) = undisturbed["sweep"], last["sweep"]
     assert read_evidence(found).curves == read_evidence(before).curves
-    assert read_evidence(found).suggestion == read_evidence(before).suggestion
+    assert read_evidence(found).published == read_evidence(before).published
     assert files_of(last) == files_of(undisturbed)
     # Nothing that was begun is published.
     assert all(state == "COMPLETE" or not outputs for state, outputs in executions)

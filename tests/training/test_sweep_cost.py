@@ -290,7 +290,7 @@ def test_picture_and_page_are_made_once(make_curve, tmp_path, monkeypatch):
     artifact = LearningRateSweep()
     artifact.uri = str(tmp_path)
 
-    write_sweep(artifact, Evidence(suggest(curve), (curve,)))
+    write_sweep(artifact, Evidence.of(suggest(curve), [curve]))
 
     assert sorted(made) == ["render", "savefig"]
     picture = (tmp_path / "curve.png").read_bytes()

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tfx_lr_finder import Curve, Evidence, NoLearningRateError, StopReason, Suggestion, suggest
+from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.hyperparameters import parse_config, with_learning_rate
@@ -93,8 +94,10 @@ def check_rates(sweeps):
 @given(st.lists(curves(float32, ordinary), min_size=1, max_size=2))
 def test_every_suggestion_can_be_kept_and_shown(sweeps):
     """Its JSON is plain and read back; plot, page and events can be made."""
-    suggestion = found_by(sweeps, "descent") or Suggestion(1e-3, "default", Verdict.FLAT)
-    evidence = Evidence(suggestion, tuple(sweeps), versions={"tfx": "1"}, seconds=1.0)
+    default = Publication(1e-3, Verdict.FLAT, is_default=True)
+    read = found_by(sweeps, "descent")
+    published = Publication(read.learning_rate, read.verdict) if read else default
+    evidence = Evidence(published, read, tuple(sweeps), versions={"tfx": "1"}, seconds=1.0)
 
     text = evidence.to_json()
     picture = plot(evidence)
@@ -179,7 +182,7 @@ def mutated(text):
 
 
 CURVE = Curve([1e-3, 1e-2], [2.0, 1.0], 0.0, StopReason.ALL_STEPS, 2, 0, batch_size=32)
-EVIDENCE = Evidence(Suggestion(1e-3, "valley", Verdict.OK), (CURVE,))
+EVIDENCE = Evidence.of(Suggestion(1e-3, "valley", Verdict.OK), [CURVE])
 
 
 @often

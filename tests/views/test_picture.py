@@ -20,7 +20,7 @@ def curve(make_curve):
 
 def test_picture_is_that_of_the_component(curve):
     """The same PNG as in a sweep artifact, with the default rule's suggestion."""
-    assert plot_curve(curve) == plot(Evidence(suggest(curve), (curve,)))
+    assert plot_curve(curve) == plot(Evidence.of(suggest(curve), [curve]))
 
 
 def test_picture_shows_the_given_suggestion(curve):
@@ -32,7 +32,7 @@ def test_picture_shows_every_curve(curve):
     """Of several sweeps all are drawn, with the suggestion of them all."""
     curves = [curve, curve]
 
-    assert plot_curve(curves) == plot(Evidence(suggest(curves), tuple(curves)))
+    assert plot_curve(curves) == plot(Evidence.of(suggest(curves), curves))
 
 
 def test_notebook_shows_the_picture(curve):

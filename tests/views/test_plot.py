@@ -36,7 +36,7 @@ def curve(losses, **attributes):
 
 def picture_of(*curves, rate=1e-2, rule="valley", verdict=Verdict.OK):
     """Returns the picture of sweeps with a rate that was found."""
-    return plot(Evidence(Suggestion(rate, rule, verdict), curves))
+    return plot(Evidence.of(Suggestion(rate, rule, verdict), curves))
 
 
 def valley(**attributes):
@@ -110,7 +110,7 @@ def test_same_curve_is_the_same_picture_in_another_process(picture):
         "from tfx_lr_finder.views.plot import plot\n"
         "rates, losses = np.geomspace(1e-5, 1.0, 60), np.linspace(-3, 2, 60) ** 2\n"
         "curve = Curve(rates, losses, 0.0, StopReason.ALL_STEPS, 60, 0, batch_size=8)\n"
-        "picture = plot(Evidence(Suggestion(1e-2, 'valley', Verdict.OK), (curve,)))\n"
+        "picture = plot(Evidence.of(Suggestion(1e-2, 'valley', Verdict.OK), [curve]))\n"
         "assert 'matplotlib.pyplot' not in __import__('sys').modules, 'pyplot was imported'\n"
         "print(hashlib.sha256(picture).hexdigest())\n"
     )
@@ -153,7 +153,9 @@ def test_rate_is_written_beside_its_line_and_within_the_axes(rate, is_left):
 def test_raw_loss_lies_behind_the_smoothed_one():
     """A smoothed curve is drawn beside the faint losses: a noisy curve has both colours."""
     noisy = valley().losses + np.where(np.arange(NUM_POINTS) % 2, 0.5, -0.5)
-    smooth = Curve(valley().learning_rates, noisy, 0.9, StopReason.ALL_STEPS, NUM_POINTS, 0, batch_size=8)
+    smooth = Curve(
+        valley().learning_rates, noisy, 0.9, StopReason.ALL_STEPS, NUM_POINTS, 0, batch_size=8
+    )
 
     colours = pixels(picture_of(smooth))
 

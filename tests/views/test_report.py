@@ -17,16 +17,21 @@ from bokeh.models import HoverTool, Line
 
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
 from tfx_lr_finder.core.confirmation import Trial
-from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.views.report import report
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
+DEFAULT = {"published": Publication(1e-3, Verdict.FLAT, is_default=True), "read": None}
+"""What the evidence of a default rate holds."""
+
+
 def page_of(*curves, suggestion=None, **evidence):
     """Returns the page of sweeps."""
-    return report(Evidence(suggestion or SUGGESTION, curves, **evidence), PICTURE)
+    found = Evidence.of(suggestion or SUGGESTION, curves)
+    return report(dataclasses.replace(found, **evidence), PICTURE)
 
 
 class Page(HTMLParser):
@@ -204,7 +209,7 @@ def test_rules_that_contradict_each_other_are_told(factor, is_said):
     )
     rates = [
         answer.learning_rate
-        for answer in Evidence(SUGGESTION, (curve,)).answers.values()
+        for answer in Evidence.of(SUGGESTION, [curve]).answers.values()
         if isinstance(answer, Suggestion)
     ]
     text = Page(page_of(curve)).text
@@ -225,7 +230,7 @@ def test_rules_that_contradict_each_other_are_told(factor, is_said):
         ),
         (
             [FLAT],
-            {"suggestion": Suggestion(1e-3, "default", Verdict.FLAT)},
+            DEFAULT,
             "The default that was asked for: no rate could be read off 1 sweep.",
         ),
     ],
@@ -276,7 +281,7 @@ def test_validation_loss_can_be_switched_off():
 @pytest.fixture(scope="module")
 def flat_page():
     """The page of a sweep whose loss never fell, with a default rate."""
-    return Page(page_of(FLAT, suggestion=Suggestion(1e-3, "default", Verdict.FLAT)))
+    return Page(page_of(FLAT, **DEFAULT))
 
 
 @pytest.mark.parametrize("rule", ["minimum", "steepest", "valley"])
@@ -392,7 +397,7 @@ def test_same_evidence_is_the_same_page_in_another_process(text):
         "assert not any(name.startswith('bokeh') for name in sys.modules), 'half a second'\n"
         "print(hashlib.sha256(text.encode()).hexdigest())\n"
     )
-    evidence = Evidence(SUGGESTION, (VALLEY,)).to_json()
+    evidence = Evidence.of(SUGGESTION, [VALLEY]).to_json()
 
     other = subprocess.run(
         [sys.executable, "-c", code, evidence, PICTURE.hex()],
@@ -432,9 +437,7 @@ def test_page_of_a_single_point_says_why():
     """A sweep that ended at once has a page too, where a default rate was asked for."""
     one = Curve([1e-4], [2.0], 0.98, StopReason.NON_FINITE, 100, 0, batch_size=16)
 
-    rows = Page(
-        page_of(one, suggestion=Suggestion(1e-3, "default", Verdict.DIVERGED_AT_START))
-    ).rows
+    rows = Page(page_of(one, **DEFAULT)).rows
 
     assert rows["Steps done"] == ["1 of 100"]
     assert rows["slide"] == ["none", "diverged_at_start"]

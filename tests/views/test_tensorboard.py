@@ -34,9 +34,8 @@ def sweep(seed):
     return Curve(RATES, LOSSES + seed, 0.5, StopReason.ALL_STEPS, 7, seed, **facts)
 
 
-EVIDENCE = Evidence(
-    Suggestion(0.0312, "valley", Verdict.OK, spread=0.125), (sweep(0), sweep(1)), TRIALS, 50
-)
+READ = Suggestion(0.0312, "valley", Verdict.OK, spread=0.125)
+EVIDENCE = Evidence(Publication(0.0312, Verdict.OK), READ, (sweep(0), sweep(1)), TRIALS, 50)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +182,7 @@ def test_trials_are_told_apart_by_their_rates(events):
 def test_what_is_not_known_is_left_out(tmp_path, picture):
     """A single sweep without names: no trial, no spread, no empty text."""
     curve = Curve(RATES, LOSSES, 0.5, StopReason.ALL_STEPS, 7, 0, batch_size=16)
-    evidence = Evidence(Suggestion(0.01, "valley", Verdict.OK), (curve,))
+    evidence = Evidence.of(Suggestion(0.01, "valley", Verdict.OK), [curve])
     write(tmp_path / ARTIFACT, tensorboard_files(evidence, picture))
     reader = EventMultiplexer()
     reader.AddRunsFromDirectory(str(tmp_path))

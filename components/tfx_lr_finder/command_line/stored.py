@@ -146,8 +146,8 @@ def read_evidence(path: str, rule: str | None = None) -> Evidence:
         evidence = Evidence.from_json(file.read())
     if rule is None:
         return evidence
-    suggestion = suggest(evidence.curves, rule)
-    return dataclasses.replace(evidence, suggestion=suggestion, trials=(), trial_steps=0, proofs=())
+    of_rule = Evidence.of(suggest(evidence.curves, rule), evidence.curves)
+    return dataclasses.replace(of_rule, versions=evidence.versions, seconds=evidence.seconds)
 
 
 def _file(path: str) -> str:
@@ -159,19 +159,25 @@ def _file(path: str) -> str:
 
 
 def to_dict(evidence: Evidence) -> dict[str, Any]:
-    """Returns the suggestion as a dict for JSON, with the verdict's meaning and the advice."""
-    suggestion = evidence.suggestion
-    words = {"meaning": suggestion.verdict.meaning, "advice": evidence.advice}
-    return {**dataclasses.asdict(suggestion), **words}
+    """Returns what was published as a dict for JSON, with the verdict's meaning and the advice."""
+    published = evidence.published
+    return {
+        "learning_rate": published.learning_rate,
+        "rule": evidence.rule,
+        "verdict": published.verdict.value,
+        "spread": evidence.spread,
+        "meaning": published.verdict.meaning,
+        "advice": evidence.advice,
+    }
 
 
 def in_words(evidence: Evidence) -> str:
-    """Returns the suggestion as text for human readers."""
-    suggestion = evidence.suggestion
+    """Returns what was published as text for human readers."""
+    published = evidence.published
     return (
-        f"Learning rate  {suggestion.learning_rate:.3g} "
-        f"(rule: {suggestion.rule}, verdict: {suggestion.verdict.value})\n"
-        f"{suggestion.verdict.meaning}{evidence.advice and ' ' + evidence.advice}"
+        f"Learning rate  {published.learning_rate:.3g} "
+        f"(rule: {evidence.rule}, verdict: {published.verdict.value})\n"
+        f"{published.verdict.meaning}{evidence.advice and ' ' + evidence.advice}"
     )
 
 
@@ -197,10 +203,10 @@ def _replace(path: str, content: bytes) -> None:
 def _table(sweeps: dict[str, Evidence]) -> str:
     rows = [("learning rate", "rule", "verdict", "points", "sweep")]
     for path, evidence in sweeps.items():
-        suggestion, curve = evidence.suggestion, evidence.curves[0]
+        published, curve = evidence.published, evidence.curves[0]
         points = f"{len(curve)}/{curve.num_steps}"
-        rate, verdict = f"{suggestion.learning_rate:.3g}", suggestion.verdict.value
-        rows.append((rate, suggestion.rule, verdict, points, path))
+        rate, verdict = f"{published.learning_rate:.3g}", published.verdict.value
+        rows.append((rate, evidence.rule, verdict, points, path))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)

@@ -5,8 +5,8 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.confirmation import Trial
@@ -23,18 +23,37 @@ EVIDENCE_FILE = "sweep.json"
 SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 """The artifact's type in ML Metadata. Kubeflow Pipelines imports it under this very name."""
 DEFAULT = "default"
-"""Used as the rule's name if no rate could be suggested and the default rate is published."""
+"""Stands where users see the name of a rule, if the default rate was published."""
+
+
+_Rate = TypeVar("_Rate", "Publication", Suggestion)
+
+
+@dataclasses.dataclass(frozen=True)
+class Publication:
+    """The rate that a search publishes.
+
+    Attributes:
+        learning_rate: The rate, greater than 0.
+        verdict: How far the rate can be trusted. Of a default rate: why no other one was found.
+        is_default: Whether it is the user's `default_learning_rate`.
+    """
+
+    learning_rate: float
+    verdict: Verdict
+    is_default: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """The learning rate that was found, with the curves, trials and proofs behind it.
+    """The learning rate that was published, with the curves, trials and proofs behind it.
 
     Attributes:
-        suggestion: The rate that was published. Its rule is `default` if no rate could be
-            suggested and the default rate was published.
+        published: The rate that was published, and the verdict on it.
+        read: What a rule read off the curves. Trials and proofs may have moved the rate since.
+            None if the rule could read no rate.
         curves: The curves of the sweeps, at least one.
-        trials: The short trainings that chose a rate near the suggested one; empty without
+        trials: The short trainings that chose a rate near the one that was read; empty without
             `confirmation_steps`.
         trial_steps: Number of steps of each trial; 0 if there are no trials.
         proofs: The short trainings that tested whether the model learns at a rate, in the order
@@ -43,13 +62,30 @@ class Evidence:
         seconds: Duration of the search in seconds, from the call of the user's code.
     """
 
-    suggestion: Suggestion
+    published: Publication
+    read: Suggestion | None
     curves: tuple[Curve, ...]
     trials: tuple[Trial, ...] = ()
     trial_steps: int = 0
     proofs: tuple[Proof, ...] = ()
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+
+    @classmethod
+    def of(cls, suggestion: Suggestion, curves: Sequence[Curve]) -> "Evidence":
+        """Returns the evidence for a rule's suggestion from the curves alone."""
+        published = Publication(suggestion.learning_rate, suggestion.verdict)
+        return cls(published, suggestion, tuple(curves))
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule that read the rate, or `default` if the default rate was published."""
+        return DEFAULT if self.published.is_default or self.read is None else self.read.rule
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the sweeps' rates in decades; None if there are not several."""
+        return None if self.published.is_default or self.read is None else self.read.spread
 
     @property
     def advice(self) -> str:
@@ -76,7 +112,8 @@ class Evidence:
             for rule, answer in self.answers.items()
         }
         content = {
-            "suggestion": dataclasses.asdict(self.suggestion),
+            "published": dataclasses.asdict(self.published),
+            "read": self.read and dataclasses.asdict(self.read),
             "answers": answers,
             "curves": [curve.to_dict() for curve in self.curves],
             "trials": [trial.to_dict() for trial in self.trials],
@@ -115,7 +152,8 @@ def _from_dict(content: Any) -> Evidence:
         content = {name: part for name, part in content.items() if name != "answers"}
     parts = checked_fields(Evidence, content)
     evidence = Evidence(
-        suggestion=_suggestion(parts["suggestion"]),
+        published=_with_verdict(Publication, parts["published"]),
+        read=parts["read"] and _with_verdict(Suggestion, parts["read"]),
         curves=tuple(Curve.from_dict(curve) for curve in parts["curves"]),
         trials=tuple(
             Trial.from_dict(checked_fields(Trial, trial, infinite=("loss",)))
@@ -133,11 +171,14 @@ def _from_dict(content: Any) -> Evidence:
         raise ValueError("The curves of an evidence must be at least one. Received: none.")
     for curve in evidence.curves:
         _check_end(curve)
-    for found in (evidence.suggestion, *evidence.trials, *evidence.proofs):
-        rate: float = found.learning_rate  # type: ignore[attr-defined]
-        if not rate > 0:
-            raise ValueError(f"A learning rate must be greater than 0. Received: {rate}.")
-    check_not_negative("spread", evidence.suggestion.spread)
+    rates = [evidence.published.learning_rate]
+    rates += [trial.learning_rate for trial in evidence.trials]
+    rates += [proof.learning_rate for proof in evidence.proofs]
+    if evidence.read is not None:
+        rates.append(evidence.read.learning_rate)
+        check_not_negative("spread", evidence.read.spread)
+    if not min(rates) > 0:
+        raise ValueError(f"A learning rate must be greater than 0. Received: {min(rates)}.")
     check_not_negative("seconds", evidence.seconds)
     return evidence
 
@@ -153,6 +194,6 @@ def _check_end(curve: Curve) -> None:
         )
 
 
-def _suggestion(content: Any) -> Suggestion:
-    fields = checked_fields(Suggestion, content)
-    return Suggestion(**{**fields, "verdict": Verdict(fields["verdict"])})
+def _with_verdict(kind: type[_Rate], content: Any) -> _Rate:
+    fields = checked_fields(kind, content)
+    return kind(**{**fields, "verdict": Verdict(fields["verdict"])})

@@ -1,7 +1,6 @@
 """The search for a learning rate: sweeps, trials, proofs, and the rate to publish."""
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from absl import logging
 from tfx_lr_finder.core.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
-from tfx_lr_finder.core.evidence import DEFAULT, Evidence
+from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.verdict import Verdict
@@ -53,6 +52,7 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
     # train together must all run the same training, so they do not hand sweeps to workers either.
     shares_graph = len(seeds) == 1 or not is_alone()
     curves = [] if shares_graph else on_workers("sweeps", list(seeds))
+    read: Suggestion | None = None
     trials: list[Trial] = []
     proofs: tuple[Proof, ...] = ()
     with search.trainings() as trainings:
@@ -60,19 +60,22 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
         _log_sweeps(curves)
         try:
             read = suggest(curves, options.rule)
+            rate = read.learning_rate
             if options.confirmation_steps:
-                trials = on_workers("trials", candidate_rates(read.learning_rate))
-                read = _confirmed(read, trials, curves[0], options)
-            proven = _proven(read.learning_rate, trainings, curves[0], options)
+                trials = on_workers("trials", candidate_rates(rate))
+                rate = _confirmed(trials, curves[0], options)
+            proven = _proven(rate, trainings, curves[0], options)
             proofs = proven.proofs
-            suggestion = published(read, proven, curves)
+            publication = published(read, proven, curves)
         except NoLearningRateError as error:
             if options.default_learning_rate is None:
                 raise
             logging.warning("%s Using default_learning_rate instead.", error)
-            suggestion = Suggestion(options.default_learning_rate, DEFAULT, error.verdict)
+            rate = options.default_learning_rate
+            publication = Publication(rate, error.verdict, is_default=True)
     evidence = Evidence(
-        suggestion,
+        publication,
+        read,
         tuple(curves),
         tuple(trials),
         options.confirmation_steps if trials else 0,
@@ -84,13 +87,11 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
     return evidence
 
 
-def _confirmed(
-    read: Suggestion, trials: Sequence[Trial], curve: Curve, options: SweepOptions
-) -> Suggestion:
+def _confirmed(trials: Sequence[Trial], curve: Curve, options: SweepOptions) -> float:
     for trial in trials:
         logging.info("Trial at %.3g: validation loss %.4g.", trial.learning_rate, trial.loss)
-    rate = confirmed_rate(trials, options.confirmation_steps, curve.train_steps, curve.is_plain_sgd)
-    return dataclasses.replace(read, learning_rate=rate)
+    steps = options.confirmation_steps, curve.train_steps
+    return confirmed_rate(trials, *steps, curve.is_plain_sgd)
 
 
 def _proven(
@@ -138,14 +139,14 @@ def _log_proof(proof: Proof) -> None:
 
 
 def _log_rate(evidence: Evidence) -> None:
-    suggestion = evidence.suggestion
+    published = evidence.published
     # If the rate is the default, an earlier warning has given the reason.
-    is_expected = suggestion.verdict is Verdict.OK or suggestion.rule == DEFAULT
+    is_expected = published.verdict is Verdict.OK or published.is_default
     logging.log(
         logging.INFO if is_expected else logging.WARNING,
         "Learning rate %.3g (rule %s, verdict %s), found in %.1f s. %s",
-        *(suggestion.learning_rate, suggestion.rule, suggestion.verdict.value, evidence.seconds),
-        " ".join(filter(None, [suggestion.verdict.meaning, evidence.advice])),
+        *(published.learning_rate, evidence.rule, published.verdict.value, evidence.seconds),
+        " ".join(filter(None, [published.verdict.meaning, evidence.advice])),
     )
 
 

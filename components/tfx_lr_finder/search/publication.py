@@ -1,16 +1,16 @@
 """Which rate a search publishes, and with which verdict."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
+from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.proof import SPACING, Proven
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.verdict import Verdict
 
 
-def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Suggestion:
+def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publication:
     """Returns the best rate that was proved, with the verdict to publish.
 
     The verdict is `ok` only if the model learned at the rate in its proof. A proof shows that the
@@ -21,7 +21,7 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Sugg
 
     Args:
         read: The suggestion that a rule read off the curves.
-        proven: The proofs of that rate and of its neighbours.
+        proven: The proofs of that rate, or of the one that trials made of it, and of neighbours.
         curves: The curves of the sweeps.
 
     Raises:
@@ -37,12 +37,12 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Sugg
             verdict = Verdict.LOW_END  # a better rate, if there is one, is lower
         if not verdict.has_rate or not read.verdict.has_rate or not best.is_harmless:
             raise NoLearningRateError(verdict, curves[0], proofs=proven.proofs)
-        return dataclasses.replace(read, learning_rate=best.learning_rate, verdict=verdict)
-    is_as_read = best.learning_rate == read.learning_rate
+        return Publication(best.learning_rate, verdict)
+    is_as_read = best.learning_rate == proven.proofs[0].learning_rate
     if is_as_read and read.verdict is Verdict.LOW_END:
         raise NoLearningRateError(read.verdict, curves[0], proofs=proven.proofs)
     is_doubtful = (is_as_read and read.verdict in (Verdict.DISTURBED, Verdict.EDGE)) or (
         len(curves) > 1 and read.verdict is Verdict.NOISY
     )
     verdict = read.verdict if is_doubtful else Verdict.OK
-    return dataclasses.replace(read, learning_rate=best.learning_rate, verdict=verdict)
+    return Publication(best.learning_rate, verdict)

@@ -22,7 +22,7 @@ def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
     axes = figure.add_subplot()
     axes.set_xscale("log")
     for number, (label, evidence) in enumerate(sweeps.items()):
-        shade, rate = color(number), evidence.suggestion.learning_rate
+        shade, rate = color(number), evidence.published.learning_rate
         for curve in evidence.curves:
             axes.plot(curve.learning_rates, curve.smoothed_losses, color=shade, alpha=0.8)
         axes.axvline(rate, color=shade, linestyle="--", label=f"{rate:.3g}  {label}")

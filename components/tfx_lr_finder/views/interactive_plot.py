@@ -119,7 +119,7 @@ class InteractivePlot:
             self._add(part, span, y=[constant])
 
     def _add_rates(self, evidence: Evidence) -> None:
-        found = evidence.suggestion.learning_rate
+        found = evidence.published.learning_rate
         self._add(
             Part(f"learning rate {found:.3g}", RED),
             self._model("VSpan", line_color=RED, line_width=3),

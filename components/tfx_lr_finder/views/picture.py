@@ -34,4 +34,4 @@ def plot_curve(curves: Curve | Sequence[Curve], suggestion: Suggestion | None = 
         ```
     """
     curves = (curves,) if isinstance(curves, Curve) else tuple(curves)
-    return Picture(plot(Evidence(suggestion or suggest(curves), curves)))
+    return Picture(plot(Evidence.of(suggestion or suggest(curves), curves)))

@@ -44,19 +44,14 @@ def plot(evidence: Evidence) -> bytes:
     _draw_sweeps(axes, evidence.curves)
     if (constant := constant_loss(evidence.curves)) is not None:
         axes.axhline(constant, color=GREY, linestyle="--", label=f"{CONSTANT} {constant:.3g}")
-    suggestion = evidence.suggestion
-    label = f"{suggestion.learning_rate:.3g}"
-    axes.axvline(
-        suggestion.learning_rate,
-        color=RED,
-        linewidth=2,
-        label=f"learning rate {label} ({suggestion.rule})",
-    )
+    rate = evidence.published.learning_rate
+    label = f"{rate:.3g}"
+    axes.axvline(rate, color=RED, linewidth=2, label=f"learning rate {label} ({evidence.rule})")
     to_axes = axes.transData + axes.transAxes.inverted()
-    has_room = to_axes.transform((suggestion.learning_rate, 0))[0] < 0.85
+    has_room = to_axes.transform((rate, 0))[0] < 0.85
     axes.annotate(
         label,
-        (suggestion.learning_rate, 0.97),
+        (rate, 0.97),
         xycoords=("data", "axes fraction"),
         xytext=(6 if has_room else -6, 0),
         textcoords="offset points",
@@ -93,7 +88,7 @@ def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _title(evidence: Evidence) -> str:
-    suggestion, curve = evidence.suggestion, evidence.curves[0]
+    published, curve = evidence.published, evidence.curves[0]
     trained = ", ".join(filter(None, (curve.model, curve.optimizer)))
-    found = f"learning rate {suggestion.learning_rate:.3g} ({suggestion.verdict.value})"
+    found = f"learning rate {published.learning_rate:.3g} ({published.verdict.value})"
     return f"{trained}: {found}" if trained else found.capitalize()

@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from tfx_lr_finder.core.evidence import DEFAULT, Evidence
+from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import Suggestion
@@ -36,19 +36,19 @@ def report(evidence: Evidence, picture: bytes) -> str:
         evidence: The evidence to show.
         picture: The PNG that `plot` drew from the same evidence.
     """
-    suggestion, plot = evidence.suggestion, InteractivePlot(evidence)
+    published, plot = evidence.published, InteractivePlot(evidence)
     return _template().render(
-        rate=_rate(suggestion.learning_rate),
-        verdict=suggestion.verdict.value.replace("_", " "),
-        tone=_TONES.get(suggestion.verdict, "problem"),
-        meaning=with_code(suggestion.verdict.meaning),
+        rate=_rate(published.learning_rate),
+        verdict=published.verdict.value.replace("_", " "),
+        tone=_TONES.get(published.verdict, "problem"),
+        meaning=with_code(published.verdict.meaning),
         advice=evidence.advice,
         origin=_origin(evidence),
         picture=base64.b64encode(picture).decode(),
         parts=plot.parts,
         plot=plot.to_dict("plot"),
         script=_packed_script(),
-        chosen=suggestion.rule,
+        chosen=evidence.rule,
         rules=[(rule, _meaning(rule), *_answer(a)) for rule, a in evidence.answers.items()],
         contradiction=_contradiction(evidence),
         proofs=[_proof(proof) for proof in evidence.proofs],
@@ -88,20 +88,19 @@ def _rate(learning_rate: float) -> str:
 def _origin(evidence: Evidence) -> str:
     """Returns a sentence that says how the rate was found."""
     sweeps = _count(len(evidence.curves), "sweep")
-    if evidence.suggestion.rule == DEFAULT:
+    if evidence.read is None or evidence.published.is_default:
         failed = f"could be read off {sweeps}"
         if evidence.proofs:
             failed = f"stood the proof in {_count(len(evidence.proofs), 'training')}"
         return f"The default that was asked for: no rate {failed}."
-    rule = evidence.suggestion.rule
-    sentence = f"Read off {sweeps} by the rule {rule}"
+    sentence = f"Read off {sweeps} by the rule {evidence.read.rule}"
     if evidence.trials:
-        read, _ = _answer(evidence.answers[rule])
+        read = _rate(evidence.read.learning_rate)
         trainings = _count(len(evidence.trials), "training")
         sentence += f" as {read}, then settled by {trainings} of {evidence.trial_steps} steps"
     if evidence.proofs:
         first = evidence.proofs[0].learning_rate
-        moved = first != evidence.suggestion.learning_rate
+        moved = first != evidence.published.learning_rate
         sentence += f" as {_rate(first)}, at which it did not learn" if moved else ""
         sentence += f"; put to the proof by {_count(len(evidence.proofs), 'training')}"
     return f"{sentence}."
@@ -162,7 +161,6 @@ def _bound(evidence: Evidence) -> str:
 
 def _facts(evidence: Evidence) -> dict[str, str]:
     curves, curve = evidence.curves, evidence.curves[0]
-    spread = evidence.suggestion.spread
     facts = {
         "Model": curve.model,
         "Optimizer": curve.optimizer,
@@ -177,7 +175,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         "Steps in all": str(evidence.num_steps),
         "Smoothing": f"{curve.smoothing:g}",
         "Seed": ", ".join(str(c.seed) for c in curves),
-        "Spread": "" if spread is None else f"{spread:.2g} decades",
+        "Spread": "" if evidence.spread is None else f"{evidence.spread:.2g} decades",
         "Duration": f"{evidence.seconds:.1f} s",
         "Versions": ", ".join(f"{name} {version}" for name, version in evidence.versions.items()),
     }

@@ -59,12 +59,12 @@ def _file(events: Iterable[tuple[int, Summary]]) -> bytes:
 
 
 def _search(evidence: Evidence, picture: bytes) -> Iterator[tuple[int, Summary]]:
-    suggestion = evidence.suggestion
-    found = {"rule": suggestion.rule, "verdict": suggestion.verdict.value}
+    published = evidence.published
+    found = {"rule": evidence.rule, "verdict": published.verdict.value}
     yield 0, _hparams(evidence, "search", {**found, "num_sweeps": len(evidence.curves)})
-    yield 0, scalar_pb("search/learning_rate", suggestion.learning_rate)
-    if suggestion.spread is not None:
-        yield 0, scalar_pb("search/spread", suggestion.spread, "In decades.")
+    yield 0, scalar_pb("search/learning_rate", published.learning_rate)
+    if evidence.spread is not None:
+        yield 0, scalar_pb("search/spread", evidence.spread, "In decades.")
     yield 0, _image("search/curve", picture)
 
 
@@ -110,7 +110,8 @@ def _hparams(evidence: Evidence, run: str, values: Mapping[str, float | str]) ->
     options = {"num_steps": curve.num_steps, "seed": curve.seed}
     # By default the trial id is a hash of the values: runs with equal values would be one trial.
     search = hashlib.sha256(evidence.to_json().encode()).hexdigest()
-    summary = hparams_pb({**curve.known, **options, **values}, trial_id=f"{run} {search[:12]}", start_time_secs=0)
+    shown, identity = {**curve.known, **options, **values}, f"{run} {search[:12]}"
+    summary = hparams_pb(shown, trial_id=identity, start_time_secs=0)
     data = summary.value[0].metadata.plugin_data
     # Protobuf maps have no fixed order: without this, the bytes differ from process to process.
     data.content = HParamsPluginData.FromString(data.content).SerializeToString(deterministic=True)

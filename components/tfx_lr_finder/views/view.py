@@ -55,7 +55,7 @@ def learning_rate_range(evidence: Evidence) -> tuple[float, float]:
     The range covers the suggested rate and all planned rates of the sweeps, also the rates that
     were not reached because a sweep stopped early.
     """
-    rates = [evidence.suggestion.learning_rate]
+    rates = [evidence.published.learning_rate]
     for curve in evidence.curves:
         rates += [curve.learning_rates[0], planned_end(curve)]
     return float(min(rates) / MARGIN), float(max(rates) * MARGIN)
