@@ -45,7 +45,7 @@ def test_suggestion_is_frozen(make_curve):
 def test_noisy_curve_gives_a_rate_that_says_so(make_curve):
     """A fall hardly larger than the noise: the rate comes with its verdict."""
     noise = 0.3 * np.random.default_rng(0).normal(size=RATES.size)
-    suggestion = suggest(make_curve(1 + noise, RATES), "valley")
+    suggestion = suggest(make_curve(np.linspace(1.2, 1, 101) + noise, RATES), "valley")
 
     assert suggestion.verdict is Verdict.NOISY
     assert RATES[0] <= suggestion.learning_rate <= RATES[-1]

@@ -225,7 +225,11 @@ def test_rules_that_contradict_each_other_are_told(factor, is_said):
         ([VALLEY, VALLEY], {}, "Read off 2 sweeps by the rule valley."),
         (
             [VALLEY],
-            {"trials": (Trial(0.01, 0.5), Trial(0.03, 0.4)), "trial_steps": 50},
+            {
+                "read": Suggestion(0.00316, "valley", Verdict.OK),
+                "trials": (Trial(0.01, 0.5), Trial(0.03, 0.4)),
+                "trial_steps": 50,
+            },
             "by the rule valley as 0.00316, then settled by 2 trainings of 50 steps.",
         ),
         (

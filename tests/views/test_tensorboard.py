@@ -19,6 +19,7 @@ from tensorboard.util import tensor_util
 
 from tfx_lr_finder import Curve, Evidence, StopReason, Suggestion, Verdict
 from tfx_lr_finder.core.confirmation import Trial
+from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.tensorboard import tensorboard_files
 

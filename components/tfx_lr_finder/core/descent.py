@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.smoothing import Array, local_linear
+from tfx_lr_finder.core.smoothing import Array, local_linear, standard_deviation
 
 BANDWIDTH = 0.25
 """Standard deviation of the smoothing kernel, in decades."""
@@ -54,8 +54,10 @@ class Course:
         log_rates: Base-10 logarithm of the rates, shape `(n,)`.
         head: Number of points in the first fifth, at least 3.
         start: The initial loss: the median loss of the first fifth.
-        smoothed: Local linear regression of the capped losses, shape `(n,)`.
-        error: Standard error of `smoothed`.
+        capped: The losses, capped at `start + |start|`, shape `(n,)`.
+        smoothed: Local linear regression of `capped` (0.25 decades), shape `(n,)`.
+        num_points: The number of points that each smoothed loss averages over, shape `(n,)`.
+        error: Standard error of `smoothed`, from the deviation of the losses in the first fifth.
         lowest: Index of the least smoothed loss before the first blow-up.
         blow_up: Index of the first clear rise after a clear fall; None if there was none.
     """
@@ -63,7 +65,9 @@ class Course:
     log_rates: Array
     head: int
     start: float
+    capped: Array
     smoothed: Array
+    num_points: Array
     error: float
     lowest: int
     blow_up: int | None
@@ -124,14 +128,23 @@ def course_of(curve: Curve) -> Course:
     losses = curve.steady_losses
     head = max(3, int(HEAD * losses.size))
     start = float(np.median(losses[:head]))
-    # For normal noise, the standard deviation is 1.4826 times the median absolute deviation.
-    deviation = 1.4826 * float(np.median(np.abs(losses[:head] - start)))
+    deviation = standard_deviation(losses[:head] - start)
     capped = np.minimum(losses, start + CAP * abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, capped, BANDWIDTH)
     error = deviation / float(np.sqrt(np.median(num_points)))
     blow_up = _first_blow_up(smoothed, start, error)
     lowest = int(np.argmin(smoothed[: smoothed.size if blow_up is None else blow_up + 1]))
-    return Course(curve.log_learning_rates, head, start, smoothed, error, lowest, blow_up)
+    return Course(
+        log_rates=curve.log_learning_rates,
+        head=head,
+        start=start,
+        capped=capped,
+        smoothed=smoothed,
+        num_points=num_points,
+        error=error,
+        lowest=lowest,
+        blow_up=blow_up,
+    )
 
 
 def descent_rate(curve: Curve) -> float:

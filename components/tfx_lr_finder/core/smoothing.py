@@ -1,4 +1,4 @@
-"""Two ways to smooth losses: exponential moving average and local linear regression."""
+"""Smooths losses, by moving average or local linear regression, and measures their noise."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,3 +91,11 @@ def _at(all_centres: Array, x: Array, y: Array, bandwidth: float) -> tuple[Array
         smoothed[rows] = (mean - slope * mean_distance)[:, 0]
         num_points[rows] = (total**2)[:, 0] / (weights**2).sum(axis=1)
     return smoothed, num_points
+
+
+def standard_deviation(residuals: Array) -> float:
+    """Returns the standard deviation of residuals about 0, which a few outliers do not change.
+
+    It is 1.4826 times the median absolute residual; the factor makes it exact for normal noise.
+    """
+    return float(1.4826 * np.median(np.abs(residuals)))

@@ -10,12 +10,11 @@ from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.descent import course_of
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.rules import DEFAULT_RULE, descent, get_rule
+from tfx_lr_finder.core.smoothing import standard_deviation
 from tfx_lr_finder.core.verdict import Verdict, judge, judge_course
 
 MAX_SPREAD = 0.3
 """Rates of several sweeps that deviate by more decades than this (a factor of 2) are noisy."""
-_NORMAL = 1.4826
-"""Factor from the median absolute deviation to the standard deviation of a normal distribution."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
     spread = float(np.std(log_rates, ddof=1)) if len(log_rates) > 1 else None
     verdict = _most_frequent([suggestion.verdict for suggestion in suggestions])
     middle = float(np.median(log_rates))
-    if verdict is Verdict.OK and _NORMAL * np.median(np.abs(log_rates - middle)) > MAX_SPREAD:
+    if verdict is Verdict.OK and standard_deviation(log_rates - middle) > MAX_SPREAD:
         verdict = Verdict.NOISY
     learning_rate = suggestions[0].learning_rate if spread is None else 10**middle
     return Suggestion(learning_rate, rule, verdict, spread)

@@ -7,7 +7,7 @@ import numpy as np
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.descent import Course, course_of
 from tfx_lr_finder.core.proof import is_clearly_below
-from tfx_lr_finder.core.smoothing import local_linear
+from tfx_lr_finder.core.smoothing import standard_deviation
 from tfx_lr_finder.core.sweep import StopReason
 
 MIN_POINTS = 10
@@ -18,16 +18,12 @@ MIN_STEPS_PER_DECADE = 7.0
 28 models were swept over seven decades with different numbers of steps. With 50 steps, 21 of the
 rates lay within 0.3 decades of the rate from 200 steps; with 30 steps, 8 did.
 """
-FLAT_FALL = 0.01
-"""A fall below this fraction of the initial loss counts as flat."""
 EARLY_STOP = 0.25
 """A sweep that stops within this first fraction of its steps stopped at the start."""
 NOISE_RATIO = 4.0
 """A fall of fewer standard errors than this may be chance."""
 EDGE = 0.02
 """The outermost fraction of the range, on the logarithmic axis, that counts as its edge."""
-BANDWIDTH = 0.25
-"""Standard deviation, in decades, of the kernel that smooths the curve for the verdict."""
 RISEN = 0.1
 """The loss counts as risen again after a rise by this fraction of its fall."""
 JUMP = 10.0
@@ -95,43 +91,33 @@ _MEANINGS = {
 def judge_course(curve: Curve) -> Verdict:
     """Returns the verdict on a curve alone, before a rule reads a rate off it.
 
-    `start` is the median of the first tenth of the losses (at least 3 of them). `s` are the losses,
-    capped at `start + |start|` and smoothed by local linear regression (0.25 decades).
-    `fall = start - min s`, with the minimum over the curve after the first tenth. The first
+    Start, fall and smoothed loss are those of `tfx_lr_finder.core.descent.course_of`. The first
     criterion that holds is the verdict:
 
-    - `diverged_at_start`: the sweep stopped within the first quarter of its steps, and
-      `fall < 0.01 |start|`; or its first three losses are below `start - 0.9 |start|`;
+    - `diverged_at_start`: the sweep stopped within the first quarter of its steps, and the loss
+      never fell; or its first three losses are below `start - 0.9 |start|`;
     - `too_few_points`: fewer than 10 points, or fewer than 7 steps a decade;
-    - `flat`: `fall < 0.01 |start|`;
-    - `noisy`: `fall < 4` standard errors of `s`, from the median absolute deviation of the
-      losses about `s` up to the minimum of `s`;
+    - `flat`: the loss never fell by 1% of its start after the first fifth;
+    - `noisy`: `fall < 4` standard errors of the smoothed loss, from the deviation of the losses
+      about it up to its minimum;
     - `ok` otherwise.
     """
-    head = max(3, len(curve) // 10)
-    start = float(np.median(curve.steady_losses[:head]))
-    losses = np.minimum(curve.steady_losses, start + abs(start))
-    smoothed, num_points = local_linear(curve.log_learning_rates, losses, BANDWIDTH)
-    rest = min(head, len(curve) - 1)
-    lowest = rest + int(np.argmin(smoothed[rest:]))
-    fall = start - smoothed[lowest]
-    fell = fall > 0 and fall >= FLAT_FALL * abs(start)
+    course = course_of(curve)
     stopped_early = (
         curve.stop_reason is not StopReason.ALL_STEPS and len(curve) <= EARLY_STOP * curve.num_steps
     )
-    # The loss has blown up within the first tenth. A later fall from there shows no learning.
-    rose_at_once = curve.steady_losses[:3].max() < start - 0.9 * abs(start)
-    if (stopped_early and not fell) or rose_at_once:
+    # The loss has blown up within the first fifth. A later fall from there shows no learning.
+    rose_at_once = curve.steady_losses[:3].max() < course.start - 0.9 * abs(course.start)
+    if (stopped_early and not course.fell) or rose_at_once:
         return Verdict.DIVERGED_AT_START
     # 0.999: rounding may put a sweep of exactly seven steps per decade slightly below seven.
     if len(curve) < MIN_POINTS or curve.steps_per_decade < 0.999 * MIN_STEPS_PER_DECADE:
         return Verdict.TOO_FEW_POINTS
-    if not fell:
+    if not course.fell:
         return Verdict.FLAT
-    residuals = np.abs(losses - smoothed)[: lowest + 1]
-    # For normal noise, the standard deviation is 1.4826 times the median absolute deviation.
-    standard_error = 1.4826 * np.median(residuals) / np.sqrt(num_points[lowest])
-    return Verdict.NOISY if fall < NOISE_RATIO * standard_error else Verdict.OK
+    residuals = (course.capped - course.smoothed)[: course.lowest + 1]
+    standard_error = standard_deviation(residuals) / np.sqrt(course.num_points[course.lowest])
+    return Verdict.NOISY if course.fall < NOISE_RATIO * standard_error else Verdict.OK
 
 
 def judge(curve: Curve, learning_rate: float) -> Verdict:
