@@ -52,7 +52,7 @@ class Course:
 
     Attributes:
         log_rates: Base-10 logarithm of the rates, shape `(n,)`.
-        head: Number of points in the first fifth, at least 3.
+        head: Number of points in the first fifth, at least 3 (or all points, if there are fewer).
         start: The initial loss: the median loss of the first fifth.
         capped: The losses, capped at `start + |start|`, shape `(n,)`.
         smoothed: Local linear regression of `capped` (0.25 decades), shape `(n,)`.
@@ -126,7 +126,7 @@ class Course:
 def course_of(curve: Curve) -> Course:
     """Returns the course of a curve's validation losses, or of its losses if it has none."""
     losses = curve.steady_losses
-    head = max(3, int(HEAD * losses.size))
+    head = min(max(3, int(HEAD * losses.size)), losses.size)
     start = float(np.median(losses[:head]))
     deviation = standard_deviation(losses[:head] - start)
     capped = np.minimum(losses, start + CAP * abs(start))

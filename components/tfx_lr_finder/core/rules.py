@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.descent import descent_rate
+from tfx_lr_finder.core.descent import course_of, descent_rate
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.verdict import Verdict
@@ -20,12 +20,21 @@ Rule = Callable[[Curve], float]
 RULES: dict[str, Rule] = {}
 """All rules, by name."""
 
+READ_RISES: set[str] = set()
+"""Names of the rules that can read a rate off a loss that never fell, but rises."""
+
 DEFAULT_RULE = "descent"
 
 
 def rule(function: Rule) -> Rule:
     """Decorator that adds a rule to `RULES` under the name of the function."""
     RULES[function.__name__] = function
+    return function
+
+
+def reads_rises(function: Rule) -> Rule:
+    """Decorator of a rule that can read a rate off a loss that never fell, but rises."""
+    READ_RISES.add(function.__name__)
     return function
 
 
@@ -44,6 +53,7 @@ def get_rule(name: str) -> Rule:
 
 
 @rule
+@reads_rises
 def descent(curve: Curve) -> float:
     """Returns the rate at which the loss has nearly stopped falling, shifted for the optimizer.
 
@@ -52,10 +62,12 @@ def descent(curve: Curve) -> float:
     is known. The other rules read the smoothed loss, as in their publications.
 
     Raises:
-        NoLearningRateError: If the curve has only one point.
+        NoLearningRateError: If the curve has only one point, or its loss neither falls nor rises.
     """
     if len(curve) < 2:
         raise NoLearningRateError(Verdict.TOO_FEW_POINTS, curve)
+    if not course_of(curve).shows_rate:
+        raise NoLearningRateError(Verdict.FLAT, curve)
     return descent_rate(curve)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.descent import course_of
 from tfx_lr_finder.core.errors import NoLearningRateError
-from tfx_lr_finder.core.rules import DEFAULT_RULE, descent, get_rule
+from tfx_lr_finder.core.rules import DEFAULT_RULE, READ_RISES, get_rule
 from tfx_lr_finder.core.smoothing import standard_deviation
 from tfx_lr_finder.core.verdict import Verdict, judge, judge_course
 
@@ -88,11 +87,10 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
 
 
 def _suggest(curve: Curve, rule: str) -> Suggestion:
-    read, course = get_rule(rule), judge_course(curve)
-    is_below_edge = course is Verdict.FLAT and read is descent and course_of(curve).shows_rate
-    if not course.has_rate and not is_below_edge:
+    course = judge_course(curve)
+    if not course.has_rate and not (course is Verdict.FLAT and rule in READ_RISES):
         raise NoLearningRateError(course, curve)
-    learning_rate = read(curve)
+    learning_rate = get_rule(rule)(curve)
     return Suggestion(learning_rate, rule, judge(curve, learning_rate))
 
 
