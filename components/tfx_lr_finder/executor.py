@@ -6,15 +6,17 @@ Compiled pipelines contain its dotted path `tfx_lr_finder.executor.Executor`, so
 import functools
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
+import apache_beam as beam
 from absl import logging
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from tfx_lr_finder.artifacts import write_sweep
+from tfx_lr_finder.artifacts import LearningRateSweep, write_sweep
 from tfx_lr_finder.search import workers
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.find import find
@@ -25,7 +27,6 @@ from tfx_lr_finder.search.hyperparameters import (
     with_learning_rate,
 )
 from tfx_lr_finder.search.offline import offline
-from tfx_lr_finder.search.options import SweepOptions
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.search.termination import sigterm_raises
 from tfx_lr_finder.training.model.cluster import check_cluster, is_chief
@@ -64,38 +65,57 @@ class Executor(BaseBeamExecutor):
             ValueError: If an option, the user's module or its data cannot be used.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        check_cluster()
-        upstream = _read_hyperparameters(input_dict)
-        search = Search(input_dict, exec_properties, upstream)
-        options = search.options
-        if upstream is not None:
-            _log_added_rate(upstream, options.learning_rate_name)
-        sweep = artifact_utils.get_single_instance(output_dict["sweep"])
-
-        on_workers = functools.partial(
-            workers.run,
-            search,
-            make_pipeline=self._make_beam_pipeline,
-            folder=os.path.join(sweep.uri, "unfinished"),
-        )
-        with sigterm_raises(), offline():
-            evidence = find(search, on_workers)
-            if is_chief():
-                write_sweep(sweep, evidence)
-                _write_rate(output_dict, evidence.published.learning_rate, options, upstream)
+        search = Search.of_execution(input_dict, exec_properties, read_hyperparameters(input_dict))
+        run(search, output_dict, self._make_beam_pipeline)
 
 
-def _log_added_rate(upstream: Config, learning_rate_name: str) -> None:
-    others = hyperparameter_names(upstream)
-    if learning_rate_name not in others:
+def run(
+    search: Search, outputs: Artifacts, make_pipeline: Callable[[], beam.Pipeline]
+) -> LearningRateSweep:
+    """Runs a search and writes what it found. In a cluster, only the chief writes.
+
+    Args:
+        search: The search.
+        outputs: The component's output artifacts.
+        make_pipeline: Returns a new Beam pipeline, for several sweeps and for trials.
+
+    Returns:
+        The sweep artifact among the outputs.
+
+    Raises:
+        Exception: As for `Executor.Do`.
+    """
+    check_cluster()
+    _log_added_rate(search)
+    sweep: LearningRateSweep = artifact_utils.get_single_instance(outputs["sweep"])
+    folder = os.path.join(sweep.uri, "unfinished")
+    on_workers = functools.partial(workers.run, search, make_pipeline=make_pipeline, folder=folder)
+    with sigterm_raises(), offline():
+        evidence = find(search, on_workers)
+        if is_chief():
+            write_sweep(sweep, evidence)
+            _write_rate(outputs, evidence.published.learning_rate, search)
+    return sweep
+
+
+def _log_added_rate(search: Search) -> None:
+    if search.hyperparameters is None:
+        return
+    name, others = search.options.learning_rate_name, hyperparameter_names(search.hyperparameters)
+    if name not in others:
         logging.warning(
             "The upstream hyperparameters have no %r: it is added to them. Received: %s. "
             "If one of these is the learning rate, set learning_rate_name to its name.",
-            *(learning_rate_name, ", ".join(sorted(others)) or "none"),
+            *(name, ", ".join(sorted(others)) or "none"),
         )
 
 
-def _read_hyperparameters(inputs: Artifacts) -> Config | None:
+def read_hyperparameters(inputs: Artifacts) -> Config | None:
+    """Reads the upstream hyperparameters among the component's inputs; None if there are none.
+
+    Raises:
+        ValueError: If the folder does not hold exactly one file, or that is no configuration.
+    """
     if not inputs.get("hyperparameters"):
         return None
     folder = artifact_utils.get_single_uri(inputs["hyperparameters"])
@@ -111,11 +131,10 @@ def _read_hyperparameters(inputs: Artifacts) -> Config | None:
         return parse_config(file.read().decode(errors="replace"), path)
 
 
-def _write_rate(
-    outputs: Artifacts, learning_rate: float, options: SweepOptions, upstream: Config | None
-) -> None:
+def _write_rate(outputs: Artifacts, learning_rate: float, search: Search) -> None:
+    options = search.options
     config = with_learning_rate(
-        upstream,
+        search.hyperparameters,
         options.learning_rate_name,
         learning_rate,
         options.min_learning_rate,

@@ -1,11 +1,13 @@
-"""Runs the component's executor on files and folders, without a TFX pipeline."""
+"""Finds the learning rate on files and folders, without a TFX pipeline."""
 
 import dataclasses
-import json
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+from tfx.proto.trainer_pb2 import TrainArgs
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import (
@@ -16,11 +18,13 @@ from tfx.types.standard_artifacts import (
     Schema,
     TransformGraph,
 )
-from tfx.utils import json_utils
 
 from tfx_lr_finder.artifacts import LearningRateSweep
-from tfx_lr_finder.executor import Executor
+from tfx_lr_finder.executor import read_hyperparameters, run
 from tfx_lr_finder.search.options import USER_CODE, SweepOptions
+from tfx_lr_finder.search.request import Search
+
+_OPTIONS = [field.name for field in dataclasses.fields(SweepOptions)]
 
 _INPUT_TYPES: dict[str, type[Artifact]] = {
     "examples": Examples,
@@ -36,7 +40,7 @@ _OUTPUT_TYPES: dict[str, type[Artifact]] = {
 }
 
 
-def run_executor(
+def find_learning_rate(
     inputs: Mapping[str, str], outputs: Mapping[str, str], parameters: Mapping[str, Any]
 ) -> LearningRateSweep:
     """Finds the learning rate as LearningRateFinder does in a pipeline.
@@ -53,18 +57,22 @@ def run_executor(
         The sweep artifact. If several processes train together, only the chief writes it.
 
     Raises:
-        ValueError: If the examples have no splits. Other errors are the executor's.
+        ValueError: If the examples have no splits. Other errors are those of `Executor.Do`.
     """
     read = {name: _artifact(t, inputs[name]) for name, t in _INPUT_TYPES.items() if name in inputs}
     read["examples"].split_names = artifact_utils.encode_split_names(_splits(inputs["examples"]))
-    written = {name: _artifact(t, outputs[name]) for name, t in _OUTPUT_TYPES.items()}
-    sweep: LearningRateSweep = written["sweep"]
-    Executor().Do(
-        {name: [artifact] for name, artifact in read.items()},
-        {name: [artifact] for name, artifact in written.items()},
-        _exec_properties(parameters),
+    written = {name: [_artifact(t, outputs[name])] for name, t in _OUTPUT_TYPES.items()}
+    artifacts = {name: [artifact] for name, artifact in read.items()}
+    given = {name: value for name, value in parameters.items() if value is not None}
+    search = Search(
+        artifacts,
+        {name: given[name] for name in USER_CODE if name in given},
+        SweepOptions(**{n: given[n] for n in _OPTIONS if n in given}),
+        read_hyperparameters(artifacts),
+        TrainArgs(num_steps=given.get("train_steps", 0)),
+        custom_config=given.get("custom_config"),
     )
-    return sweep
+    return run(search, written, functools.partial(beam.Pipeline, argv=[]))
 
 
 def _artifact(artifact_type: type[Artifact], path: str) -> Artifact:
@@ -82,15 +90,3 @@ def _splits(examples: str) -> list[str]:
             "Hand over what TFX's Transform or an ExampleGen writes."
         )
     return splits
-
-
-def _exec_properties(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parameters as TFX records them: numbers and strings, everything else as JSON."""
-    names = [*USER_CODE, *(field.name for field in dataclasses.fields(SweepOptions))]
-    train_steps = parameters.get("train_steps")
-    return {
-        **{name: parameters[name] for name in names if parameters.get(name) is not None},
-        "train_args": json.dumps({"num_steps": train_steps} if train_steps else {}),
-        "eval_args": "{}",
-        "custom_config": json_utils.dumps(parameters.get("custom_config")),
-    }

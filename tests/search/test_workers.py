@@ -92,13 +92,17 @@ def search(tmp_path_factory):
         "seed": 0,
     }
     policy = keras.config.dtype_policy()
-    yield Search({"examples": [examples]}, properties, {"space": [], "values": {"units": 3}})
+    yield Search.of_execution(
+        {"examples": [examples]}, properties, {"space": [], "values": {"units": 3}}
+    )
     keras.config.set_dtype_policy(policy)
 
 
 def with_function(search, name):
     """Returns the search with another function of the user's module."""
-    return Search(search.inputs, {**search.exec_properties, "lr_finder_fn": name}, None)
+    return Search.of_execution(
+        search.inputs, {**search.exec_properties, "lr_finder_fn": name}, None
+    )
 
 
 def in_pipeline(search, kind, elements, folder, mode="in_memory"):
@@ -204,7 +208,7 @@ def test_results_that_do_not_arrive_are_an_error(search, tmp_path):
         RuntimeError,
         match=r"must leave the results of 2 sweeps in .*results\. Received: 1\. Check that every",
     ):
-        in_pipeline(Search(search.inputs, properties, None), "sweeps", [0, 1], folder)
+        in_pipeline(Search.of_execution(search.inputs, properties, None), "sweeps", [0, 1], folder)
 
 
 def test_search_travels_as_text(search):
@@ -230,7 +234,7 @@ def test_data_that_name_a_class_are_nothing_but_data(search, tmp_path, kind):
     config = {"space": [], "values": {"units": 3, "note": named}}
     examples = Examples()
     examples.set_json_value_custom_property("note", named)
-    given = Search({"examples": [examples]}, search.exec_properties, config)
+    given = Search.of_execution({"examples": [examples]}, search.exec_properties, config)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
@@ -243,7 +247,7 @@ def test_data_that_name_a_class_are_nothing_but_data(search, tmp_path, kind):
 
 def test_search_without_hyperparameters_travels_too(search):
     """None is none."""
-    bare = Search(search.inputs, search.exec_properties, None)
+    bare = Search.of_execution(search.inputs, search.exec_properties, None)
 
     assert Search.from_json(bare.to_json()).hyperparameters is None
 

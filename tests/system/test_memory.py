@@ -35,12 +35,12 @@ def run_fn(fn_args):
 PROGRAM = """
 import json, re, sys
 from pathlib import Path
-from tfx_lr_finder.standalone import run_executor
+from tfx_lr_finder.standalone import find_learning_rate
 
 examples, outputs, parameters = sys.argv[1:]
 names = {"best_hyperparameters": "", "learning_rate": "/value", "sweep": ""}
 written = {name: f"{outputs}/{name}{file}" for name, file in names.items()}
-run_executor({"examples": examples}, written, json.loads(parameters))
+find_learning_rate({"examples": examples}, written, json.loads(parameters))
 # Not getrusage's peak: a process inherits that of the one that started it.
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """

@@ -211,7 +211,9 @@ def tuned(module, folder):
 def test_module_that_reads_other_hyperparameters_fails_as_in_the_trainer(transformed):
     """Without a Tuner the Trainer is given the learning rate alone; the error has a remedy."""
     module = "tfx.examples.penguin.penguin_utils_keras"
-    search = Search(transformed[TRAINING[module]], properties_of(finder_of(module)), None)
+    search = Search.of_execution(
+        transformed[TRAINING[module]], properties_of(finder_of(module)), None
+    )
 
     with pytest.raises(KeyError, match="num_layers does not exist") as raised:
         list(search.sweeps([0]))
@@ -235,13 +237,15 @@ def test_module_that_the_trainer_cannot_run_ends_as_in_the_trainer(
     with pytest.raises(ValueError, match=message) if is_keras3 else contextlib.nullcontext():
         GenericExecutor().Do(inputs, artifacts(model, tmp_path), properties_of(finder))
     with pytest.raises(ValueError, match=message) if is_keras3 else contextlib.nullcontext():
-        list(Search(inputs, properties_of(finder), None).sweeps([0]))
+        list(Search.of_execution(inputs, properties_of(finder), None).sweeps([0]))
 
 
 def test_module_of_tfx_runs_with_legacy_keras(transformed):
     """The taxi example with `TF_USE_LEGACY_KERAS=1`, for which it was written."""
     module = "tfx.examples.chicago_taxi_pipeline.taxi_utils_native_keras"
-    search = Search(transformed[TRAINING[module]], properties_of(finder_of(module)), None)
+    search = Search.of_execution(
+        transformed[TRAINING[module]], properties_of(finder_of(module)), None
+    )
     script = (
         "import sys; from tfx_lr_finder.search.request import Search; "
         "(curve,) = Search.from_json(sys.stdin.read()).sweeps([0]); print(curve.losses.size > 10)"

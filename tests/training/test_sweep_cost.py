@@ -261,7 +261,7 @@ def test_search_of_the_component_reads_no_more_of_more_files(examples):
     }
 
     def read(count):
-        search = Search({"examples": [examples[count]]}, properties, None)
+        search = Search.of_execution({"examples": [examples[count]]}, properties, None)
         before = bytes_read()
         assert [curve.batch_size for curve in search.sweeps([0, 1])] == [8, 8]
         return bytes_read() - before

@@ -16,7 +16,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from tfx_lr_finder.command_line.metadata_store import check_not_locked, store_of
 from tfx_lr_finder.core.evidence import SWEEP_TYPE
-from tfx_lr_finder.search.options import OUTPUT_KEYS, user_code
+from tfx_lr_finder.search.options import CODE_KEYS, OUTPUT_KEYS
 
 _RATE_KEYS = OUTPUT_KEYS[:2]
 """The component's outputs that hold the rate.
@@ -232,7 +232,7 @@ def _number(value: str | float | None) -> int | None:
 
 
 def _module(parameters: dict[str, Any]) -> Module:
-    name = user_code(parameters)
+    name = next((parameters[key] for key in CODE_KEYS if parameters.get(key)), "")
     if wheel := _WHEEL.fullmatch(name):
         return Module(wheel["module"], wheel["version"], name.partition("@")[2])
     return Module(name)

@@ -1,4 +1,4 @@
-"""The command `sweep`: runs the component's executor on files and folders."""
+"""The command `sweep`: finds the learning rate on files and folders."""
 
 import contextlib
 import dataclasses
@@ -140,7 +140,7 @@ def sweep_command(
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
     with tensorflow_loaded_quietly():
-        from tfx_lr_finder.standalone import run_executor
+        from tfx_lr_finder.standalone import find_learning_rate
         from tfx_lr_finder.training.model.cluster import is_chief
 
     parameters = {**options, **code, "train_steps": train_steps, "custom_config": custom_config}
@@ -148,7 +148,7 @@ def sweep_command(
     def find(folder: str) -> None:
         # Only the result goes to stdout, not what the user's code prints.
         with contextlib.redirect_stdout(sys.stderr):
-            run_executor(inputs, _outputs(folder), parameters)
+            find_learning_rate(inputs, _outputs(folder), parameters)
 
     if not is_chief():
         find(output)  # trains together with the chief, which alone writes

@@ -20,7 +20,7 @@ from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
 from tfx_lr_finder.search.options import SweepOptions, option_type
 from tfx_lr_finder.search.user_module import FUNCTION, TRAINER_FUNCTION
 from tfx_lr_finder.search.working_folder import working_folder
-from tfx_lr_finder.standalone import run_executor
+from tfx_lr_finder.standalone import find_learning_rate
 
 METRICS = ("learning_rate", "verdict", "spread")
 """Properties of a sweep shown on the page of a run; only several sweeps have a `spread`."""
@@ -54,7 +54,7 @@ def run(executor_input: Json) -> None:
     paths = _paths(local["inputs"])
     output_paths = _paths(local["outputs"])
     with working_folder() as folder:
-        sweep = run_executor(
+        sweep = find_learning_rate(
             paths,
             {
                 "best_hyperparameters": output_paths["best_hyperparameters"],

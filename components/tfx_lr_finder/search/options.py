@@ -13,6 +13,8 @@ from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 _FUNCTIONS = ("lr_finder_fn", "run_fn")
 USER_CODE = ("module_file", *_FUNCTIONS)
 """The component's parameters that name the user's code; exactly one of them must be given."""
+CODE_KEYS = ("module_path", *USER_CODE)
+"""The same of an execution: TFX stores the path of a packaged module file as `module_path`."""
 OUTPUT_KEYS = ("best_hyperparameters", "learning_rate", "sweep")
 """The component's outputs. The first two contain the learning rate."""
 ON_FAILURE = ("raise", "default")
@@ -65,15 +67,6 @@ class SweepOptions:
         """Validates the values, and converts 10 to 10.0 where a float is expected."""
         for name, value in checked(dataclasses.asdict(self)).items():
             object.__setattr__(self, name, value)
-
-
-def user_code(parameters: Mapping[str, Any]) -> str:
-    """Returns the parameter of an execution that names the user's code; empty if none does.
-
-    TFX stores the path of a packaged module file under `module_path`.
-    """
-    given = (parameters.get(name) for name in ("module_path", *USER_CODE))
-    return next(filter(None, given), "")
 
 
 def check_functions(parameters: Mapping[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 from tfx.types.artifact import Artifact
+from tfx.utils import json_utils, proto_utils
 
 from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
@@ -15,7 +16,7 @@ from tfx_lr_finder.core.proof import LONGER
 from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.search import user_module
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
-from tfx_lr_finder.search.options import SweepOptions
+from tfx_lr_finder.search.options import CODE_KEYS, SweepOptions
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.cluster import is_alone, one_strategy
@@ -46,21 +47,66 @@ class Search:
 
     Attributes:
         inputs: The component's input artifacts.
-        exec_properties: The component's parameters.
+        user_code: The parameters of the component that name the user's code, by name.
+        options: The options of the search.
         hyperparameters: The upstream hyperparameters, or None.
+        train_args: The Trainer's arguments of the training.
+        eval_args: The Trainer's arguments of the evaluation.
+        custom_config: The user's own arguments, or None.
     """
 
     inputs: dict[str, list[Artifact]]
-    exec_properties: dict[str, Any]
-    hyperparameters: Config | None
+    user_code: dict[str, str]
+    options: SweepOptions
+    hyperparameters: Config | None = None
+    train_args: TrainArgs = dataclasses.field(default_factory=TrainArgs)
+    eval_args: EvalArgs = dataclasses.field(default_factory=EvalArgs)
+    custom_config: dict[str, Any] | None = None
 
-    @functools.cached_property
-    def options(self) -> SweepOptions:
-        """The options among the parameters."""
+    @classmethod
+    def of_execution(
+        cls,
+        inputs: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+        hyperparameters: Config | None,
+    ) -> "Search":
+        """Returns the search of an execution of the component.
+
+        Args:
+            inputs: The component's input artifacts.
+            exec_properties: The component's parameters, as TFX records them: protos and
+                `custom_config` are JSON, and what is None is left out.
+            hyperparameters: The upstream hyperparameters, or None.
+
+        Raises:
+            TypeError: If an option has the wrong type.
+            ValueError: If an option is out of its range.
+        """
         names = (field.name for field in dataclasses.fields(SweepOptions))
-        # TFX leaves out a property that is None.
-        properties = self.exec_properties
-        return SweepOptions(**{n: properties[n] for n in names if n in properties})
+        train_args, eval_args = TrainArgs(), EvalArgs()
+        proto_utils.json_to_proto(exec_properties["train_args"], train_args)
+        proto_utils.json_to_proto(exec_properties["eval_args"], eval_args)
+        return cls(
+            inputs,
+            {name: exec_properties[name] for name in CODE_KEYS if exec_properties.get(name)},
+            SweepOptions(**{n: exec_properties[n] for n in names if n in exec_properties}),
+            hyperparameters,
+            train_args,
+            eval_args,
+            json_utils.loads(exec_properties.get("custom_config", "null")),
+        )
+
+    @property
+    def exec_properties(self) -> dict[str, Any]:
+        """The parameters as TFX records them and as its own functions take them."""
+        options = dataclasses.asdict(self.options)
+        return {
+            **self.user_code,
+            **{name: value for name, value in options.items() if value is not None},
+            "train_args": proto_utils.proto_to_json(self.train_args),
+            "eval_args": proto_utils.proto_to_json(self.eval_args),
+            "custom_config": json_utils.dumps(self.custom_config),
+        }
 
     @property
     def _given_hyperparameters(self) -> Config:
@@ -84,7 +130,7 @@ class Search:
         """Returns the search that `to_json` wrote."""
         inputs, exec_properties, hyperparameters = json.loads(text)
         artifacts = {n: [Artifact.from_json_dict(a) for a in given] for n, given in inputs.items()}
-        return cls(artifacts, exec_properties, hyperparameters)
+        return cls.of_execution(artifacts, exec_properties, hyperparameters)
 
     def sweeps(self, seeds: Sequence[int]) -> Iterator[Curve]:
         """Runs one sweep per seed, on a model and data made for that seed, and yields its curve.
@@ -128,7 +174,7 @@ class Search:
     def _user_code(self) -> Iterator[tuple[Any, Any]]:
         """Loads the user's code; yields a function that calls it with a seed, and its FnArgs."""
         with one_strategy(), working_folder() as working_dir:
-            function = user_module.load(self.exec_properties)
+            function = user_module.load(self.user_code)
             fn_args = user_module.make_fn_args(
                 self.inputs, self.exec_properties, self._given_hyperparameters, working_dir
             )

@@ -16,7 +16,7 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.search.hyperparameters import Config
 from tfx_lr_finder.search.missing_arguments import WatchedFnArgs
-from tfx_lr_finder.search.options import check_functions, user_code
+from tfx_lr_finder.search.options import check_functions
 from tfx_lr_finder.training.fit.captured_fit import first_fit
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
 
@@ -64,10 +64,13 @@ def _literal_folder(pattern: str) -> str:
     return f"{glob.escape(folder)}/{name}"
 
 
-def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
+def load(user_code: dict[str, str]) -> Callable[[FnArgs], Any]:
     """Loads the user's `lr_finder_fn`, or a function that runs the user's `run_fn` to its `fit`.
 
     If a module file has both functions, `lr_finder_fn` is used.
+
+    Args:
+        user_code: The parameters of the component that name the user's code, by name.
 
     Raises:
         ImportError: If the module cannot be imported; the message gives the reason.
@@ -75,12 +78,12 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
         ValueError: If the module has neither function, or a function lacks a dotted path.
     """
     # In a module file, TFX looks for the bare name of the function: no dotted path is needed.
-    if not any(exec_properties.get(key) for key in ("module_path", "module_file")):
-        check_functions(exec_properties)
-    name = TRAINER_FUNCTION if exec_properties.get(TRAINER_FUNCTION) else FUNCTION
-    path = exec_properties.get(name)
+    if not any(key in user_code for key in ("module_path", "module_file")):
+        check_functions(user_code)
+    name = TRAINER_FUNCTION if user_code.get(TRAINER_FUNCTION) else FUNCTION
+    path = user_code.get(name)
     try:
-        with _going_on(), _on_path(exec_properties) as properties:
+        with _going_on(), _on_path(user_code) as properties:
             function = udf_utils.get_fn(properties, name)
     except ImportError as error:
         # TFX raises its own ImportError, which names only the module: the user's is its cause.
@@ -93,23 +96,23 @@ def load(exec_properties: dict[str, Any]) -> Callable[[FnArgs], Any]:
             raise
         # The error holds the loaded module. TFX would load it again to look for `run_fn`.
         if path or not hasattr(error.obj, TRAINER_FUNCTION):
-            raise _no_function(exec_properties) from error
+            raise _no_function(user_code) from error
         function, name = getattr(error.obj, TRAINER_FUNCTION), TRAINER_FUNCTION
     return functools.partial(_call_run_fn, function) if name == TRAINER_FUNCTION else function
 
 
 @contextlib.contextmanager
-def _on_path(exec_properties: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _on_path(user_code: dict[str, str]) -> Iterator[dict[str, str]]:
     """Puts packed modules on Python's path, and yields parameters with which TFX finds them.
 
     TFX itself would install the wheel with pip, which takes seconds. Python can import from the
     wheel directly, since TFX packs nothing but modules.
     """
-    module, wheels = udf_utils.decode_user_module_key(exec_properties.get("module_path", ""))
+    module, wheels = udf_utils.decode_user_module_key(user_code.get("module_path", ""))
     path = sys.path
     sys.path = [*path, *map(io_utils.ensure_local, wheels)]
     try:
-        yield {**exec_properties, "module_path": module} if wheels else exec_properties
+        yield {**user_code, "module_path": module} if wheels else user_code
     finally:
         sys.path = path
 
@@ -118,11 +121,11 @@ def _call_run_fn(run_fn: Callable[[FnArgs], object], fn_args: FnArgs) -> LrFinde
     return first_fit(functools.partial(run_fn, fn_args))
 
 
-def _no_function(exec_properties: dict[str, Any]) -> ValueError:
+def _no_function(user_code: dict[str, str]) -> ValueError:
     return ValueError(
         "The user's code must be the Trainer's `run_fn(fn_args)` or a function "
         "`lr_finder_fn(fn_args) -> LrFinderFnResult`, at the top level of its module. "
-        f"Received: {user_code(exec_properties)!r}, where there is none. "
+        f"Received: {next(iter(user_code.values()))!r}, where there is none. "
         "Give the Trainer's own module, or the dotted path of such a function."
     )
 

@@ -134,7 +134,7 @@ def _search(folder: Path) -> Search:
         "min_learning_rate": LEAST,
         "max_learning_rate": GREATEST,
     }
-    return Search({"examples": [examples]}, properties, None)
+    return Search.of_execution({"examples": [examples]}, properties, None)
 
 
 def _container(folder: Path) -> list[Result]:
