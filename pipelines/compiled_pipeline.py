@@ -1,4 +1,4 @@
-"""A compiled pipeline as a file: reading it, its parameters, its image."""
+"""Reads the file of a compiled pipeline, converts its parameters, and replaces its image."""
 
 import contextlib
 import json
@@ -19,14 +19,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 class PipelineError(ValueError):
-    """A file is no compiled pipeline, or does not take a parameter; the message is the user's."""
+    """A file is not a compiled pipeline, or a parameter does not fit; for the user to read."""
 
 
 def read(pipeline: Path) -> list[Spec]:
-    """Returns a compiled pipeline: its spec, then perhaps one for the platform.
+    """Returns the documents of a compiled pipeline: its spec and, in some files, a platform spec.
 
     Raises:
-        PipelineError: If the file cannot be read or is something else.
+        PipelineError: If the file cannot be read, or is not a compiled pipeline.
     """
     try:
         documents = list(yaml.safe_load_all(pipeline.read_text()))
@@ -50,7 +50,7 @@ def typed_parameters(spec: Spec, given: Mapping[str, str]) -> dict[str, Any]:
     """Returns the parameters of a run with the types that the compiled pipeline declares.
 
     Raises:
-        PipelineError: If one is unknown, missing or not of its type.
+        PipelineError: If a parameter is unknown, missing or of the wrong type.
     """
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     unknown = sorted(given.keys() - declared.keys())
@@ -80,7 +80,7 @@ def _typed(name: str, text: str, parameter_type: str) -> Any:
 
 @contextlib.contextmanager
 def package(pipeline: Path, documents: list[Spec], image: str | None) -> Iterator[Path]:
-    """Yields the file to send: the compiled one, or one in which every task has another image."""
+    """Yields the file to upload: the compiled one, or a copy with another image for every task."""
     if image is None:
         yield pipeline
         return

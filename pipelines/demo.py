@@ -1,4 +1,4 @@
-"""Runs one of the pipelines here on this machine, and shows what it found."""
+"""Runs one of the example pipelines on this machine, and prints the rate that it found."""
 
 import functools
 import importlib
@@ -9,12 +9,12 @@ from summary import summary
 
 
 def run_demo(name: str, folder: Path) -> None:
-    """Runs the pipeline of a package, and prints what came of it.
+    """Runs the pipeline of a package, and prints a summary.
 
     Args:
         name: Name of the package, which has `pipeline.create_components` and
             `module.model.DEFAULT_LEARNING_RATE`; also the name of the pipeline.
-        folder: Folder of its artifacts, its metadata and its log.
+        folder: Folder for the pipeline's artifacts, metadata and log.
     """
     print("Loading TFX ...", flush=True)
     with output_to_log(folder) as terminal:

@@ -1,13 +1,13 @@
-"""How the pipelines judge a model: by its loss, against that of another."""
+"""Configures the Evaluator to compare a model's loss with the loss of a baseline model."""
 
 import tensorflow_model_analysis as tfma
 
 
 def loss_not_above_baseline(model: tfma.ModelSpec, loss: str) -> tfma.EvalConfig:
-    """Returns a configuration of Evaluator: blessed is a loss that is not above the baseline's.
+    """Returns a configuration of Evaluator that blesses a loss not above the baseline's.
 
     Args:
-        model: Which signatures of the models to call, and where the labels are.
+        model: The signatures of the models to call, and the place of the labels.
         loss: Name of a Keras class, for example `BinaryCrossentropy`.
     """
     threshold = tfma.MetricThreshold(

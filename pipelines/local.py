@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine: one line a component, everything else in a log file."""
+"""Runs a pipeline on this machine: prints one line per component, and logs the rest to a file."""
 
 import contextlib
 import copy
@@ -18,11 +18,11 @@ METADATA_FILE = "metadata.db"
 
 @contextlib.contextmanager
 def output_to_log(folder: Path) -> Iterator[IO[str]]:
-    """Sends all that this process and its children print to a log file.
+    """Redirects everything that this process and its children print to a log file.
 
     TensorFlow, Beam and pip write past Python's file objects, hence the file descriptors.
-    Yields the terminal, for the lines that are meant for the user. An error is said there, with
-    the place of the log, and raised.
+    Yields the terminal, for lines that are meant for the user. After an error, the path of the
+    log is printed there, and the error is raised again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / LOG_FILE
@@ -46,13 +46,13 @@ def output_to_log(folder: Path) -> Iterator[IO[str]]:
 
 
 def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -> None:
-    """Runs the components as a pipeline with SQLite metadata, and says how each went.
+    """Runs the components as a pipeline with SQLite metadata, and prints the progress.
 
     Args:
         name: Name of the pipeline.
-        components: Its components.
-        folder: Folder of its artifacts and its metadata.
-        terminal: Where the progress goes: a line a component with its time, or `cached`.
+        components: The components of the pipeline.
+        folder: Folder for the pipeline's artifacts and metadata.
+        terminal: Receives the progress: a line per component with its time, or `cached`.
     """
     from absl import logging
     from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
@@ -63,7 +63,7 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
     from tfx_lr_finder.search.offline import offline
 
     class NodeByNode(LocalDagRunner):
-        """LocalDagRunner goes through a pipeline's nodes in order, but says nothing in between."""
+        """Runs each node by LocalDagRunner on its own, since LocalDagRunner prints no progress."""
 
         def run_with_ir(self, pipeline: Any, run_options: Any = None) -> None:
             run_id = datetime.datetime.now().isoformat()
@@ -98,9 +98,9 @@ def run(name: str, components: Sequence[Any], folder: Path, terminal: IO[str]) -
 
 
 def _release_last_model() -> None:
-    """Lets go of the Evaluator's model, whose tables TensorFlow cannot close while Python ends.
+    """Releases the Evaluator's model: TensorFlow cannot close its tables while Python exits.
 
-    Beam keeps the last object that it shared, until another takes its place.
+    Beam keeps the last object that it shared, until another object takes its place.
     """
     from apache_beam.utils.shared import Shared
 
@@ -109,7 +109,7 @@ def _release_last_model() -> None:
 
 
 def progress_label(number: int, total: int, name: str) -> str:
-    """Returns the first part of a component's line, as wide for every component."""
+    """Returns the first part of a component's line, with the same width for every component."""
     return f"[{number}/{total}] {name} ".ljust(32, ".")
 
 
@@ -123,7 +123,7 @@ def is_cached(folder: Path, pipeline_name: str, node_id: str) -> bool:
 
 
 def latest_output(folder: Path, pipeline_name: str, node_id: str, key: str) -> Any:
-    """Returns the artifact that the latest execution of a node put out under a key."""
+    """Returns the artifact that the latest execution of a node wrote to an output."""
     from tfx.orchestration.portable.mlmd import execution_lib
 
     with _metadata(folder) as handle:

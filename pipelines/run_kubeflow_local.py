@@ -1,10 +1,10 @@
-"""Runs a compiled pipeline on this machine, every task in a container of its image.
+"""Runs a compiled pipeline on this machine, each task in a container of its image.
 
     python -m run_kubeflow_local PIPELINE.yaml FOLDER >run.log
 
-Progress and errors go to standard error, what kfp.local and the tasks print to standard output.
-It takes the place of a cluster for kfp.local, which needs a newer protobuf than TFX 1.16: hence
-an environment of its own, `container/requirements/kfp-local.txt`.
+Progress and errors go to standard error, the output of kfp.local and the tasks to standard output.
+kfp.local takes the place of a cluster. It needs a newer protobuf than TFX 1.16, hence a separate
+environment: `container/requirements/kfp-local.txt`.
 """
 
 import contextlib
@@ -35,40 +35,40 @@ Outputs = dict[str, Any]
 """By output key: an artifact's URI and metadata, or a parameter's value."""
 
 Ended = tuple[dict[str, Any], status.Status]
-"""What kfp.local makes of a task: the values of its outputs, and whether it succeeded."""
+"""The result of a task in kfp.local: the values of its outputs, and whether it succeeded."""
 
 
 class RunError(RuntimeError):
-    """The pipeline cannot be run to its end; the message is for the user."""
+    """The pipeline cannot run to its end; the message is for the user."""
 
 
 def main(pipeline_file: Path, folder: Path) -> None:
-    """Runs the pipeline, and writes what every task put out to `outputs.json` in the folder.
+    """Runs the pipeline, and writes the outputs of all tasks to `outputs.json` in the folder.
 
     Args:
         pipeline_file: The compiled pipeline.
-        folder: Pipeline root: every task's container sees it under the same path.
+        folder: Pipeline root, which every task's container sees under the same path.
     """
     outputs_file = folder / OUTPUTS_FILE
-    outputs_file.unlink(missing_ok=True)  # that of an earlier run says nothing about this one
+    outputs_file.unlink(missing_ok=True)  # the file of an earlier run would be wrong
     with container_engine():
         outputs = run(pipeline_file, folder)
     outputs_file.write_text(json.dumps(outputs, indent=2))
 
 
 def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
-    """Runs a compiled pipeline, and says how each task went: a line with its time.
+    """Runs a compiled pipeline, and prints a line with the time of each task.
 
     Args:
         pipeline_file: The compiled pipeline.
         folder: Pipeline root.
 
     Returns:
-        What each task put out, by the task's name.
+        The outputs of each task, by the task's name.
 
     Raises:
-        PipelineError: If the file is no compiled pipeline, or a parameter has no default.
-        RunError: If a task has a condition, fails, or ends without a word about its outputs.
+        PipelineError: If the file is not a compiled pipeline, or a parameter has no default.
+        RunError: If a task has a condition, fails, or ends without reporting all its outputs.
     """
     typed_parameters(read(pipeline_file)[0], {})
     pipeline = components.load_component_from_file(str(pipeline_file))
@@ -84,7 +84,7 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
     run_importer = importer_handler.run_importer
 
     def import_under_its_key(**task: Any) -> Ended:
-        # kfp.local calls it `artifact`, whatever the component's definition, as TFX's, says.
+        # kfp.local always names the output `artifact`; TFX's definition has another name.
         values, task_status = run_importer(**task)
         (key,) = task["component_spec"].output_definitions.artifacts
         return {key: values["artifact"]}, task_status
@@ -92,8 +92,8 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
     def checked(run_task: Callable[..., Ended]) -> Callable[..., Ended]:
         def run_and_check(**task: Any) -> Ended:
             name = task["component_name"].removeprefix(PREFIX)
-            # kfp.local names the folder after the component, less as many characters as its own
-            # prefix has: without one, FirstTrainer and OtherTrainer would share their folder.
+            # kfp.local cuts as many characters off the component's name as its own prefix has, and
+            # names the folder so. Without a prefix, FirstTrainer and OtherTrainer would share one.
             task["component_name"] = PREFIX + name
             label = progress_label(len(outputs) + 1, len(tasks), name)
             print(label, end=" ", file=sys.stderr, flush=True)
@@ -116,7 +116,7 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         # In a rootless engine, the container's root is the user of this process.
         rootless = "name=rootless" in client.info()["SecurityOptions"]
     user = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
-    # The host's network: podman needs further packages for one of the container's own.
+    # The host's network: for a separate one, podman needs further packages.
     runner = local.DockerRunner(user=user, network_mode="host")
     local.init(runner, pipeline_root=str(folder))
     with (
@@ -137,11 +137,11 @@ def run_container(
 ) -> int:
     """Runs a container to its end, for kfp.local.
 
-    kfp.local's own function has the engine remove the container, and takes it for a success if
-    that happens before it asks for the status.
+    kfp.local's own function lets the engine remove the container. If that happens before the
+    function asks for the status, it reports a success.
 
     Raises:
-        RunError: If the container cannot be started, or ends with another status than 0.
+        RunError: If the container cannot be started, or ends with a status other than 0.
     """
     try:
         container = client.containers.run(image, command, detach=True, **options)
@@ -160,10 +160,10 @@ def run_container(
 
 @contextlib.contextmanager
 def container_engine() -> Iterator[None]:
-    """Starts podman's service for as long as it is needed, unless a Docker engine answers.
+    """Runs podman's service while the context is open, unless a Docker engine answers.
 
     Raises:
-        RunError: If there is neither.
+        RunError: If there is neither Docker nor podman.
     """
     if _engine_answers():
         yield

@@ -24,11 +24,11 @@ ROOT_SCHEMES = ("gs://", "minio://", "s3://")
 
 
 class SubmissionError(RuntimeError):
-    """A run could not be started, or did not succeed; the message is for the user."""
+    """A run could not start, or did not succeed; the message is for the user."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Uploads a pipeline, starts a run of it, prints its address, and waits for its end if asked.
+    """Uploads a pipeline, starts a run, prints the run's address, and waits for its end if asked.
 
     Args:
         argv: Command-line arguments; by default those of this process.
@@ -53,28 +53,28 @@ def submit(
 ) -> None:
     """Uploads a compiled pipeline, starts a run of it and prints the run's address.
 
-    Each call uploads a version of its own, named like the run.
+    Each call uploads a new version of the pipeline, with the same name as the run.
 
     Args:
         pipeline: The compiled pipeline, a YAML file.
         endpoint: URL of Kubeflow Pipelines.
-        pipeline_root: Where outputs go, in an object store; by default the server's own.
-        image: Image of every task, in place of the compiled one.
+        pipeline_root: Folder in an object store for the outputs; by default the server's own.
+        image: Image of every task, in place of the image in the compiled pipeline.
         parameter: Parameters of the run, as names and values.
-        experiment: The experiment that the run belongs to; created if there is none of the name.
-        namespace: Namespace, where Kubeflow has several users.
-        token: Bearer token, where Kubeflow asks for one.
+        experiment: Name of the run's experiment, which is created if it does not exist.
+        namespace: Namespace, if Kubeflow has several users.
+        token: Bearer token, if Kubeflow asks for one.
         wait: Whether to wait for the end of the run.
 
     Raises:
-        PipelineError: If the file is no compiled pipeline, or does not take the parameters.
-        SubmissionError: If the run cannot be started, or is waited for and does not succeed.
+        PipelineError: If the file is not a compiled pipeline, or the parameters do not fit.
+        SubmissionError: If the run cannot start, or if `wait` is true and it does not succeed.
     """
     documents = read(pipeline)
     values = typed_parameters(documents[0], dict(parameter))
     _check_endpoint(endpoint, token)
 
-    # Here, for a refusal within a second.
+    # Imported only here, so that the checks above refuse within a second.
     import kfp_server_api
     from kfp import Client
     from urllib3.exceptions import HTTPError
@@ -104,7 +104,7 @@ def submit(
 
 def _check_endpoint(endpoint: str, token: str | None) -> None:
     url = f"{endpoint}/apis/v2beta1/healthz"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # kfp uses none either
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy, as in kfp
     try:
         request = urllib.request.Request(url)
         if token:
@@ -113,7 +113,7 @@ def _check_endpoint(endpoint: str, token: str | None) -> None:
             answer = response.read()
     except OSError as error:
         raise _no_api(endpoint, f"{url} gave {error}") from error
-    except (HTTPException, ValueError) as error:  # no web server, or no address of one
+    except (HTTPException, ValueError) as error:  # not a web server, or not the address of one
         raise _no_api(endpoint, f"{url} gave {error!r}") from error
     try:
         json.loads(answer)
@@ -129,7 +129,7 @@ def _no_api(endpoint: str, reason: str) -> SubmissionError:
 
 
 def _upload(client: Any, file: Path, name: str, version: str, namespace: str | None) -> Any:
-    """Uploads a version of the pipeline of this name, the first one with the pipeline itself."""
+    """Uploads a version of the pipeline with this name; creates the pipeline if there is none."""
     predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
     found = client.list_pipelines(
         filter=json.dumps({"predicates": [predicate]}), namespace=namespace
@@ -145,14 +145,14 @@ def _upload(client: Any, file: Path, name: str, version: str, namespace: str | N
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back what kfp prints: the same address, in its own words, and warnings."""
+    """Hides kfp's own output: the run's address once more, and warnings."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _wait(client: Any, run_id: str) -> None:
-    # Not kfp's own wait, which never ends for a run that is cancelled.
+    # kfp's own wait never ends if a run is cancelled.
     while (run := client.get_run(run_id)).state not in FINAL_STATES:
         time.sleep(POLL_SECONDS)
     print(f"Run {run.state}", flush=True)
@@ -228,7 +228,7 @@ def _token(file: str) -> str:
         token = Path(file).read_text().strip()
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"must be a file with a token: {error}") from error
-    if not re.fullmatch("[!-~]+", token):  # or the refusal of the header would print it
+    if not re.fullmatch("[!-~]+", token):  # else the error about the header would print it
         raise argparse.ArgumentTypeError(f"must be a file with one token and no more, not {file}")
     return token
 

@@ -1,4 +1,4 @@
-"""What a pipeline with LearningRateFinder, Trainer and DefaultTrainer came to, in words."""
+"""Summary of a run of a pipeline with LearningRateFinder, Trainer and DefaultTrainer."""
 
 import json
 import os
@@ -15,16 +15,16 @@ def summary(
     evaluation: str,
     default_learning_rate: float,
 ) -> str:
-    """Returns the rate that was found, where its evidence lies, and what the training made of it.
+    """Returns the rate that was found, the paths of its evidence, and the losses of the trainings.
 
     Args:
         sweep: Folder of the sweep.
         properties: Custom properties of the sweep.
         hyperparameters: Folder of the finder's hyperparameters.
         model: Folder of the Trainer's model.
-        evaluation: Folder of the Evaluator's evaluation, of one loss and of its difference from
-            that of the DefaultTrainer's model.
-        default_learning_rate: What the DefaultTrainer trained with.
+        evaluation: Folder of the Evaluator's evaluation. It has one loss, and the difference
+            between this loss and the loss of the DefaultTrainer's model.
+        default_learning_rate: The rate of the DefaultTrainer's training.
     """
     found, default = _evaluation_losses(evaluation)
     return f"""
@@ -38,7 +38,7 @@ Evaluation loss  {found:.4f} with the rate found
 
 
 def _carried_over(hyperparameters: str) -> str:
-    """Returns a line of the hyperparameters that came from upstream, if there are any."""
+    """Returns a line with the upstream hyperparameters, or an empty text if there are none."""
     (file,) = Path(hyperparameters).iterdir()
     values = json.loads(file.read_text())["values"]
     others = [f"{name} {value}" for name, value in values.items() if name != "learning_rate"]
@@ -46,7 +46,7 @@ def _carried_over(hyperparameters: str) -> str:
 
 
 def _evaluation_losses(evaluation: str) -> tuple[float, float]:
-    """Returns the losses that the Evaluator found for the Trainer and for the DefaultTrainer."""
+    """Returns the evaluated losses of the Trainer's and of the DefaultTrainer's model."""
     import tensorflow_model_analysis as tfma
 
     ((_, outputs),) = tfma.load_eval_result(evaluation).slicing_metrics

@@ -1,4 +1,4 @@
-"""The penguin pipeline: which components there are, and what goes from one to the next."""
+"""The penguin pipeline: its components and their connections."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,15 +29,15 @@ EVALUATED = tfma.ModelSpec(signature_name="serving_default", label_key="species"
 def create_components(
     data_folder: str = str(DATA), module: str | None = None, **sweep: Any
 ) -> Sequence[BaseComponent]:
-    """Returns the components of the pipeline, the finder between Transform and Trainer.
+    """Returns the components of the pipeline, with the finder between Transform and Trainer.
 
     A second Trainer, `DefaultTrainer`, trains with the module's own rate. The Evaluator blesses
-    the model trained with the rate found if its loss is not above that of the other.
+    the model trained with the finder's rate if its loss is not above the DefaultTrainer's.
 
     Args:
         data_folder: Folder of the CSV file, as CsvExampleGen sees it.
-        module: Dotted path of the user's module where it is installed beside TFX, as in an image
-            of one's own; by default TFX packs the module's file into the pipeline root.
+        module: Dotted path of the user's module if it is installed, for example in the image. By
+            default TFX packs the module's file into the pipeline root.
         sweep: Options of LearningRateFinder, for example `num_steps`.
     """
 

@@ -1,8 +1,8 @@
-"""Runs the penguin pipeline on this machine as Kubeflow would, every task in a container.
+"""Runs the penguin pipeline on this machine as Kubeflow would, each task in a container.
 
     python -m penguin.run_kubeflow_local IMAGE FOLDER PYTHON
 
-PYTHON is that of the environment with kfp.local; see `run_kubeflow_local`.
+PYTHON is the Python of the environment with kfp.local; see `run_kubeflow_local`.
 """
 
 import json
@@ -15,7 +15,7 @@ from summary import summary
 
 
 def main(image: str, folder: Path, python: str) -> None:
-    """Compiles the pipeline, runs it, and prints what came of it."""
+    """Compiles the pipeline, runs it, and prints a summary."""
     print("Loading TFX ...", flush=True)
     pipeline_file = folder / "penguin.yaml"
     with output_to_log(folder) as terminal:

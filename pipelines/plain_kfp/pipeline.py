@@ -1,4 +1,4 @@
-"""A pipeline of the KFP SDK, without TFX's DSL: the rate is a number that tasks and gates take.
+"""A pipeline of the KFP SDK, without TFX's DSL. Tasks and conditions receive the rate as a number.
 
 `python -m plain_kfp.pipeline --image IMAGE --output plain.yaml` compiles it.
 """
@@ -60,8 +60,8 @@ def create_pipeline(image: str, *, gate: bool = True) -> Any:
 
     Args:
         image: Image of every task.
-        gate: Whether it trains only with a rate below GREATEST_LEARNING_RATE. kfp.local cannot
-            decide that: it runs the pipeline without its gate.
+        gate: Whether to train only with a rate below GREATEST_LEARNING_RATE. kfp.local cannot
+            decide such a condition: pass False for it.
     """
 
     def component(function: Callable[..., None]) -> Any:

@@ -1,4 +1,4 @@
-"""The taxi pipeline: which components there are, and what goes from one to the next."""
+"""The taxi pipeline: its components and their connections."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,11 +32,12 @@ EVALUATED = tfma.ModelSpec(
 
 
 def create_components(data_folder: str = str(DATA), **sweep: Any) -> Sequence[BaseComponent]:
-    """Returns the components of the pipeline, the finder between Tuner and Trainer.
+    """Returns the components of the pipeline, with the finder between Tuner and Trainer.
 
-    The Tuner chooses the size of the model; the finder replaces the rate in what it hands on. A
-    second Trainer, `DefaultTrainer`, takes the Tuner's hyperparameters as they are. The Evaluator
-    blesses the model trained with the rate found if its loss is not above that of the other.
+    The Tuner chooses the size of the model, and the finder replaces the rate in the Tuner's
+    hyperparameters. A second Trainer, `DefaultTrainer`, uses the Tuner's hyperparameters
+    unchanged. The Evaluator blesses the model trained with the finder's rate if its loss is not
+    above the DefaultTrainer's.
 
     Args:
         data_folder: Folder of the CSV file, as CsvExampleGen sees it.
@@ -49,7 +50,7 @@ def create_components(data_folder: str = str(DATA), **sweep: Any) -> Sequence[Ba
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
-        disable_statistics=True,  # StatisticsGen has made them
+        disable_statistics=True,  # StatisticsGen computes them
         **code,
     )
     data = {

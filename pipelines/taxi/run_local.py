@@ -9,7 +9,7 @@ PIPELINE_NAME = "taxi"
 
 
 def main(folder: Path) -> None:
-    """Runs the pipeline and prints what came of it."""
+    """Runs the pipeline and prints a summary."""
     run_demo(PIPELINE_NAME, folder)
 
 

@@ -1,4 +1,4 @@
-"""The user's code for Transform, LearningRateFinder and Trainer: penguins by their measurements."""
+"""The user's code for Transform, LearningRateFinder and Trainer: predicts a penguin's species."""
 
 import keras
 import tensorflow as tf
@@ -21,7 +21,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def lr_finder_fn(fn_args: FnArgs) -> LrFinderFnResult:
-    """Returns what LearningRateFinder is to try: the Trainer's own model and data."""
+    """Returns model and data for LearningRateFinder: the same as the Trainer's."""
     return LrFinderFnResult(
         model=_model(fn_args),
         dataset=_batches(fn_args, fn_args.train_files),

@@ -1,6 +1,6 @@
-"""The user's code for Transform, Tuner and Trainer: taxi trips, and whether their tips are big.
+"""The user's code for Transform, Tuner and Trainer: predicts whether a taxi trip has a big tip.
 
-It has no `lr_finder_fn`: LearningRateFinder runs `run_fn` up to its `fit`.
+There is no `lr_finder_fn`: LearningRateFinder runs `run_fn` up to its `fit`.
 """
 
 from typing import Any
@@ -31,10 +31,10 @@ DEFAULT_LEARNING_RATE = 1e-3  # Keras's own for Adam
 
 
 def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Scales numbers, puts coordinates into buckets, numbers words and codes; labels the trips.
+    """Scales numbers, puts coordinates into buckets, indexes words and codes, and makes the label.
 
-    A missing number becomes the mean, a missing coordinate falls into a bucket of its own, a
-    missing word or code is a word of its own.
+    A missing number becomes the mean. Missing coordinates have a separate bucket, and missing
+    words and codes a separate index.
     """
     is_big = inputs[TIP] > BIG_TIP * inputs[FARE]
     outputs = {LABEL: tf.cast(is_big, tf.int64)}
@@ -50,7 +50,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """Returns a search for the size of the model, every trial with the default rate."""
+    """Returns a search for the size of the model; every trial uses the default rate."""
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     tuner = keras_tuner.RandomSearch(
         lambda hyperparameters: _model(hyperparameters, transform),
@@ -88,7 +88,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _filled(feature: Any, value: Any) -> tf.Tensor:
-    """Returns a feature of which every trip has one, the missing ones with this value."""
+    """Returns a dense feature, in which `value` stands for missing values."""
     if isinstance(feature, tf.Tensor):
         return feature
     shape = [feature.dense_shape[0], 1]
@@ -96,7 +96,7 @@ def _filled(feature: Any, value: Any) -> tf.Tensor:
 
 
 def _index(values: tf.Tensor) -> tf.Tensor:
-    """Returns the index of every value in its vocabulary; the last one is for what is new."""
+    """Returns the index of every value in its vocabulary; the last index is for unknown values."""
     return tft.compute_and_apply_vocabulary(values, num_oov_buckets=1)
 
 
@@ -112,11 +112,11 @@ def _search_space() -> keras_tuner.HyperParameters:
 def _model(
     hyperparameters: keras_tuner.HyperParameters, transform: tft.TFTransformOutput
 ) -> keras.Model:
-    """Returns a wide and deep model: a weight a category, and layers over all that is known."""
+    """Returns a wide and deep model: a weight per category, and hidden layers over all features."""
     inputs = {name: keras.Input((1,), name=name) for name in NUMBERS}
     inputs |= {name: keras.Input((1,), name=name, dtype="int64") for name in CATEGORIES}
     sizes = [_num_indices(name, transform) for name in CATEGORIES]
-    # One table has the rows of every category, one category's after the other's.
+    # A single table holds the rows of all categorical features, one feature after the other.
     first_rows = np.cumsum([0, *sizes[:-1]])
     rows = keras.layers.concatenate([inputs[name] for name in CATEGORIES]) + first_rows
     wide = keras.layers.Embedding(sum(sizes), 1)(rows)
@@ -171,7 +171,7 @@ def _export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) -
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.track(transform_layer)  # its vocabularies
+    archive.track(transform_layer)  # for its vocabularies
     signature = [tf.TensorSpec([None], tf.string, "examples")]
     archive.add_endpoint("serving_default", serve, input_signature=signature)
     archive.add_endpoint("transform_features", transform_features, input_signature=signature)
