@@ -7,25 +7,23 @@ pip from downloading anything that the pipeline does not name.
 """
 
 import argparse
-import contextlib
+import itertools
 import json
 import os
-from collections.abc import Iterator
+import sys
 from typing import Any
 
-from absl import app
+from absl import app, logging
 from absl.flags import argparse_flags
+from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.io import fileio
-from tfx.orchestration.kubeflow.v2.container import (
-    kubeflow_v2_entrypoint_utils,
-    kubeflow_v2_run_executor,
-)
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 from tfx.types.artifact import Artifact
 from tfx.types.value_artifact import ValueArtifact
+from tfx.utils.import_utils import import_class_by_path
 
 from tfx_lr_finder.kubeflow.invocation import (
     Json,
-    artifacts,
     with_local_paths,
     with_remote_uris,
     with_tfx_outputs,
@@ -34,6 +32,7 @@ from tfx_lr_finder.kubeflow.invocation import (
 from tfx_lr_finder.search.offline import offline
 
 Arguments = tuple[argparse.Namespace, list[str]]
+Artifacts = dict[str, list[Artifact]]
 
 
 def main(arguments: Arguments) -> None:
@@ -59,8 +58,8 @@ def main(arguments: Arguments) -> None:
     local = with_local_paths(with_types(with_tfx_outputs(handed_in), inputs_spec))
     local["outputs"]["outputFile"] = unfinished
     known.json_serialized_invocation_args = json.dumps(local)
-    output_uris = {artifact["uri"] for artifact in artifacts(local["outputs"])}
-    with offline(), _artifacts_prepared(output_uris):
+    with offline():
+        known.executor_class_path = _preparing_executor(known.executor_class_path)
         kubeflow_v2_run_executor.main((known, beam_arguments))
     _restore_uris(unfinished, handed_in)
     fileio.rename(unfinished, output_file)
@@ -76,29 +75,35 @@ def parse_arguments(argv: list[str]) -> Arguments:
     return known, beam_arguments
 
 
-@contextlib.contextmanager
-def _artifacts_prepared(output_uris: set[str]) -> Iterator[None]:
-    """Makes output folders and reads the values of input artifacts, as TFX does in a local run.
+def _preparing_executor(class_path: str) -> str:
+    """Returns the dotted path of an executor that prepares the artifacts for another one.
 
-    TFX has no hook for this on Kubeflow, so a function that it calls there is replaced.
+    As TFX does in a local run, it reads the values of input artifacts and makes output folders.
+
+    Args:
+        class_path: Dotted path of the component's executor.
     """
-    parse = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict
+    executor_class: type[BaseExecutor] = import_class_by_path(class_path)
 
-    def parse_and_prepare(*args: Any, **kwargs: Any) -> dict[str, list[Artifact]]:
-        parsed: dict[str, list[Artifact]] = parse(*args, **kwargs)
-        for values in parsed.values():
-            for artifact in values:
-                if artifact.uri in output_uris:
-                    _make_folder(artifact)
-                elif isinstance(artifact, ValueArtifact):
+    # A subclass, because TFX looks at the base classes: a Beam executor's context is of another
+    # type, and an Evaluator's blessing is rewritten. The work is done by an instance of the
+    # component's own class, whose path Beam's workers can import.
+    class PreparingExecutor(executor_class):
+        def __init__(self, context: BaseExecutor.Context) -> None:
+            self._executor = executor_class(context)
+
+        def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: Json) -> Any:
+            logging.info("Preparing the artifacts of executor %s", class_path)
+            for artifact in itertools.chain(*input_dict.values()):
+                if isinstance(artifact, ValueArtifact):
                     artifact.read()
-        return parsed
+            for artifact in itertools.chain(*output_dict.values()):
+                _make_folder(artifact)
+            return self._executor.Do(input_dict, output_dict, exec_properties)
 
-    kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict = parse_and_prepare
-    try:
-        yield
-    finally:
-        kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict = parse
+    # TFX imports the executor by a path, so the class must be found in a module.
+    setattr(sys.modules[__name__], PreparingExecutor.__name__, PreparingExecutor)
+    return f"{__name__}.{PreparingExecutor.__name__}"
 
 
 def _make_folder(artifact: Artifact) -> None:
