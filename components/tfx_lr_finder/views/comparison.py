@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.views.view import color, loss_range
+from tfx_lr_finder.views.view import RATE_AXIS, color, loss_range
 
 
 def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
@@ -27,7 +27,7 @@ def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
             axes.plot(curve.learning_rates, curve.smoothed_losses, color=shade, alpha=0.8)
         axes.axvline(rate, color=shade, linestyle="--", label=f"{rate:.3g}  {label}")
     axes.set_ylim(*loss_range([c for evidence in sweeps.values() for c in evidence.curves]))
-    axes.set_xlabel("learning rate (logarithmic)")
+    axes.set_xlabel(RATE_AXIS)
     axes.set_ylabel("smoothed training loss")
     axes.grid(alpha=0.3)
     for text in axes.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():

@@ -16,16 +16,19 @@ from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.views.view import (
-    CONSTANT,
     GREY,
+    LOSS_AXIS,
+    RATE_AXIS,
     RED,
     color,
+    constant_label,
     constant_loss,
     learning_rate_range,
     loss_range,
     losses_by_name,
-    stop_reasons,
+    smoothed_label,
     sweep_names,
+    unreached_label,
     unreached_range,
 )
 
@@ -94,7 +97,7 @@ class InteractivePlot:
         batch = Part("batch loss", f"{color(0)}{_FAINT}")
         validation = Part("validation loss", color(0), "dotted")
         for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
-            smoothed = Part(f"smoothed loss{name and ', ' + name}", color(number))
+            smoothed = Part(smoothed_label(name), color(number))
             thin = self._model("Line", line_color=f"{color(number)}{_FAINT}", line_width=1.5)
             thick = self._model("Line", line_color=smoothed.color, line_width=3)
             self._add(batch, thin, x=curve.learning_rates, y=curve.losses)
@@ -108,13 +111,13 @@ class InteractivePlot:
     def _add_unreached(self, curves: Sequence[Curve]) -> None:
         unreached = unreached_range(curves)
         if unreached is not None:
-            part = Part(f"not reached: {stop_reasons(curves)}", GREY)
+            part = Part(unreached_label(curves), GREY)
             strip = self._model("VStrip", fill_color=GREY, fill_alpha=0.2, line_color=None)
             self._add(part, strip, x0=unreached[:1], x1=unreached[1:])
 
     def _add_constant(self, curves: Sequence[Curve]) -> None:
         if (constant := constant_loss(curves)) is not None:
-            part = Part(f"{CONSTANT} {constant:.3g}", GREY, "dashed")
+            part = Part(constant_label(constant), GREY, "dashed")
             span = self._model("HSpan", line_color=GREY, line_dash=part.line, line_width=2)
             self._add(part, span, y=[constant])
 
@@ -181,8 +184,8 @@ class InteractivePlot:
         """Returns the Bokeh plot with all renderers, axes, grid and tools."""
         left, right = learning_rate_range(evidence)
         bottom, top = loss_range(evidence.curves)
-        x_axis = self._model("LogAxis", axis_label="learning rate (logarithmic)")
-        y_axis = self._model("LinearAxis", axis_label="loss (mean over the examples)")
+        x_axis = self._model("LogAxis", axis_label=RATE_AXIS)
+        y_axis = self._model("LinearAxis", axis_label=LOSS_AXIS)
         names = ("PanTool", "BoxZoomTool", "WheelZoomTool", "ResetTool")
         tools = [*map(self._model, names), *self._hover(evidence.curves)]
         return self._model(

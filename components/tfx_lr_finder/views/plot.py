@@ -9,15 +9,18 @@ from matplotlib.figure import Figure
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.views.view import (
-    CONSTANT,
     GREY,
+    LOSS_AXIS,
+    RATE_AXIS,
     RED,
     color,
+    constant_label,
     constant_loss,
     learning_rate_range,
     loss_range,
-    stop_reasons,
+    smoothed_label,
     sweep_names,
+    unreached_label,
     unreached_range,
 )
 
@@ -43,7 +46,7 @@ def plot(evidence: Evidence) -> bytes:
     axes.set_ylim(*loss_range(evidence.curves))
     _draw_sweeps(axes, evidence.curves)
     if (constant := constant_loss(evidence.curves)) is not None:
-        axes.axhline(constant, color=GREY, linestyle="--", label=f"{CONSTANT} {constant:.3g}")
+        axes.axhline(constant, color=GREY, linestyle="--", label=constant_label(constant))
     rate = evidence.published.learning_rate
     label = f"{rate:.3g}"
     axes.axvline(rate, color=RED, linewidth=2, label=f"learning rate {label} ({evidence.rule})")
@@ -61,8 +64,8 @@ def plot(evidence: Evidence) -> bytes:
         fontweight="bold",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
-    axes.set_xlabel("learning rate (logarithmic)")
-    axes.set_ylabel("loss (mean over the examples)")
+    axes.set_xlabel(RATE_AXIS)
+    axes.set_ylabel(LOSS_AXIS)
     axes.set_title(_title(evidence), parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
@@ -75,15 +78,14 @@ def plot(evidence: Evidence) -> bytes:
 def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
     for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
         rates, hue = curve.learning_rates, color(number)
-        label = f"smoothed loss{name and ', ' + name}"
         axes.plot(rates, curve.losses, color=hue, alpha=0.3, label="" if number else "batch loss")
-        axes.plot(rates, curve.smoothed_losses, color=hue, linewidth=2, label=label)
+        axes.plot(rates, curve.smoothed_losses, color=hue, linewidth=2, label=smoothed_label(name))
         if curve.validation_losses is not None:
             label = "" if number else "validation loss"
             axes.plot(rates, curve.validation_losses, ":", color=hue, linewidth=2, label=label)
     unreached = unreached_range(curves)
     if unreached is not None:
-        label = f"not reached: {stop_reasons(curves)}"
+        label = unreached_label(curves)
         axes.axvspan(*unreached, color=GREY, alpha=0.15, linewidth=0, label=label)
 
 

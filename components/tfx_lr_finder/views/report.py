@@ -85,6 +85,10 @@ def _rate(learning_rate: float) -> str:
     return f"{learning_rate:.3g}"
 
 
+def _loss(loss: float) -> str:
+    return f"{loss:.4g}" if isfinite(loss) else "not finite"
+
+
 def _origin(evidence: Evidence) -> str:
     """Returns a sentence that says how the rate was found."""
     sweeps = _count(len(evidence.curves), "sweep")
@@ -125,10 +129,7 @@ def _answer(answer: Suggestion | Verdict) -> tuple[str, str]:
 
 def _trials(evidence: Evidence) -> dict[str, str]:
     """Maps the rate of each trial to its validation loss, both as text."""
-    return {
-        _rate(trial.learning_rate): f"{trial.loss:.4g}" if isfinite(trial.loss) else "not finite"
-        for trial in evidence.trials
-    }
+    return {_rate(trial.learning_rate): _loss(trial.loss) for trial in evidence.trials}
 
 
 def _contradiction(evidence: Evidence) -> str:
@@ -144,8 +145,7 @@ def _contradiction(evidence: Evidence) -> str:
 
 def _proof(proof: Proof) -> tuple[str, str, str]:
     """Returns the rate, the number of steps and the final loss of a proof as text."""
-    loss = f"{proof.loss:.4g}" if isfinite(proof.loss) else "not finite"
-    return _rate(proof.learning_rate), str(proof.num_steps), loss
+    return _rate(proof.learning_rate), str(proof.num_steps), _loss(proof.loss)
 
 
 def _bound(evidence: Evidence) -> str:

@@ -16,6 +16,8 @@ RED = "#d62728"
 """The colour of the rate that was found, and of nothing else."""
 GREY = "#808080"
 """The colour of everything that is not a measured loss or a rate."""
+RATE_AXIS = "learning rate (logarithmic)"
+LOSS_AXIS = "loss (mean over the examples)"
 
 # Each colour stands out on white and on black.
 _COLORS = ("#2f86d1", "#16967e", "#9467d6", "#b87a00", "#6f8496", "#c2569b")
@@ -40,13 +42,14 @@ def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
     return float(lowest - 0.05 * fall), float(max(highest, start) + 0.05 * fall)
 
 
-CONSTANT = "best constant output"
-"""Label of the line at the loss that a model reaches without using its inputs."""
-
-
 def constant_loss(curves: Sequence[Curve]) -> float | None:
     """Returns the first sweep's loss of the best constant output; None if it is not known."""
     return curves[0].constant_loss
+
+
+def constant_label(loss: float) -> str:
+    """Returns the label of the line at the loss of the best constant output."""
+    return f"best constant output {loss:.3g}"
 
 
 def learning_rate_range(evidence: Evidence) -> tuple[float, float]:
@@ -70,6 +73,11 @@ def unreached_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
         return None
     reached = max(curve.learning_rates[-1] for curve in curves)
     return float(reached), max(planned_end(curve) for curve in curves)
+
+
+def unreached_label(curves: Sequence[Curve]) -> str:
+    """Returns the label of the unreached range, which says why the sweeps ended."""
+    return f"not reached: {stop_reasons(curves)}"
 
 
 def planned_end(curve: Curve) -> float:
@@ -98,3 +106,8 @@ def sweep_names(curves: Sequence[Curve]) -> list[str]:
     if len(curves) == 1:
         return [""]
     return [f"sweep {number} (seed {curve.seed})" for number, curve in enumerate(curves, 1)]
+
+
+def smoothed_label(sweep_name: str) -> str:
+    """Returns the label of a sweep's smoothed loss, from the sweep's label in `sweep_names`."""
+    return f"smoothed loss, {sweep_name}" if sweep_name else "smoothed loss"
