@@ -17,8 +17,7 @@ from absl import logging
 
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
-from tfx_lr_finder.search.options import SweepOptions, option_type
-from tfx_lr_finder.search.user_module import FUNCTION, TRAINER_FUNCTION
+from tfx_lr_finder.search.options import USER_CODE, SweepOptions, option_type
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import find_learning_rate
 
@@ -53,16 +52,11 @@ def run(executor_input: Json) -> None:
     local = with_local_paths(executor_input)
     paths = _paths(local["inputs"])
     output_paths = _paths(local["outputs"])
+    for name, output in local["outputs"]["parameters"].items():
+        output_paths[name] = output["outputFile"]
     with working_folder() as folder:
-        sweep = find_learning_rate(
-            paths,
-            {
-                "best_hyperparameters": output_paths["best_hyperparameters"],
-                "learning_rate": local["outputs"]["parameters"]["learning_rate"]["outputFile"],
-                "sweep": output_paths["sweep"],
-            },
-            _parameters(local["inputs"].get("parameterValues", {}), paths, Path(folder)),
-        )
+        parameters = _parameters(local["inputs"].get("parameterValues", {}), paths, Path(folder))
+        sweep = find_learning_rate(paths, output_paths, parameters)
     _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
     facts = _facts(sweep)
     metrics = {name: facts[name] for name in METRICS if name in facts}
@@ -95,10 +89,8 @@ def _meant(value: Any, kind: type) -> Any:
 
 
 def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, str]:
-    names = ("module", FUNCTION, TRAINER_FUNCTION)
-    given = {name: parameters[name] for name in names if parameters.get(name)}
-    if "module_file" in paths:
-        given["module_file"] = paths["module_file"]
+    sources = {**parameters, **paths}  # a module file is an artifact
+    given = {name: sources[name] for name in ("module", *USER_CODE) if sources.get(name)}
     if len(given) != 1:
         raise ValueError(
             "Exactly one of `module_file`, `module`, `lr_finder_fn` and `run_fn` must be given. "
