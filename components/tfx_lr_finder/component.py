@@ -15,7 +15,13 @@ from tfx.utils import json_utils
 
 from tfx_lr_finder import executor
 from tfx_lr_finder.artifacts import LearningRateSweep
-from tfx_lr_finder.search.options import SweepOptions, check_functions, checked, option_type
+from tfx_lr_finder.search.options import (
+    SweepOptions,
+    check_functions,
+    checked,
+    option_type,
+    the_one_given,
+)
 
 
 class LearningRateFinderSpec(ComponentSpec):
@@ -172,12 +178,7 @@ class LearningRateFinder(BaseBeamComponent):
                 a function is not named by a dotted path, or an option is out of its range.
         """
         given = {"module_file": module_file, "lr_finder_fn": lr_finder_fn, "run_fn": run_fn}
-        if sum(map(bool, given.values())) != 1:
-            raise ValueError(
-                "Exactly one of `module_file`, `lr_finder_fn` and `run_fn` must be given. "
-                f"Received: {', '.join(f'{name}={value!r}' for name, value in given.items())}. "
-                "Give the Trainer's module_file, or the dotted path of a function."
-            )
+        the_one_given(given, "Give the Trainer's module_file, or the dotted path of a function.")
         check_functions({name: _known(value) for name, value in given.items()})
         if not isinstance(custom_config, dict | RuntimeParameter | None):
             raise TypeError(

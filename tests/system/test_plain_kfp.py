@@ -297,8 +297,8 @@ def test_no_part_of_a_number_is_cut_off(executor_input, tmp_path):
     ("given", "shown"),
     [
         ({}, "none of them"),
-        ({"module": "x", "lr_finder_fn": "a.b"}, r"\['lr_finder_fn', 'module'\]"),
-        ({"lr_finder_fn": "a.b", "run_fn": "a.c"}, r"\['lr_finder_fn', 'run_fn'\]"),
+        ({"module": "x", "lr_finder_fn": "a.b"}, "module='x', lr_finder_fn='a.b'"),
+        ({"lr_finder_fn": "a.b", "run_fn": "a.c"}, "lr_finder_fn='a.b', run_fn='a.c'"),
     ],
     ids=["none", "two", "two_functions"],
 )

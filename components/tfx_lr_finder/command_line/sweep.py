@@ -23,6 +23,7 @@ from tfx_lr_finder.search.options import (
     SweepOptions,
     check_functions,
     option_type,
+    the_one_given,
 )
 from tfx_lr_finder.search.termination import sigterm_raises
 
@@ -183,10 +184,9 @@ def _check_apart(inputs: Sequence[str], output: str) -> None:
 
 
 def _user_code(given: dict[str, str | None]) -> dict[str, str]:
-    code = {name: value for name, value in given.items() if value}
-    if len(code) != 1:
-        raise click.UsageError(
-            "Exactly one of --module-file, --lr-finder-fn and --run-fn must be given. "
-            f"Received: {', '.join(code.values()) or 'none of them'}."
-        )
-    return code
+    flags = {f"--{name.replace('_', '-')}": value for name, value in given.items()}
+    try:
+        the_one_given(flags, "Give the Trainer's module, or the dotted path of a function.")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return {name: value for name, value in given.items() if value}

@@ -17,7 +17,7 @@ from absl import logging
 
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
-from tfx_lr_finder.search.options import USER_CODE, SweepOptions, option_type
+from tfx_lr_finder.search.options import USER_CODE, SweepOptions, option_type, the_one_given
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import find_learning_rate
 
@@ -90,18 +90,16 @@ def _meant(value: Any, kind: type) -> Any:
 
 def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, str]:
     sources = {**parameters, **paths}  # a module file is an artifact
-    given = {name: sources[name] for name in ("module", *USER_CODE) if sources.get(name)}
-    if len(given) != 1:
-        raise ValueError(
-            "Exactly one of `module_file`, `module`, `lr_finder_fn` and `run_fn` must be given. "
-            f"Received: {sorted(given) or 'none of them'}. "
-            "Give the user's module as an artifact or as text, or the dotted path of a function."
-        )
-    if "module" in given:
+    given = {name: sources.get(name) for name in ("module", *USER_CODE)}
+    name = the_one_given(
+        given,
+        "Give the user's module as an artifact or as text, or the dotted path of a function.",
+    )
+    if name == "module":
         file = folder / "module.py"
-        file.write_text(given["module"])
+        file.write_text(sources["module"])
         return {"module_file": str(file)}
-    return given
+    return {name: sources[name]}
 
 
 def _copy(source: str, target: str) -> None:

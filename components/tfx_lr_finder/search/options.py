@@ -69,6 +69,27 @@ class SweepOptions:
             object.__setattr__(self, name, value)
 
 
+def the_one_given(values: Mapping[str, Any], remedy: str) -> str:
+    """Returns the name of the only value that is given: the user's code has one source.
+
+    Args:
+        values: The values by name, empty or None where they are not given.
+        remedy: A sentence for the message.
+
+    Raises:
+        ValueError: If not exactly one value is given.
+    """
+    given = {name: value for name, value in values.items() if value}
+    if len(given) != 1:
+        *names, last = values
+        received = ", ".join(f"{name}={str(value)[:100]!r}" for name, value in given.items())
+        raise ValueError(
+            f"Exactly one of {', '.join(names)} and {last} must be given. "
+            f"Received: {received or 'none of them'}. {remedy}"
+        )
+    return next(iter(given))
+
+
 def check_functions(parameters: Mapping[str, Any]) -> None:
     """Checks that the parameters name each function by a dotted path.
 
