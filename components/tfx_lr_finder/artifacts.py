@@ -1,9 +1,10 @@
-"""The artifact of a search: its type, its files and its custom properties."""
+"""The types of the component's artifacts, and the files and properties of a sweep."""
 
 import math
 import os
 
 from tfx.dsl.io import fileio
+from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.core.evidence import EVIDENCE_FILE, SWEEP_TYPE, Evidence
@@ -40,6 +41,22 @@ class LearningRateSweep(Artifact):
 
     # Kubeflow Pipelines accepts no declared PROPERTIES; custom properties reach the next task.
     TYPE_NAME = SWEEP_TYPE
+
+
+INPUT_TYPES: dict[str, type[Artifact]] = {
+    "examples": standard_artifacts.Examples,
+    "schema": standard_artifacts.Schema,
+    "transform_graph": standard_artifacts.TransformGraph,
+    "base_model": standard_artifacts.Model,
+    "hyperparameters": standard_artifacts.HyperParameters,
+}
+"""Type of each input of the component, by name; `examples` alone must be given."""
+OUTPUT_TYPES: dict[str, type[Artifact]] = {
+    "best_hyperparameters": standard_artifacts.HyperParameters,
+    "learning_rate": standard_artifacts.Float,
+    "sweep": LearningRateSweep,
+}
+"""Type of each output of the component, by name."""
 
 
 def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:

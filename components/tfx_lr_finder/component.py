@@ -8,18 +8,18 @@ from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2
-from tfx.types import standard_artifacts, standard_component_specs
+from tfx.types import standard_component_specs
 from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import json_utils
 
 from tfx_lr_finder import executor
-from tfx_lr_finder.artifacts import LearningRateSweep
+from tfx_lr_finder.artifacts import INPUT_TYPES, OUTPUT_TYPES
 from tfx_lr_finder.search.options import (
+    OPTION_TYPES,
     SweepOptions,
     check_functions,
     checked,
-    option_type,
     the_one_given,
 )
 
@@ -38,22 +38,17 @@ class LearningRateFinderSpec(ComponentSpec):
         "custom_config": ExecutionParameter(type=str, optional=True),
         **{
             field.name: ExecutionParameter(
-                type=option_type(field.name), optional=field.default is None
+                type=OPTION_TYPES[field.name], optional=field.default is None
             )
             for field in dataclasses.fields(SweepOptions)
         },
     }
     INPUTS = {
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "schema": ChannelParameter(type=standard_artifacts.Schema, optional=True),
-        "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph, optional=True),
-        "base_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
-        "hyperparameters": ChannelParameter(type=standard_artifacts.HyperParameters, optional=True),
+        name: ChannelParameter(type=artifact_type, optional=name != "examples")
+        for name, artifact_type in INPUT_TYPES.items()
     }
     OUTPUTS = {
-        "best_hyperparameters": ChannelParameter(type=standard_artifacts.HyperParameters),
-        "learning_rate": ChannelParameter(type=standard_artifacts.Float),
-        "sweep": ChannelParameter(type=LearningRateSweep),
+        name: ChannelParameter(type=artifact_type) for name, artifact_type in OUTPUT_TYPES.items()
     }
 
 
@@ -214,9 +209,7 @@ class LearningRateFinder(BaseBeamComponent):
             custom_config=custom_config
             if isinstance(custom_config, RuntimeParameter)
             else json_utils.dumps(custom_config),
-            best_hyperparameters=Channel(type=standard_artifacts.HyperParameters),
-            learning_rate=Channel(type=standard_artifacts.Float),
-            sweep=Channel(type=LearningRateSweep),
+            **{name: Channel(type=artifact_type) for name, artifact_type in OUTPUT_TYPES.items()},
             **options,
         )
         super().__init__(spec=spec)

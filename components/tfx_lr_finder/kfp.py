@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfx_lr_finder.kubeflow.extras import imported_with_extra
-from tfx_lr_finder.search.options import SweepOptions, option_type
+from tfx_lr_finder.search.options import OPTION_TYPES, SweepOptions
 
 with imported_with_extra("kfp", "kfp"):
     from kfp import dsl
@@ -94,7 +94,7 @@ def _signature(input_artifacts: Sequence[str]) -> inspect.Signature:
             _parameter("train_steps", int, 0),  # kfp.local cannot convert None to an integer
             _parameter("custom_config", dict, None),
             *(
-                _parameter(field.name, option_type(field.name), field.default)
+                _parameter(field.name, OPTION_TYPES[field.name], field.default)
                 for field in dataclasses.fields(SweepOptions)
             ),
         ],

@@ -1,6 +1,5 @@
 """Finds the learning rate on files and folders, without a TFX pipeline."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,34 +9,11 @@ import apache_beam as beam
 from tfx.proto.trainer_pb2 import TrainArgs
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
-from tfx.types.standard_artifacts import (
-    Examples,
-    Float,
-    HyperParameters,
-    Model,
-    Schema,
-    TransformGraph,
-)
 
-from tfx_lr_finder.artifacts import LearningRateSweep
+from tfx_lr_finder.artifacts import INPUT_TYPES, OUTPUT_TYPES, LearningRateSweep
 from tfx_lr_finder.executor import read_hyperparameters, run
-from tfx_lr_finder.search.options import USER_CODE, SweepOptions
+from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions
 from tfx_lr_finder.search.request import Search
-
-_OPTIONS = [field.name for field in dataclasses.fields(SweepOptions)]
-
-_INPUT_TYPES: dict[str, type[Artifact]] = {
-    "examples": Examples,
-    "transform_graph": TransformGraph,
-    "schema": Schema,
-    "base_model": Model,
-    "hyperparameters": HyperParameters,
-}
-_OUTPUT_TYPES: dict[str, type[Artifact]] = {
-    "best_hyperparameters": HyperParameters,
-    "learning_rate": Float,
-    "sweep": LearningRateSweep,
-}
 
 
 def find_learning_rate(
@@ -59,15 +35,15 @@ def find_learning_rate(
     Raises:
         ValueError: If the examples have no splits. Other errors are those of `Executor.Do`.
     """
-    read = {name: _artifact(t, inputs[name]) for name, t in _INPUT_TYPES.items() if name in inputs}
+    read = {name: _artifact(t, inputs[name]) for name, t in INPUT_TYPES.items() if name in inputs}
     read["examples"].split_names = artifact_utils.encode_split_names(_splits(inputs["examples"]))
-    written = {name: [_artifact(t, outputs[name])] for name, t in _OUTPUT_TYPES.items()}
+    written = {name: [_artifact(t, outputs[name])] for name, t in OUTPUT_TYPES.items()}
     artifacts = {name: [artifact] for name, artifact in read.items()}
     given = {name: value for name, value in parameters.items() if value is not None}
     search = Search(
         artifacts,
         {name: given[name] for name in USER_CODE if name in given},
-        SweepOptions(**{n: given[n] for n in _OPTIONS if n in given}),
+        SweepOptions(**{n: given[n] for n in OPTION_TYPES if n in given}),
         read_hyperparameters(artifacts),
         TrainArgs(num_steps=given.get("train_steps", 0)),
         custom_config=given.get("custom_config"),

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder import LearningRateFinder, range_test
 from tfx_lr_finder.component import LearningRateFinderSpec
-from tfx_lr_finder.search.options import SweepOptions, checked, option_type
+from tfx_lr_finder.search.options import OPTION_TYPES, SweepOptions, checked
 
 DEFAULTS = {
     "min_learning_rate": 1e-6,
@@ -239,7 +239,7 @@ def test_checked_does_not_change_what_it_is_given():
 @pytest.mark.parametrize(("name", "kind"), TYPES.items(), ids=list(TYPES))
 def test_option_type_is_one_that_kubeflow_keeps(name, kind):
     """Every option is a float, an int or a str."""
-    assert option_type(name) is kind
+    assert OPTION_TYPES[name] is kind
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -305,3 +305,15 @@ def test_documented_defaults_are_the_defaults():
 def test_documented_attributes_are_the_options():
     """The options' own docstring has each of them, in order."""
     assert list(documented_arguments(SweepOptions.__doc__, "Attributes")) == list(DEFAULTS)
+
+
+def test_defaults_are_those_of_the_range_test():
+    """A sweep in a notebook is the sweep of the component."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(range_test).parameters.items()
+        if name in OPTION_TYPES
+    }
+
+    assert len(defaults) == 6
+    assert {name: getattr(SweepOptions(), name) for name in defaults} == defaults

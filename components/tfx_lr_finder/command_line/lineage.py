@@ -16,14 +16,8 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from tfx_lr_finder.command_line.metadata_store import check_not_locked, store_of
 from tfx_lr_finder.core.evidence import SWEEP_TYPE
-from tfx_lr_finder.search.options import CODE_KEYS, OUTPUT_KEYS
+from tfx_lr_finder.search.options import CODE_KEYS, RATE_KEYS
 
-_RATE_KEYS = OUTPUT_KEYS[:2]
-"""The component's outputs that hold the rate.
-
-The output `sweep` is left out: a node inside a condition on the verdict reads it without using
-the rate.
-"""
 _WHEEL = re.compile(r"(?P<module>[^@]+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: module name, `@`, and a wheel whose version has a hash."""
 
@@ -190,7 +184,8 @@ def _of_type(store: MetadataStore, artifacts: set[int], name: str) -> list[Any]:
 
 
 def _trainings(store: MetadataStore, finder: int) -> Iterator[Training]:
-    rates = _artifacts(store, finder, Event.OUTPUT, *_RATE_KEYS)
+    # Not `sweep`: a node inside a condition on the verdict reads it without using the rate.
+    rates = _artifacts(store, finder, Event.OUTPUT, *RATE_KEYS)
     readers = _executions(store, rates, Event.INPUT)
     for execution in store.get_executions_by_id(readers):
         if execution.last_known_state == Execution.CACHED:

@@ -17,12 +17,13 @@ from tfx_lr_finder.command_line.stored import SWEEP_FILE, in_words, read_evidenc
 from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.search.options import (
+    MAX_TRAIN_STEPS,
     ON_FAILURE,
+    OPTION_TYPES,
     OUTPUT_KEYS,
     USER_CODE,
     SweepOptions,
     check_functions,
-    option_type,
     the_one_given,
 )
 from tfx_lr_finder.search.termination import sigterm_raises
@@ -54,7 +55,7 @@ def _sweep_options(command: Callable[..., None]) -> Callable[..., None]:
         choices = _CHOICES.get(field.name)
         command = click.option(
             f"--{field.name.replace('_', '-')}",
-            type=click.Choice(choices) if choices else option_type(field.name),
+            type=click.Choice(choices) if choices else OPTION_TYPES[field.name],
             default=field.default,
             show_default=field.default is not None,
             help=_HELP[field.name],
@@ -92,7 +93,7 @@ _HELP = _documented(inspect.getdoc(SweepOptions) or "")
 @click.option("--hyperparameters", type=_FOLDER, help="Folder with hyperparameters, as a Tuner's.")
 @click.option(
     "--train-steps",
-    type=click.IntRange(1, 2**31 - 1),
+    type=click.IntRange(1, MAX_TRAIN_STEPS),
     help="Number of the Trainer's training steps, where your code does not say it.",
 )
 @click.option(
@@ -126,8 +127,7 @@ def sweep_command(
       tfx-lr-finder sweep --module-file model.py --examples data --output found \\
         --train-steps 2000 --num-steps 400 --custom-config '{"units": 8}' --json
     """
-    names = [field.name for field in dataclasses.fields(SweepOptions)]
-    options = {name: others.pop(name) for name in names}
+    options = {name: others.pop(name) for name in OPTION_TYPES}
     code = _user_code({name: others.pop(name) for name in USER_CODE})
     inputs = {name: path for name, path in others.items() if path is not None}
     _check_apart([*inputs.values(), *filter(None, [code.get("module_file")])], output)

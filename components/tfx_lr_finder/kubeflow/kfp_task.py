@@ -5,7 +5,6 @@ The component `tfx_lr_finder.kfp.learning_rate_finder` runs it by the command
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from absl import logging
 
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
-from tfx_lr_finder.search.options import USER_CODE, SweepOptions, option_type, the_one_given
+from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, the_one_given
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import find_learning_rate
 
@@ -68,8 +67,7 @@ def _paths(part: Json) -> dict[str, str]:
 
 
 def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, Any]:
-    types = {field.name: option_type(field.name) for field in dataclasses.fields(SweepOptions)}
-    types["train_steps"] = int
+    types = {**OPTION_TYPES, "train_steps": int}
     return {
         **{n: _meant(given[n], kind) for n, kind in types.items() if given.get(n) is not None},
         **_user_code(given, paths, folder),

@@ -10,14 +10,18 @@ from tfx_lr_finder.core.rules import DEFAULT_RULE, get_rule
 from tfx_lr_finder.core.sweep import MAX_STEPS
 from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 
-_FUNCTIONS = ("lr_finder_fn", "run_fn")
-USER_CODE = ("module_file", *_FUNCTIONS)
+FUNCTION = "lr_finder_fn"
+TRAINER_FUNCTION = "run_fn"
+USER_CODE = ("module_file", FUNCTION, TRAINER_FUNCTION)
 """The component's parameters that name the user's code; exactly one of them must be given."""
 CODE_KEYS = ("module_path", *USER_CODE)
 """The same of an execution: TFX stores the path of a packaged module file as `module_path`."""
-OUTPUT_KEYS = ("best_hyperparameters", "learning_rate", "sweep")
-"""The component's outputs. The first two contain the learning rate."""
+RATE_KEYS = ("best_hyperparameters", "learning_rate")
+"""The component's outputs that hold the rate."""
+OUTPUT_KEYS = (*RATE_KEYS, "sweep")
+"""The component's outputs."""
 ON_FAILURE = ("raise", "default")
+MAX_SEED = MAX_TRAIN_STEPS = 2**31 - 1
 MAX_SWEEPS = 100
 MIN_PROOF_STEPS = 10
 
@@ -96,7 +100,7 @@ def check_functions(parameters: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If a path lacks the module or the name of the function.
     """
-    for name in _FUNCTIONS:
+    for name in (FUNCTION, TRAINER_FUNCTION):
         path = parameters.get(name)
         if path and not all(path.rpartition(".")):
             raise ValueError(
@@ -105,10 +109,11 @@ def check_functions(parameters: Mapping[str, Any]) -> None:
             )
 
 
-def option_type(name: str) -> type:
-    """Returns the type of an option: `float`, `int` or `str`."""
-    hint = typing.get_type_hints(SweepOptions)[name]
-    return float if hint == float | None else hint
+OPTION_TYPES: dict[str, type] = {
+    name: float if hint == float | None else hint
+    for name, hint in typing.get_type_hints(SweepOptions).items()
+}
+"""The type of each option, by name: `float`, `int` or `str`."""
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +187,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         "training",
         "120",
     ),
-    "seed": (lambda seed: 0 <= seed < 2**31, "be from 0 to 2**31 - 1", "0"),
+    "seed": (lambda seed: 0 <= seed <= MAX_SEED, "be from 0 to 2**31 - 1", "0"),
     "learning_rate_name": (bool, "not be empty", "'learning_rate'"),
     "on_failure": (ON_FAILURE.__contains__, f"be one of {ON_FAILURE}", "'raise'"),
 }
@@ -191,7 +196,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 def _checked_value(name: str, value: Any) -> Any:
     if value is None and name == "default_learning_rate":
         return None
-    wanted = option_type(name)
+    wanted = OPTION_TYPES[name]
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, wanted) or isinstance(value, bool):

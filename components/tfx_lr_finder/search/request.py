@@ -16,7 +16,7 @@ from tfx_lr_finder.core.proof import LONGER
 from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.search import user_module
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
-from tfx_lr_finder.search.options import CODE_KEYS, SweepOptions
+from tfx_lr_finder.search.options import CODE_KEYS, OPTION_TYPES, SweepOptions
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.cluster import is_alone, one_strategy
@@ -82,14 +82,13 @@ class Search:
             TypeError: If an option has the wrong type.
             ValueError: If an option is out of its range.
         """
-        names = (field.name for field in dataclasses.fields(SweepOptions))
         train_args, eval_args = TrainArgs(), EvalArgs()
         proto_utils.json_to_proto(exec_properties["train_args"], train_args)
         proto_utils.json_to_proto(exec_properties["eval_args"], eval_args)
         return cls(
             inputs,
             {name: exec_properties[name] for name in CODE_KEYS if exec_properties.get(name)},
-            SweepOptions(**{n: exec_properties[n] for n in names if n in exec_properties}),
+            SweepOptions(**{n: exec_properties[n] for n in OPTION_TYPES if n in exec_properties}),
             hyperparameters,
             train_args,
             eval_args,

@@ -16,12 +16,9 @@ from tfx.utils import io_utils
 
 from tfx_lr_finder.search.hyperparameters import Config
 from tfx_lr_finder.search.missing_arguments import WatchedFnArgs
-from tfx_lr_finder.search.options import check_functions
+from tfx_lr_finder.search.options import FUNCTION, TRAINER_FUNCTION, check_functions
 from tfx_lr_finder.training.fit.captured_fit import first_fit
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
-
-FUNCTION = "lr_finder_fn"
-TRAINER_FUNCTION = "run_fn"
 
 
 def make_fn_args(
