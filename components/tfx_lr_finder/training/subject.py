@@ -12,6 +12,7 @@ from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
 from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.judge.validation import ValidationBatches, validation_batches
+from tfx_lr_finder.training.keras_types import BatchIterator, Model
 from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.cluster import check_trained_together
@@ -33,14 +34,14 @@ class Subject(NamedTuple):
         judged_on: The examples by which a proof is judged.
     """
 
-    model: Any
-    batches: Any
+    model: Model
+    batches: BatchIterator
     validation: ValidationBatches | None
     train_steps: int | None
     judged_on: JudgedOn
 
     @property
-    def form(self) -> Any:
+    def form(self) -> object:
         """Key for sharing a traced graph; None if the model cannot share one.
 
         With equal keys, copying the variables' values makes two models the same. A model cannot
@@ -55,7 +56,7 @@ class Subject(NamedTuple):
         )
 
     @property
-    def data_form(self) -> Any:
+    def data_form(self) -> object:
         """Key for feeding a traced graph: with equal keys, it accepts the data of two subjects."""
         validation = self.validation and (
             self.validation.iterator.element_spec,
@@ -136,6 +137,7 @@ def _check_compiled(model: Any) -> None:
             f"Received: model {model.name!r} with {type(optimizer).__name__}(relative_step=True), "
             "which applies no more than 1 / sqrt(step). Build it with relative_step=False."
         )
+    part: Any  # of any class, which may have a warm-up
     for part in optimizers_within(model.optimizer):
         if getattr(part, "warmup_steps", 0):
             raise ValueError(
@@ -153,7 +155,7 @@ def _check_compiled(model: Any) -> None:
         )
 
 
-def _check_dataset(dataset: Any) -> None:
+def _check_dataset(dataset: object) -> None:
     if not isinstance(dataset, tf.data.Dataset):
         raise ValueError(
             "Argument `dataset` must be a tf.data.Dataset of batches as `model.fit` takes them. "
@@ -161,7 +163,9 @@ def _check_dataset(dataset: Any) -> None:
         )
 
 
-def _batches(model: Any, dataset: tf.data.Dataset, num_steps: int) -> Any:
+def _batches(
+    model: Model, dataset: tf.data.Dataset, num_steps: int
+) -> tf.distribute.DistributedDataset:
     """Returns a distributed data set of the batches that the training needs, and no more."""
     num_batches = num_steps * accumulation_steps(model.optimizer)
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.

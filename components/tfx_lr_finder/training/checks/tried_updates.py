@@ -2,13 +2,14 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.training.keras_types import Model, Optimizer, TracedFunction, Variable
 from tfx_lr_finder.training.model.cluster import is_alone
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, optimizers_within
 from tfx_lr_finder.training.model.variables import kept_variables, training_variables
@@ -22,7 +23,7 @@ MAX_ELEMENTS = 50_000_000
 """Greatest number of elements that all tried steps together update: about a second."""
 
 
-def tried_variables(model: Any) -> list[Any]:
+def tried_variables(model: Model) -> list[Variable]:
     """Returns the weights that the optimizer was built for, and whose updates it alone decides."""
     return [
         variable
@@ -33,8 +34,9 @@ def tried_variables(model: Any) -> list[Any]:
     ]
 
 
-def _is_known(optimizer: Any, variable: Any) -> bool:
+def _is_known(optimizer: Optimizer, variable: Variable) -> bool:
     """Returns whether an optimizer was built for a variable; True if it is not built yet."""
+    part: Any  # these members are private
     for part in optimizers_within(optimizer):
         indices = vars(part).get("_trainable_variables_indices", vars(part).get("_index_dict"))
         if indices:
@@ -42,7 +44,7 @@ def _is_known(optimizer: Any, variable: Any) -> bool:
     return True
 
 
-def updated(model: Any, variables: Sequence[Any]) -> list[Array]:
+def updated(model: Model, variables: Sequence[Variable]) -> list[Array]:
     """Makes one update, returns the weights after it, and restores everything."""
     update = _update(model, variables)
     run = update if is_alone() else tf.function(update, autograph=False)
@@ -52,12 +54,12 @@ def updated(model: Any, variables: Sequence[Any]) -> list[Array]:
         return [np.array(variable.numpy()) for variable in variables]
 
 
-def _update(model: Any, variables: Sequence[Any]) -> Any:
+def _update(model: Model, variables: Sequence[Variable]) -> Callable[[tf.Tensor], None]:
     """Returns a function of a number that applies gradients filled with the number."""
-    optimizer = model.optimizer
+    optimizer: Any = model.optimizer  # each Keras has its own methods for a scaled loss
     scale_loss = getattr(optimizer, "scale_loss", lambda loss: loss)  # of Keras 3
 
-    def apply(number: Any) -> None:
+    def apply(number: tf.Tensor) -> None:
         scaled = scale_loss(number)
         gradients = [tf.fill(v.shape, tf.cast(scaled, v.dtype)) for v in variables]
         if hasattr(optimizer, "get_unscaled_gradients"):  # in tf_keras the caller unscales them
@@ -71,7 +73,7 @@ def _update(model: Any, variables: Sequence[Any]) -> Any:
 
 
 @contextlib.contextmanager
-def kept(model: Any, variables: Sequence[Any]) -> Iterator[None]:
+def kept(model: Model, variables: Sequence[Variable]) -> Iterator[None]:
     """Restores variables on exit, and the numbers that an optimizer keeps as Python attributes."""
     numbers = [
         (part, {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float)})
@@ -86,14 +88,19 @@ def kept(model: Any, variables: Sequence[Any]) -> Iterator[None]:
                 object.__setattr__(part, name, value)
 
 
-def traced(model: Any, variables: Sequence[Any]) -> Any:
+def traced(model: Model, variables: Sequence[Variable]) -> TracedFunction:
     """Traces an update as a graph, and returns it: a function of the number in the gradients."""
     update = tf.function(_update(model, variables), autograph=False)
-    return update.get_concrete_function(tf.TensorSpec((), tf.float32))
+    step: TracedFunction = update.get_concrete_function(tf.TensorSpec((), tf.float32))
+    return step
 
 
 def lengths_of(
-    model: Any, step: Any, variable: Any, touched: Sequence[Any], frozen: Sequence[Any]
+    model: Model,
+    step: TracedFunction,
+    variable: Variable,
+    touched: Sequence[tf.Variable],
+    frozen: Sequence[tf.Variable],
 ) -> Array:
     """Returns how far each step moves a variable, while the frozen variables keep their values."""
     num_batches = accumulation_steps(model.optimizer)
@@ -103,7 +110,7 @@ def lengths_of(
 
     @tf.function(autograph=False)
     def steps() -> tf.Tensor:
-        def body(done: Any, lengths: Any) -> tuple[Any, Any]:
+        def body(done: tf.Tensor, lengths: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             before = tf.identity(variable)
             # Gradients are 1/2 and 3/2 in turn: an optimizer may divide by their spread.
             gradient = 0.5 + tf.cast(done % 2, tf.float32)

@@ -1,14 +1,18 @@
 """Converts Python's control flow on tensors in the user's code, as `fit` of tf_keras does."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Model
 from tfx_lr_finder.training.model.kind import is_tf_keras, package
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
-def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+
+def as_in_fit(model: Model, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Returns a function that calls the user's code, converted for a graph if `fit` converts it.
 
     The `fit` of tf_keras has AutoGraph convert all that it calls, down to layers and losses; the
@@ -27,11 +31,13 @@ def as_in_fit(model: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     }:
         return function
     autograph = tf.__internal__.autograph  # as in tf_keras itself; there is no public function
-    converted: Callable[..., Any] = autograph.tf_convert(function, autograph.control_status_ctx())
+    converted: Callable[Parameters, Result] = autograph.tf_convert(
+        function, autograph.control_status_ctx()
+    )
     return converted
 
 
-def _parts(model: Any) -> Iterator[Any]:
+def _parts(model: Any) -> Iterator[type | Callable[..., object]]:
     """Yields a model's losses, the classes of its layers, and the functions that these call."""
     for layer in model._flatten_layers():
         yield type(layer)

@@ -4,10 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model
 from tfx_lr_finder.training.model.kind import has_own_train_step, is_tf_keras
 
 
-def build_optimizer(model: Any) -> None:
+def build_optimizer(model: Model) -> None:
     """Builds the optimizer of a model whose layers are built.
 
     An optimizer may assign values in its `build`, for example if it keeps a copy of the initial
@@ -20,7 +21,7 @@ def build_optimizer(model: Any) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
-def build_model(model: Any, batches: Any) -> None:
+def build_model(model: Any, batches: BatchIterator) -> None:
     """Builds the layers of a Keras 3 model by a trace of its call, and then its optimizer.
 
     The layers are not built if the model has a `train_step` of its own, which may call anything.
@@ -32,11 +33,11 @@ def build_model(model: Any, batches: Any) -> None:
     if not is_tf_keras(model) and not has_own_train_step(model) and not _has_all_layers(model):
         options = {"training": True} if model._call_has_training_arg else {}
 
-        def call(batch: Any) -> None:
+        def call(batch: Batch) -> None:
             model(batch[0] if isinstance(batch, tuple) else batch, **options)
 
         @tf.function(autograph=False)
-        def forward(iterator: Any) -> None:
+        def forward(iterator: BatchIterator) -> None:
             model.distribute_strategy.run(call, args=(iterator.get_next(),))
 
         forward.get_concrete_function(batches)

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Model
 from tfx_lr_finder.training.model.replacement import replaced
 
 _JOBS = {"chief", "worker"}
@@ -44,7 +44,7 @@ def check_cluster() -> None:
         )
 
 
-def check_trained_together(model: Any) -> None:
+def check_trained_together(model: Model) -> None:
     """Checks that several processes of a cluster, if there are any, train one model together.
 
     Raises:
@@ -80,10 +80,10 @@ class _OneStrategy(tf.distribute.MultiWorkerMirroredStrategy):
 
     _made: "_OneStrategy | None" = None
 
-    def __new__(cls, *_: Any, **__: Any) -> "_OneStrategy":
+    def __new__(cls, *_: object, **__: object) -> "_OneStrategy":
         return cls._made or super().__new__(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         if self is not _OneStrategy._made:
             super().__init__(*args, **kwargs)
             _OneStrategy._made = self

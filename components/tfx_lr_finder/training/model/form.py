@@ -8,11 +8,12 @@ import functools
 import hashlib
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Model, Variable
 from tfx_lr_finder.training.model.kind import package
 from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
 
@@ -27,13 +28,14 @@ _LEFT_OUT = (
 """Parts of the names of ignored attributes: numbered by Keras, or set by each sweep."""
 
 
-def form_of(model: Any) -> list[Any]:
+def form_of(model: Model) -> list[object]:
     """Returns a description of a model; models with equal descriptions can share a graph.
 
     Seeds, and names that Keras gives, do not count. Of a variable only shape and type count. The
     rates of several optimizers count with their values, since a sweep keeps their proportion.
     """
-    rates = [part._learning_rate for part in rated_optimizers(model.optimizer)]
+    optimizers: list[Any] = rated_optimizers(model.optimizer)  # the rate is private
+    rates = [part._learning_rate for part in optimizers]
     numbers = [float(rate.numpy()) for rate in rates if _is_variable(rate)]
     return [numbers if len(rates) > 1 else None, *_Description(model).parts]
 
@@ -41,17 +43,17 @@ def form_of(model: Any) -> list[Any]:
 class _Description:
     """Describes objects one after another; a description refers to other objects by number."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: object) -> None:
         self._numbers: dict[int, int] = {}
-        self._objects: list[Any] = []  # keeps them alive, so that ids stay unique
-        self.parts: list[Any] = []
+        self._objects: list[object] = []  # keeps them alive, so that ids stay unique
+        self.parts: list[object] = []
         self._told(model)
         described = 0
         while described < len(self._objects):
             self.parts.append(self._content(self._objects[described]))
             described += 1
 
-    def _told(self, value: Any) -> Any:
+    def _told(self, value: object) -> object:
         """Returns a description that is equal for equal values; an object's is its number."""
         if isinstance(value, _PLAIN):
             return type(value).__name__, value
@@ -67,7 +69,7 @@ class _Description:
             self._objects.append(value)
         return "object", self._numbers[id(value)]
 
-    def _content(self, value: Any) -> Any:
+    def _content(self, value: object) -> object:
         if isinstance(value, Mapping):
             items = [(key, part) for key, part in value.items() if not _is_left_out(key)]
             return [(self._told(key), self._told(part)) for key, part in items]
@@ -90,7 +92,7 @@ class _Description:
         is_closed = package(type(value)) in _CLOSED
         return self._told(type(value)), not is_closed and self._content(_attributes(value))
 
-    def _function(self, function: types.FunctionType) -> Any:
+    def _function(self, function: types.FunctionType) -> object:
         told = function.__module__, function.__qualname__
         if package(function) in _LIBRARIES and not function.__closure__:
             return told
@@ -102,7 +104,7 @@ class _Description:
         parts = (code, function.__defaults__, function.__kwdefaults__, read)
         return told, [self._told(part) for part in parts], list(map(self._captured, cells))
 
-    def _captured(self, value: Any) -> Any:
+    def _captured(self, value: object) -> object:
         if isinstance(value, list | dict | set):
             return _Captured(value, self._content(value))
         return self._told(value)
@@ -111,7 +113,7 @@ class _Description:
 class _Captured:
     """A container that a function captured: equal if it is the same object, or equal in content."""
 
-    def __init__(self, value: Any, content: Any) -> None:
+    def __init__(self, value: object, content: object) -> None:
         self._value, self._content = value, content
 
     def __eq__(self, other: object) -> bool:
@@ -122,28 +124,28 @@ class _Captured:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _is_left_out(key: Any) -> bool:
+def _is_left_out(key: object) -> bool:
     return isinstance(key, str) and any(part in key for part in _LEFT_OUT)
 
 
-def _is_variable(value: Any) -> bool:
+def _is_variable(value: object) -> TypeGuard[Variable]:
     return isinstance(value, tf.Variable) or (
         hasattr(value, "assign_add") and hasattr(value, "shape")
     )
 
 
-def _is_symbolic(value: Any) -> bool:
+def _is_symbolic(value: object) -> TypeGuard[tf.Tensor | tf.TensorSpec]:
     """Returns whether a value is a tensor without readable values, or a tensor's specification."""
     if isinstance(value, tf.Tensor):
         return tf.is_symbolic_tensor(value) or not value.dtype.is_numpy_compatible
     return type(value).__name__ in ("KerasTensor", "InputSpec", "TensorSpec")
 
 
-def _attributes(value: Any) -> dict[str, Any]:
+def _attributes(value: object) -> dict[str, object]:
     return getattr(value, "__dict__", {})
 
 
-def _own_attributes(kind: type) -> dict[str, Any]:
+def _own_attributes(kind: type) -> dict[str, object]:
     """Returns the functions and plain values that a class does not inherit from a library."""
     return {
         name: value
@@ -155,7 +157,7 @@ def _own_attributes(kind: type) -> dict[str, Any]:
     }
 
 
-def _content_of(cell: Any) -> Any:
+def _content_of(cell: types.CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # the captured name has no value yet

@@ -1,6 +1,9 @@
 """Which Keras a model belongs to, and which parts of it are the user's own code."""
 
+from collections.abc import Callable
 from typing import Any
+
+from tfx_lr_finder.training.keras_types import Model, Optimizer
 
 
 def is_adapted(model: Any) -> bool:
@@ -8,28 +11,28 @@ def is_adapted(model: Any) -> bool:
     return any(hasattr(layer, "adapt") for layer in model._flatten_layers())
 
 
-def package(part: Any) -> str:
+def package(part: type | Callable[..., object]) -> str:
     """Returns the name of the package of a class or function, for example `keras`."""
     return str(part.__module__).partition(".")[0]
 
 
-def is_tf_keras(model: Any) -> bool:
+def is_tf_keras(model: Model) -> bool:
     """Returns whether a model belongs to tf_keras, not to Keras 3."""
     return any(package(base) == "tf_keras" for base in type(model).__mro__)
 
 
-def has_own_train_step(model: Any) -> bool:
+def has_own_train_step(model: Model) -> bool:
     """Returns whether a model's training step is the user's own, which may have any loss."""
     return package(type(model).train_step) not in ("keras", "tf_keras")
 
 
-def reports_own_loss(model: Any) -> bool:
+def reports_own_loss(model: Model) -> bool:
     """Returns whether user code may decide which loss a training step reports."""
     makers = (type(model).compute_metrics, type(model).get_metrics_result)
     is_own = any(package(maker) not in ("keras", "tf_keras") for maker in makers)
     return is_own or has_own_train_step(model)
 
 
-def inner_optimizer(optimizer: Any) -> Any:
+def inner_optimizer(optimizer: Optimizer) -> Optimizer:
     """Returns the optimizer inside a LossScaleOptimizer, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Optimizer, Variable
 from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
 from tfx_lr_finder.training.model.variables import kept_variables
 
@@ -18,12 +19,12 @@ class LearningRate:
         dtype: The type of the first variable.
     """
 
-    def __init__(self, variables: Sequence[Any], rates: Sequence[float]) -> None:
+    def __init__(self, variables: Sequence[Variable], rates: Sequence[float]) -> None:
         self.variables = list(variables)
         self.dtype = variables[0].dtype
         self._shares = [rate / max(rates) for rate in rates]
 
-    def assign(self, value: Any) -> None:
+    def assign(self, value: float | tf.Tensor) -> None:
         """Sets the greatest rate to a value, and the other rates in proportion."""
         for variable, share in zip(self.variables, self._shares, strict=True):
             variable.assign(value if share == 1 else tf.cast(value, variable.dtype) * share)
@@ -31,7 +32,7 @@ class LearningRate:
 
 @contextlib.contextmanager
 def settable_learning_rate(
-    optimizer: Any, swept: Sequence[Any] | None = None
+    optimizer: Optimizer, swept: Sequence[Optimizer] | None = None
 ) -> Iterator[LearningRate]:
     """Yields an object that sets the optimizer's learning rate; restores the rate on exit.
 
@@ -71,7 +72,7 @@ def _number(optimizer: Any) -> float:
 
 
 @contextlib.contextmanager
-def settable(optimizer: Any) -> Iterator[Any]:
+def settable(optimizer: Any) -> Iterator[Variable]:
     """Yields the variable with one optimizer's rate, or a variable in place of its schedule."""
     own = optimizer._learning_rate  # neither Keras has public access to a schedule
     if hasattr(own, "assign"):

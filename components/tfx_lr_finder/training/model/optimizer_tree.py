@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tfx_lr_finder.training.keras_types import Optimizer
+
 _HANDING_ON = {"LossScaleOptimizer", "LossScaleOptimizerV3", "MultiOptimizer"}
 """Keras's optimizers that wrap other optimizers; nothing reads the wrapper's own rate."""
 
 
-def optimizers_within(optimizer: Any) -> list[Any]:
+def optimizers_within(optimizer: Optimizer) -> list[Optimizer]:
     """Returns an optimizer and all optimizers inside it, each once, outer ones first."""
-    found: dict[int, Any] = {}
+    found: dict[int, Optimizer] = {}
 
     def visit(part: Any) -> None:
         if isinstance(part, Mapping):
@@ -25,7 +27,7 @@ def optimizers_within(optimizer: Any) -> list[Any]:
     return list(found.values())
 
 
-def rated_optimizers(optimizer: Any) -> list[Any]:
+def rated_optimizers(optimizer: Optimizer) -> list[Optimizer]:
     """Returns the optimizers within an optimizer that have a rate of their own and may use it."""
     return [
         part
@@ -34,12 +36,12 @@ def rated_optimizers(optimizer: Any) -> list[Any]:
     ]
 
 
-def num_updates(optimizer: Any) -> int:
+def num_updates(optimizer: Optimizer) -> int:
     """Returns the number of updates by an optimizer and all optimizers inside it, added up."""
     return sum(int(part.iterations.numpy()) for part in optimizers_within(optimizer))
 
 
-def accumulation_steps(optimizer: Any) -> int:
+def accumulation_steps(optimizer: Optimizer) -> int:
     """Returns the number of batches whose gradients an optimizer accumulates for one update.
 
     Raises:
@@ -57,5 +59,5 @@ def accumulation_steps(optimizer: Any) -> int:
     return max(number for _, number in numbers)
 
 
-def _own_accumulation(optimizer: Any) -> int:
+def _own_accumulation(optimizer: Optimizer) -> int:
     return getattr(optimizer, "gradient_accumulation_steps", None) or 1

@@ -12,13 +12,14 @@ from tensorflow.python.eager import context as eager_context
 from tensorflow.python.framework.config import is_op_determinism_enabled
 from tensorflow.python.ops import stateful_random_ops
 
+from tfx_lr_finder.training.keras_types import RandomGenerator
 from tfx_lr_finder.training.model.replacement import replaced
 from tfx_lr_finder.training.model.variables import kept_variables
 
 _KERAS_GENERATOR = "global_seed_generator"
 
 
-def seed_everything(seed: int, generators: Iterable[Any] = ()) -> None:
+def seed_everything(seed: int, generators: Iterable[RandomGenerator] = ()) -> None:
     """Seeds the random state of Python, NumPy, TensorFlow and Keras.
 
     Args:
@@ -84,7 +85,7 @@ def kept_random_state(seed: int) -> Iterator[None]:
         tensorflow._seed, tensorflow._rng = global_seed, operation_seeds
 
 
-def global_generators() -> list[Any]:
+def global_generators() -> list[RandomGenerator]:
     """Returns the global generators of TensorFlow and, if there is one, of Keras."""
     keras_generator = _keras_generator()
     return _tensorflow_generators() + ([] if keras_generator is None else [keras_generator])
@@ -107,12 +108,12 @@ def _keras_state() -> Any:
     return global_state
 
 
-def _keras_generator() -> Any:
+def _keras_generator() -> RandomGenerator | None:
     state = _keras_state()
     return None if state is None else state.get_global_attribute(_KERAS_GENERATOR)
 
 
-def _set_keras_generator(generator: Any) -> None:
+def _set_keras_generator(generator: RandomGenerator | None) -> None:
     _keras_state().set_global_attribute(_KERAS_GENERATOR, generator)
 
 
@@ -130,7 +131,7 @@ def _own_keras_generator() -> Iterator[None]:
         _set_keras_generator(own)
 
 
-def _tf_keras_seeds() -> Any:
+def _tf_keras_seeds() -> random.Random | None:
     """Returns the generator from which tf_keras draws seeds, or None if there is none."""
     backend = sys.modules.get("tf_keras.src.backend")
     return getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)

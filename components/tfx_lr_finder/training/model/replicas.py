@@ -1,12 +1,18 @@
 """The examples of a batch that is divided among replicas, and the replicas' results."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Batch
 
-def mean_over_replicas(strategy: Any, values: Any, batch: Any) -> Any:
+Result = TypeVar("Result")
+
+
+def mean_over_replicas(
+    strategy: tf.distribute.Strategy, values: tf.Tensor, batch: Batch
+) -> tf.Tensor:
     """Returns the mean of the replicas' means, each weighted by its number of examples.
 
     A replica may have no example: the last batch can have fewer examples than there are replicas.
@@ -19,7 +25,7 @@ def mean_over_replicas(strategy: Any, values: Any, batch: Any) -> Any:
     if strategy.num_replicas_in_sync == 1:
         return strategy.reduce("MEAN", values, axis=None)
 
-    def weighted(value: Any, rows: Any) -> Any:
+    def weighted(value: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         value = tf.cast(value, tf.float64)
         return tf.where(rows > 0, value * tf.cast(rows, tf.float64), tf.zeros_like(value))
 
@@ -28,7 +34,7 @@ def mean_over_replicas(strategy: Any, values: Any, batch: Any) -> Any:
     return total / tf.cast(strategy.reduce("SUM", num_rows, axis=None), tf.float64)
 
 
-def on_one_replica(strategy: Any, function: Callable[[], Any]) -> Any:
+def on_one_replica(strategy: tf.distribute.Strategy, function: Callable[[], Result]) -> Result:
     """Calls a function on each replica, and returns the result of one in this process.
 
     Keras computes losses and metrics on replicas, and divides a loss by the number of replicas.
@@ -41,10 +47,13 @@ def on_one_replica(strategy: Any, function: Callable[[], Any]) -> Any:
     if strategy is tf.distribute.get_strategy():
         return function()
     results = strategy.run(function)
-    return tf.nest.map_structure(lambda r: strategy.experimental_local_results(r)[0], results)
+    local: Result = tf.nest.map_structure(
+        lambda r: strategy.experimental_local_results(r)[0], results
+    )
+    return local
 
 
-def first_dimension(batch: Any) -> tf.Tensor:
+def first_dimension(batch: Batch) -> tf.Tensor:
     """Returns the number of examples in a batch of any structure, as int32."""
     first = tf.nest.flatten(batch)[0]
     if isinstance(first, tf.RaggedTensor):

@@ -31,7 +31,7 @@ def single_trace(model: Any) -> Iterator[None]:
         yield
 
 
-def _outside(next_creator: Callable[..., Any], **options: Any) -> Any:
+def _outside(next_creator: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
     """Creates a variable outside of the graph, unless its initial value is in the graph."""
     if any(map(tf.is_symbolic_tensor, tf.nest.flatten(options["initial_value"]))):
         return next_creator(**options)

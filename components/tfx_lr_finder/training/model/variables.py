@@ -6,11 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Metric, Model, Variable
 from tfx_lr_finder.training.model.kind import reports_own_loss
 from tfx_lr_finder.training.model.optimizer_tree import optimizers_within
 
 
-def training_variables(model: Any) -> list[Any]:
+def training_variables(model: Model) -> list[Variable]:
     """Returns every variable that a training step may change, each once.
 
     They are the weights, random seeds and batch statistics of the model, the slots and counters of
@@ -29,12 +30,12 @@ def training_variables(model: Any) -> list[Any]:
     return list({id(variable): variable for variable in variables}.values())
 
 
-def _slots(optimizer: Any) -> list[Any]:
+def _slots(optimizer: Any) -> list[Variable]:
     """Returns an optimizer's `variables`, which is a method or a property."""
     return list(optimizer.variables() if callable(optimizer.variables) else optimizer.variables)
 
 
-def changed_by_inference(model: Any) -> list[Any]:
+def changed_by_inference(model: Model) -> list[Variable]:
     """Returns every variable that an inference pass, or the computation of a loss, may change."""
     variables = [
         *model.non_trainable_variables,
@@ -44,26 +45,26 @@ def changed_by_inference(model: Any) -> list[Any]:
     return list({id(variable): variable for variable in variables}.values())
 
 
-def not_among(variables: Iterable[Any], known: Iterable[Any]) -> list[Any]:
+def not_among(variables: Iterable[tf.Variable], known: Iterable[Variable]) -> list[tf.Variable]:
     """Returns a graph's variables without the known ones and without replicas' copies of these."""
     handles = {id(part.handle) for variable in known for part in _own_parts(variable)}
     return [variable for variable in variables if id(variable.handle) not in handles]
 
 
-def _own_parts(variable: Any) -> tuple[Any, ...]:
+def _own_parts(variable: Variable) -> tuple[tf.Variable, ...]:
     """Returns the TensorFlow variables that make up a variable of Keras or of a strategy."""
     own = _own(variable)
     return own.values if isinstance(own, tf.distribute.DistributedValues) else (own,)
 
 
-def memory(model: Any) -> list[Any]:
+def memory(model: Any) -> list[Variable]:
     """Returns the states of stateful recurrent layers, which are not among the weights."""
     layers = (layer for layer in model._flatten_layers() if getattr(layer, "stateful", False))
     states = (tf.nest.flatten(getattr(layer, "states", None)) for layer in layers)
     return [state for flat in states for state in flat if state is not None]
 
 
-def metrics_within(model: Any) -> list[Any]:
+def metrics_within(model: Any) -> list[Metric]:
     """Returns the metrics of a model and its layers, also those that `model.metrics` lacks."""
     parts = [value for layer in model._flatten_layers() for value in vars(layer).values()]
     lists = [part for part in parts if isinstance(part, list | tuple)]
@@ -73,11 +74,11 @@ def metrics_within(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def _is_metric(value: Any) -> bool:
+def _is_metric(value: object) -> bool:
     return all(hasattr(type(value), name) for name in ("update_state", "result", "reset_state"))
 
 
-def loss_metrics(model: Any) -> list[Any]:
+def loss_metrics(model: Model) -> list[Metric]:
     """Returns the metrics from which a training step may read its loss.
 
     With a small model, the time to reset all metrics after each step would be noticeable.
@@ -88,7 +89,7 @@ def loss_metrics(model: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def kept_variables(variables: Iterable[Any]) -> Iterator[None]:
+def kept_variables(variables: Iterable[Variable]) -> Iterator[None]:
     """Restores the values of variables on exit.
 
     The former values are kept in main memory.
@@ -102,7 +103,7 @@ def kept_variables(variables: Iterable[Any]) -> Iterator[None]:
             part.assign(value)
 
 
-def _parts(variable: Any) -> list[Any]:
+def _parts(variable: Variable) -> list[Variable]:
     """Returns variables that can be read and set without another worker, which may have failed.
 
     Usually that is the variable itself. If each replica has a value of its own, reading the
@@ -115,6 +116,6 @@ def _parts(variable: Any) -> list[Any]:
     return [variable]
 
 
-def _own(variable: Any) -> Any:
+def _own(variable: Variable) -> tf.Variable:
     """Returns the TensorFlow variable inside a Keras 3 variable, or the variable itself."""
     return variable if isinstance(variable, tf.Variable) else variable.value
