@@ -8,7 +8,6 @@ The training step is not run.
 import contextlib
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +22,7 @@ from tfx_lr_finder.training.checks.tried_updates import (
     tried_variables,
     updated,
 )
+from tfx_lr_finder.training.keras_types import Model, Optimizer, Variable
 from tfx_lr_finder.training.model.kind import is_tf_keras, package
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable
 from tfx_lr_finder.training.model.optimizer_tree import optimizers_within, rated_optimizers
@@ -43,7 +43,7 @@ class AppliedRateError(ValueError):
     """An update does not follow the rate that is set."""
 
 
-def swept_optimizers(model: Any) -> list[Any]:
+def swept_optimizers(model: Model) -> list[Optimizer]:
     """Returns the optimizers within the model's optimizer whose rates the weights follow.
 
     Args:
@@ -73,7 +73,7 @@ def swept_optimizers(model: Any) -> list[Any]:
     return swept
 
 
-def check_holds(model: Any, learning_rate: LearningRate, rates: Array) -> None:
+def check_holds(model: Model, learning_rate: LearningRate, rates: Array) -> None:
     """Checks two known obstacles to a rate: a number type that cannot hold it, and Adafactor.
 
     Raises:
@@ -105,12 +105,12 @@ def check_holds(model: Any, learning_rate: LearningRate, rates: Array) -> None:
             )
 
 
-def _least_held(dtype: Any) -> float:
+def _least_held(dtype: tf.DType) -> float:
     """Returns a rate above which a number type rounds by less than 1%."""
     return float(np.finfo(dtype.as_numpy_dtype).smallest_subnormal) / (2 * MAX_ROUNDING)
 
 
-def check_applied(model: Any, learning_rate: LearningRate, greatest: float) -> None:
+def check_applied(model: Model, learning_rate: LearningRate, greatest: float) -> None:
     """Checks that each update has the rate that is set.
 
     An update at the greatest rate and one at half of it must give different values of each weight.
@@ -141,7 +141,7 @@ def check_applied(model: Any, learning_rate: LearningRate, greatest: float) -> N
             _check_steady(model, variables, learning_rate)
 
 
-def _is_of_keras(optimizer: Any) -> bool:
+def _is_of_keras(optimizer: Optimizer) -> bool:
     return package(type(optimizer)) in ("keras", "tf_keras")
 
 
@@ -150,7 +150,7 @@ def _differ(first: Array, second: Array) -> bool:
 
 
 def _followed(
-    model: Any, variables: Sequence[Any], learning_rate: LearningRate, rate: float
+    model: Model, variables: Sequence[Variable], learning_rate: LearningRate, rate: float
 ) -> list[bool]:
     """Returns for each variable whether updates at a rate and at half of it differ."""
     weights = []
@@ -160,7 +160,7 @@ def _followed(
     return list(map(_differ, *weights))
 
 
-def _check_steady(model: Any, variables: Sequence[Any], learning_rate: LearningRate) -> None:
+def _check_steady(model: Model, variables: Sequence[Variable], learning_rate: LearningRate) -> None:
     """Checks that no counter within the optimizer changes the length of the steps."""
     # One variable is enough, unless the optimizer needs the gradients of all.
     least = min(variables, key=lambda v: (not np.any(v.numpy()), math.prod(v.shape)))
@@ -187,7 +187,7 @@ def _check_steady(model: Any, variables: Sequence[Any], learning_rate: LearningR
         )
 
 
-def _not_followed(model: Any, names: Sequence[str]) -> AppliedRateError:
+def _not_followed(model: Model, names: Sequence[str]) -> AppliedRateError:
     return AppliedRateError(
         "Every weight must follow the learning rate that is set. "
         f"Received: model {model.name!r} with {_names(model)}; an update at another rate leaves "
@@ -197,5 +197,5 @@ def _not_followed(model: Any, names: Sequence[str]) -> AppliedRateError:
     )
 
 
-def _names(model: Any) -> str:
+def _names(model: Model) -> str:
     return " around ".join(type(part).__name__ for part in optimizers_within(model.optimizer))

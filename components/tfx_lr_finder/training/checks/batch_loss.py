@@ -6,11 +6,12 @@ batch.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model, Variable
 from tfx_lr_finder.training.model.kind import reports_own_loss
 from tfx_lr_finder.training.model.variables import (
     kept_variables,
@@ -19,6 +20,9 @@ from tfx_lr_finder.training.model.variables import (
     training_variables,
 )
 
+if TYPE_CHECKING:
+    from tfx_lr_finder.training.loop import Loop
+
 TRIED_STEPS = 2
 
 
@@ -26,7 +30,7 @@ class BatchLossError(ValueError):
     """The loss that a training step returns is not that of its batch alone."""
 
 
-def with_tried_batches(model: Any, dataset: tf.data.Dataset, num_batches: int) -> tf.data.Dataset:
+def with_tried_batches(model: Model, dataset: tf.data.Dataset, num_batches: int) -> tf.data.Dataset:
     """Returns batches in which the first batch is repeated, for the steps that are tried out.
 
     The first batch is read only once. Keras's own training steps are known to return the right
@@ -41,7 +45,7 @@ def with_tried_batches(model: Any, dataset: tf.data.Dataset, num_batches: int) -
         return dataset
     times = TRIED_STEPS * num_batches + 1
 
-    def repeated(number: Any, batch: Any) -> tf.data.Dataset:
+    def repeated(number: tf.Tensor, batch: Batch) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensors(batch).repeat(
             tf.where(number == 0, tf.constant(times, tf.int64), 1)
         )
@@ -50,11 +54,11 @@ def with_tried_batches(model: Any, dataset: tf.data.Dataset, num_batches: int) -
 
 
 def check_batch_loss(
-    model: Any,
-    loop: Any,
-    iterators: tuple[Any, Any],
+    model: Model,
+    loop: "Loop",
+    iterators: tuple[BatchIterator, BatchIterator | None],
     learning_rate: float,
-    variables: list[Any],
+    variables: list[Variable],
     seed: Callable[[], None],
 ) -> None:
     """Checks that a step's loss does not depend on a number that the training does not depend on.
@@ -101,7 +105,7 @@ def check_batch_loss(
         )
 
 
-def _numbers(model: Any, loop: Any) -> list[Any]:
+def _numbers(model: Model, loop: "Loop") -> list[tf.Variable]:
     """Returns a graph's float scalars that belong to no trained weight, optimizer or metric."""
     known = training_variables(model)
     others = {id(variable) for variable in model.non_trainable_variables}

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +9,7 @@ from scipy.optimize import minimize
 
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.training.judge.labels import Labels, are_shares, joined, shares_of
+from tfx_lr_finder.training.keras_types import Batch, Model
 from tfx_lr_finder.training.model.kind import has_own_train_step
 
 
@@ -33,7 +33,7 @@ class BestConstant:
             of the current weights, as in the loss of a training step.
     """
 
-    def __init__(self, model: Any, batches: Iterable[Any]) -> None:
+    def __init__(self, model: Model, batches: Iterable[Batch]) -> None:
         """Fits the constant.
 
         Args:
@@ -62,7 +62,7 @@ class BestConstant:
         """The numbers of all vectors, in one list."""
         return [float(number) for vector in self.values for number in vector]
 
-    def loss(self, model: Any, batches: Sequence[Any]) -> float:
+    def loss(self, model: Model, batches: Sequence[Batch]) -> float:
         """Returns the mean of the constant's loss over batches, for a model of the same form."""
         parts = [Labels.of(model, batch) for batch in batches]
         losses = [part.on_replica(functools.partial(part.loss, self.values)) for part in parts]
@@ -79,7 +79,7 @@ def _fitted(labels: Labels) -> list[Array]:
     def value_and_slope(numbers: Array) -> tuple[float, Array]:
         vectors = [tf.constant(vector, tf.float32) for vector in split(numbers)]
 
-        def loss_and_slopes() -> tuple[Any, list[Any]]:
+        def loss_and_slopes() -> tuple[tf.Tensor, list[tf.Tensor]]:
             with tf.GradientTape() as tape:
                 tape.watch(vectors)
                 loss = labels.loss(vectors)

@@ -1,8 +1,10 @@
 """Examples of the training data that are kept out of the training, to judge it by."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
+
+from tfx_lr_finder.training.keras_types import Batch, Nest
 
 PARTS = 5
 """One example in five is held out."""
@@ -60,14 +62,14 @@ def _is_fixed(dataset: tf.data.Dataset) -> bool:
     return tf.nest.flatten(dataset.element_spec)[0].shape[0] is not None
 
 
-def _with_size(*batch: Any) -> tuple[Any, Any]:
+def _with_size(*batch: Nest) -> tuple[Batch, tf.Tensor]:
     """Returns a batch, and for each of its examples the size of the batch."""
     element = batch if len(batch) > 1 else batch[0]
     size = tf.shape(tf.nest.flatten(element)[0])[0]
     return element, tf.fill([size], size)
 
 
-def _part(row: Any) -> Any:
+def _part(row: Nest) -> tf.Tensor:
     """Returns a hash of an example's values, from 0 to PARTS - 1."""
     texts = [tf.io.serialize_tensor(value) for value in tf.nest.flatten(row)]
     return tf.strings.to_hash_bucket_fast(tf.strings.join(texts), PARTS)

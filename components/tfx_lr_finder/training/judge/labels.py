@@ -4,14 +4,17 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.training.judge.validation import model_loss, penalties, unpacked
+from tfx_lr_finder.training.keras_types import Batch, Model, Nest
 from tfx_lr_finder.training.model.replicas import first_dimension, on_one_replica
+
+Result = TypeVar("Result")
 
 MOST_BATCHES = 64
 """The constant is fitted on at most 64 batches."""
@@ -33,14 +36,14 @@ class Labels:
         masks: For each output, Keras's mask for all examples, or None.
     """
 
-    model: Any
-    y: Any
-    weights: Any
-    outputs: Any
-    masks: list[Any]
+    model: Model
+    y: Nest | None
+    weights: Nest | None
+    outputs: Nest
+    masks: list[tf.Tensor | None]
 
     @classmethod
-    def of(cls, model: Any, batch: Any) -> "Labels":
+    def of(cls, model: Model, batch: Batch) -> "Labels":
         """Returns the labels of a batch."""
         x, y, weights = unpacked(batch)
         outputs = model(x, training=False)
@@ -58,11 +61,11 @@ class Labels:
         outputs = map(np.asarray, tf.nest.flatten(self.outputs))
         return [output.reshape(-1, output.shape[-1]).mean(0, np.float64) for output in outputs]
 
-    def on_replica(self, function: Callable[[], Any]) -> Any:
+    def on_replica(self, function: Callable[[], Result]) -> Result:
         """Calls a function on a replica, where the model computes losses; returns the result."""
         return on_one_replica(self.model.distribute_strategy, function)
 
-    def loss(self, vectors: Sequence[Any], with_penalties: bool = False) -> tf.Tensor:
+    def loss(self, vectors: Sequence[Array | tf.Tensor], with_penalties: bool = False) -> tf.Tensor:
         """Returns the model's loss if each output is a constant vector; call it on a replica."""
         num_rows, constants = self.num_rows, []
         outputs = tf.nest.flatten(self.outputs)
@@ -81,7 +84,7 @@ class Labels:
         return tf.cast(loss, tf.float32) * self.model.distribute_strategy.num_replicas_in_sync
 
 
-def joined(model: Any, batches: Iterable[Any]) -> Labels:
+def joined(model: Model, batches: Iterable[Batch]) -> Labels:
     """Returns the labels of the first batches, or of the first one if they cannot be joined."""
     parts: list[Labels] = []
     num_rows = num_numbers = 0
@@ -101,7 +104,7 @@ def joined(model: Any, batches: Iterable[Any]) -> Labels:
     if not parts:
         raise ValueError("There are no batches to fit a constant on.")
 
-    def join(*pieces: Any) -> Any:
+    def join(*pieces: tf.Tensor | None) -> tf.Tensor | None:
         return None if pieces[0] is None else tf.concat(pieces, axis=0)
 
     try:
@@ -111,7 +114,7 @@ def joined(model: Any, batches: Iterable[Any]) -> Labels:
     return dataclasses.replace(parts[0], y=y, weights=weights, masks=masks)
 
 
-def are_shares(output: Any) -> bool:
+def are_shares(output: tf.Tensor) -> bool:
     """Returns whether the values of an output look like a softmax: not negative, with sum 1."""
     values = np.asarray(output, np.float64)
     return values.shape[-1] > 1 and bool(
@@ -119,7 +122,7 @@ def are_shares(output: Any) -> bool:
     )
 
 
-def shares_of(vector: Any) -> Any:
+def shares_of(vector: Array | tf.Tensor) -> tf.Tensor:
     """Returns a vector scaled like the output of a softmax: positive, with sum 1.
 
     Some losses would be lower for vectors that no softmax can give.

@@ -3,11 +3,12 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model, Nest
 from tfx_lr_finder.training.model.autograph import as_in_fit
 from tfx_lr_finder.training.model.kind import has_own_train_step, package
 from tfx_lr_finder.training.model.replicas import (
@@ -35,8 +36,8 @@ class ValidationBatches(NamedTuple):
         iterator: An endless iterator over the batches, distributed by the model's strategy.
     """
 
-    batches: list[Any]
-    iterator: Any
+    batches: list[Batch]
+    iterator: BatchIterator
 
     @property
     def number(self) -> int:
@@ -44,7 +45,7 @@ class ValidationBatches(NamedTuple):
         return len(self.batches)
 
 
-def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
+def first_batches(dataset: object, num_rows: int = 1) -> list[Batch]:
     """Returns the first batches with `num_rows` examples: at least one batch, and at most 8.
 
     Raises:
@@ -69,7 +70,7 @@ def first_batches(dataset: Any, num_rows: int = 1) -> list[Any]:
     return batches
 
 
-def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
+def validation_batches(model: Model, dataset: object) -> ValidationBatches | None:
     """Returns the first batches that hold 256 examples, but at most 8 batches.
 
     They are read once, and kept in main memory. Returns None if there are no data, or if the model
@@ -91,7 +92,7 @@ def validation_batches(model: Any, dataset: Any) -> ValidationBatches | None:
     return ValidationBatches(batches, iter(distributed))
 
 
-def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tensor]:
+def training_mode_loss(model: Model, num_batches: int) -> Callable[[BatchIterator], tf.Tensor]:
     """Returns a function that computes the mean loss of an iterator's next batches.
 
     The loss is computed in training mode, since a sweep is too short for the moving statistics of
@@ -102,7 +103,7 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
     # As in Keras's own training step.
     options = {"training": True} if getattr(model, "_call_has_training_arg", True) else {}
 
-    def forward(batch: Any) -> Any:
+    def forward(batch: Batch) -> tf.Tensor:
         x, y, sample_weight = unpacked(batch)
         outputs = model(x, **options)
         loss = model_loss(model, x, y, outputs, sample_weight, training=True)
@@ -112,7 +113,7 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
 
     replica_loss = as_in_fit(model, forward)
 
-    def batch_loss(batch: Any) -> tf.Tensor:
+    def batch_loss(batch: Batch) -> tf.Tensor:
         try:
             losses = strategy.run(replica_loss, args=(batch,))
             loss = mean_over_replicas(strategy, losses, batch)
@@ -124,7 +125,7 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
             ) from error
         return tf.cast(loss, tf.float64)
 
-    def mean_loss(iterator: Any) -> tf.Tensor:
+    def mean_loss(iterator: BatchIterator) -> tf.Tensor:
         variables = [*model.non_trainable_variables, *memory(model)]
         values = [tf.identity(variable) for variable in variables]
         _, total = tf.while_loop(
@@ -142,10 +143,10 @@ def training_mode_loss(model: Any, num_batches: int) -> Callable[[Any], tf.Tenso
     return mean_loss
 
 
-def inference_loss(model: Any, batches: Sequence[Any]) -> float:
+def inference_loss(model: Model, batches: Sequence[Batch]) -> float:
     """Returns the mean loss of batches in inference mode, without weight penalties."""
 
-    def loss_of(batch: Any) -> tf.Tensor:
+    def loss_of(batch: Batch) -> tf.Tensor:
         x, y, sample_weight = unpacked(batch)
         outputs = model(x, training=False)
         loss = model_loss(model, x, y, outputs, sample_weight, training=False)
@@ -158,19 +159,27 @@ def inference_loss(model: Any, batches: Sequence[Any]) -> float:
     return float(np.mean(losses) * strategy.num_replicas_in_sync)
 
 
-def model_loss(model: Any, x: Any, y: Any, outputs: Any, weights: Any, *, training: bool) -> Any:
+def model_loss(
+    model: Model,
+    x: Nest | None,
+    y: Nest | None,
+    outputs: Nest,
+    weights: Nest | None,
+    *,
+    training: bool,
+) -> tf.Tensor:
     """Returns the result of a model's `compute_loss`, which gets the mode if it takes one."""
     has_training = "training" in inspect.signature(model.compute_loss).parameters
     mode = {"training": training} if has_training else {}
     return model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, **mode)
 
 
-def unpacked(batch: Any) -> tuple[Any, Any, Any]:
+def unpacked(batch: Batch) -> tuple[Nest, Nest | None, Nest | None]:
     """Returns features, labels and sample weights of a batch; None for each that is missing."""
     return (*batch, None, None)[:3] if isinstance(batch, tuple) else (batch, None, None)
 
 
-def penalties(model: Any) -> Any:
+def penalties(model: Model) -> tf.Tensor | float:
     """Returns the penalties of a forward pass, which Keras's `compute_loss` adds to the loss."""
     is_own = package(type(model).compute_loss) not in ("keras", "tf_keras")
     # Each replica adds an equal share of the penalties.
