@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,7 @@ from tfx_lr_finder.training.checks.applied_rate import check_applied, check_hold
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
 from tfx_lr_finder.training.ending import EndedError
 from tfx_lr_finder.training.judge.validation import ValidationError
+from tfx_lr_finder.training.keras_types import BatchIterator, Model, RandomGenerator, Variable
 from tfx_lr_finder.training.loop import Loop, Record
 from tfx_lr_finder.training.model.built import build_model
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable_learning_rate
@@ -44,10 +45,10 @@ class Graph(NamedTuple):
     """
 
     subject: Subject
-    form: Any
-    given: list[Any]
-    variables: list[Any]
-    generators: list[Any]
+    form: object
+    given: list[Variable]
+    variables: list[Variable]
+    generators: list[RandomGenerator]
     learning_rate: LearningRate
     loop: Loop
 
@@ -138,7 +139,7 @@ _NOT_OF_THE_BATCH = (
 
 
 @contextlib.contextmanager
-def _explained(model: Any, batches: Any, num_steps: int) -> Iterator[None]:
+def _explained(model: Model, batches: BatchIterator, num_steps: int) -> Iterator[None]:
     """Turns an error of TensorFlow or Keras in a training step into an error with a remedy."""
     try:
         yield
@@ -170,7 +171,7 @@ def no_finite_loss(learning_rate: float, loop: Loop) -> ValueError:
     )
 
 
-def _no_update(model: Any, num_steps: int) -> TrainStepError:
+def _no_update(model: Model, num_steps: int) -> TrainStepError:
     return TrainStepError(
         "The training step must apply gradients by `model.optimizer`, whose rate is swept. "
         f"Received: model {model.name!r}, in {num_steps} steps no update by its "
@@ -179,7 +180,7 @@ def _no_update(model: Any, num_steps: int) -> TrainStepError:
     )
 
 
-def _impossible_step(model: Any, batches: Any, error: Exception) -> ValueError:
+def _impossible_step(model: Model, batches: BatchIterator, error: Exception) -> ValueError:
     return ValueError(
         "The model must be trainable on the batches of the data set. "
         f"Received: model {model.name!r}, batches of {batches.element_spec}, and from the training "

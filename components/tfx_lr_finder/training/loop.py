@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.training.ending import check_not_asked_to_end
+from tfx_lr_finder.training.keras_types import BatchIterator, TracedFunction
 from tfx_lr_finder.training.model.cluster import is_alone
 
 SECONDS_A_CHUNK = 0.2
@@ -64,7 +65,7 @@ class Loop(NamedTuple):
         workers_mean: Returns the mean of the numbers that all workers call it with.
     """
 
-    steps: Any
+    steps: TracedFunction
     rates: tf.Variable
     done: tf.Variable
     notes: tf.Variable
@@ -72,10 +73,10 @@ class Loop(NamedTuple):
 
     def run(
         self,
-        batches: Any,
+        batches: BatchIterator,
         learning_rates: Array,
         ended: Callable[[Array], tuple[int, StopReason] | None],
-        validation: Any = None,
+        validation: BatchIterator | None = None,
         description: str = "",
     ) -> Record:
         """Trains with one rate per step; the caller must reset the model's metrics before.

@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.training.judge.validation import ValidationBatches, training_mode_loss
+from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model
 from tfx_lr_finder.training.loop import Loop
 from tfx_lr_finder.training.model.autograph import as_in_fit
+from tfx_lr_finder.training.model.learning_rate import LearningRate
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.replicas import first_dimension, mean_over_replicas
 from tfx_lr_finder.training.model.single_trace import single_trace
@@ -20,9 +22,9 @@ class TrainStepError(ValueError):
 
 
 def build_loop(
-    model: Any,
-    batches: Any,
-    learning_rate: Any,
+    model: Model,
+    batches: BatchIterator,
+    learning_rate: LearningRate,
     most_steps: int,
     validation: ValidationBatches | None = None,
 ) -> Loop:
@@ -45,8 +47,10 @@ def build_loop(
     other_loss = validation and training_mode_loss(model, validation.number)
 
     @tf.function(autograph=False)
-    def steps(iterator: Any, first: Any, end: Any, validation_iterator: Any) -> Any:
-        def body(step: Any) -> Any:
+    def steps(
+        iterator: BatchIterator, first: tf.Tensor, end: tf.Tensor, validation_iterator: Any
+    ) -> tf.Tensor:
+        def body(step: tf.Tensor) -> tf.Tensor:
             done.assign(step)
             learning_rate.assign(tf.gather(rates, step))
             loss, num_rows = step_loss(iterator)
@@ -69,7 +73,7 @@ def build_loop(
     return Loop(traced, rates, done, notes, workers_mean)
 
 
-def _size(model: Any) -> tf.Tensor:
+def _size(model: Model) -> tf.Tensor:
     """Returns half the sum of the squares of all weights: finite only if every weight is finite.
 
     The loss need not show a weight that is not finite: a ReLU turns NaN into 0.
@@ -79,7 +83,7 @@ def _size(model: Any) -> tf.Tensor:
     return tf.cast(size, tf.float64)
 
 
-def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
+def _step_loss(model: Model) -> Callable[[BatchIterator], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a function that makes one update, and returns its loss and its greatest batch size.
 
     An optimizer that accumulates gradients takes several batches for an update. The loss is then
@@ -88,12 +92,12 @@ def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
     num_batches = accumulation_steps(model.optimizer)
     batch_loss = _batch_loss(model)
 
-    def one_batch(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def one_batch(iterator: BatchIterator) -> tuple[tf.Tensor, tf.Tensor]:
         batch = iterator.get_next()
         return batch_loss(batch), _num_rows(model.distribute_strategy, batch)
 
-    def several_batches(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        def body(done: Any, total: Any, most_rows: Any) -> tuple[Any, Any, Any]:
+    def several_batches(iterator: BatchIterator) -> tuple[tf.Tensor, tf.Tensor]:
+        def body(done: tf.Tensor, total: tf.Tensor, most_rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             loss, num_rows = one_batch(iterator)
             return done + 1, total + loss, tf.maximum(most_rows, num_rows)
 
@@ -104,7 +108,7 @@ def _step_loss(model: Any) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
     return one_batch if num_batches == 1 else several_batches
 
 
-def _batch_loss(model: Any) -> Callable[[Any], Any]:
+def _batch_loss(model: Model) -> Callable[[Batch], tf.Tensor]:
     """Returns a function that runs a training step on a batch, and returns its loss."""
     strategy, train_step = model.distribute_strategy, as_in_fit(model, model.train_step)
     if getattr(model, "jit_compile", False):
@@ -112,7 +116,7 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
             train_step, autograph=False, jit_compile=True, reduce_retracing=True
         )
 
-    def batch_loss(batch: Any) -> tf.Tensor:
+    def batch_loss(batch: Batch) -> tf.Tensor:
         logs = strategy.run(train_step, args=(batch,))
         if not isinstance(logs, dict) or "loss" not in logs:
             raise TrainStepError(
@@ -137,6 +141,6 @@ def _batch_loss(model: Any) -> Callable[[Any], Any]:
     return batch_loss
 
 
-def _num_rows(strategy: Any, batch: Any) -> tf.Tensor:
+def _num_rows(strategy: tf.distribute.Strategy, batch: Batch) -> tf.Tensor:
     """Returns the number of examples in a batch, over all replicas."""
     return strategy.reduce("SUM", strategy.run(first_dimension, args=(batch,)), axis=None)

@@ -1,20 +1,20 @@
 """A short training at a constant rate, judged on data that it did not see."""
 
 import math
-from typing import Any
 
 import tensorflow as tf
 
 from tfx_lr_finder.training.checks.applied_rate import swept_optimizers
 from tfx_lr_finder.training.graph import out_of_batches
 from tfx_lr_finder.training.judge.validation import first_batches
+from tfx_lr_finder.training.keras_types import Model
 from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 
 
 def validation_loss(
-    model: Any,
+    model: Model,
     dataset: tf.data.Dataset,
     validation_dataset: tf.data.Dataset,
     *,
