@@ -7,13 +7,15 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from types import FrameType, ModuleType
+from typing import NoReturn
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.fit.fit_data import training_batches, validation_batches
+from tfx_lr_finder.training.fit.fit_data import Arguments, training_batches, validation_batches
 from tfx_lr_finder.training.fit.leaving import Exit
 from tfx_lr_finder.training.fit.optimizer_updates import updates_replaced
+from tfx_lr_finder.training.keras_types import Model
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.replacement import replaced
@@ -67,13 +69,13 @@ def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
     return result
 
 
-def _kerases() -> list[Any]:
+def _kerases() -> list[ModuleType]:
     """Returns Keras 3 and tf_keras if installed: the user's code may import either when it runs."""
     names = ("keras", "tf_keras")
     return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]
 
 
-def _optimizers() -> list[Any]:
+def _optimizers() -> list[type]:
     """Returns the base class of every kind of optimizer."""
     bases = [tf.compat.v1.train.Optimizer]
     for keras in _kerases():
@@ -83,13 +85,13 @@ def _optimizers() -> list[Any]:
     return bases
 
 
-def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
+def _capturing(keras: ModuleType, reach: Reach) -> Callable[..., None]:
     """Returns a replacement for `fit`, which stores model and data, and leaves the user's code."""
     fit = keras.Model.fit
     signature = inspect.signature(fit)
 
     @functools.wraps(fit)
-    def capture(*args: Any, **kwargs: Any) -> None:
+    def capture(*args: object, **kwargs: object) -> None:
         if package := _searching_package():
             reach(_not_of_a_search(package))
         call = signature.bind(*args, **kwargs)
@@ -103,7 +105,7 @@ def _capturing(keras: Any, reach: Reach) -> Callable[..., None]:
     return capture
 
 
-def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]) -> int | None:
+def _train_steps(model: Model, dataset: tf.data.Dataset, arguments: Arguments) -> int | None:
     """Returns the number of updates in all epochs; None if neither call nor data set tells it."""
     epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
     if epoch_steps < 0:  # endless, or of unknown length
@@ -115,7 +117,7 @@ def _train_steps(model: Any, dataset: tf.data.Dataset, arguments: dict[str, Any]
 def _refusing(reach: Reach) -> Callable[..., None]:
     """Returns a replacement for an optimizer's update, since only `fit` may train."""
 
-    def refuse(*args: Any, **kwargs: Any) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
         reach(_not_by_fit("trains in a loop of its own, by its optimizer's update"))
 
     return refuse
@@ -123,7 +125,7 @@ def _refusing(reach: Reach) -> Callable[..., None]:
 
 def _searching_package() -> str | None:
     """Returns the package that calls `fit` in a search for hyperparameters, or None."""
-    frame: Any = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]
         if package in _SEARCHES:

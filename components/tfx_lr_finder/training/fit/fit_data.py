@@ -7,11 +7,16 @@ to the model's distribution strategy. A temporary replacement there takes the da
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
+from tfx_lr_finder.training.keras_types import Model, Nest
 from tfx_lr_finder.training.model.replacement import replaced
+
+Arguments: TypeAlias = dict[str, Any]
+"""The arguments of `fit` or `evaluate`, by name."""
 
 
 class _Taken(BaseException):
@@ -19,7 +24,7 @@ class _Taken(BaseException):
 
 
 def training_batches(
-    keras: Any, model: Any, fit: Callable[..., Any], arguments: dict[str, Any]
+    keras: ModuleType, model: Model, fit: Callable[..., object], arguments: Arguments
 ) -> tf.data.Dataset:
     """Returns the batches of an epoch.
 
@@ -42,7 +47,9 @@ def training_batches(
     return _batches(keras, model, fit, "x", given)
 
 
-def validation_batches(keras: Any, model: Any, arguments: dict[str, Any]) -> tf.data.Dataset | None:
+def validation_batches(
+    keras: ModuleType, model: Model, arguments: Arguments
+) -> tf.data.Dataset | None:
     """Returns the batches that `fit` would evaluate after an epoch, or None if there are none.
 
     The batches have no end if the data have no end and `validation_steps` is not given.
@@ -74,13 +81,13 @@ def validation_batches(keras: Any, model: Any, arguments: dict[str, Any]) -> tf.
     return dataset if steps is None else dataset.take(steps)
 
 
-def _last_rows(arguments: dict[str, Any]) -> Any:
+def _last_rows(arguments: Arguments) -> Nest:
     """Returns the last rows of the arrays, which `validation_split` keeps out of the training."""
     arrays = arguments["x"], arguments["y"], arguments["sample_weight"]
     num_rows = tf.nest.flatten(arrays)[0].shape[0]
     start = math.floor(num_rows * (1.0 - arguments["validation_split"]))
 
-    def rows(array: Any) -> Any:
+    def rows(array: tf.Tensor | None) -> tf.Tensor | None:
         if isinstance(array, tf.SparseTensor):
             first = [start] + [0] * (array.shape.rank - 1)
             return tf.sparse.slice(array, first, array.dense_shape - first)
@@ -90,12 +97,12 @@ def _last_rows(arguments: dict[str, Any]) -> Any:
 
 
 def _batches(
-    keras: Any, model: Any, method: Callable[..., Any], name: str, arguments: dict[str, Any]
+    keras: ModuleType, model: Model, method: Callable[..., object], name: str, arguments: Arguments
 ) -> tf.data.Dataset:
     """Calls `fit` or `evaluate` until it has created its data set, and returns the data set."""
     data, taken = arguments["x"], []
 
-    def take(dataset: tf.data.Dataset, *_: Any) -> None:
+    def take(dataset: tf.data.Dataset, *_: object) -> None:
         taken.append(dataset)
         raise _Taken
 
@@ -115,7 +122,7 @@ def _batches(
     return _in_passes(keras, data, taken[0])
 
 
-def _no_workers(keras: Any, data: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def _no_workers(keras: ModuleType, data: object, arguments: Arguments) -> Arguments:
     """Reads Python data by one worker: in order, as the seed decides, and with no process left."""
     if "workers" in arguments:  # tf_keras
         return {"workers": 1, "use_multiprocessing": False}
@@ -124,20 +131,20 @@ def _no_workers(keras: Any, data: Any, arguments: dict[str, Any]) -> dict[str, A
     return {}
 
 
-def _no_steps(keras: Any) -> Any:
+def _no_steps(keras: Any) -> object:
     """Returns a callback that leaves Keras before the first step, whatever type the data have."""
 
     class NoSteps(keras.callbacks.Callback):
-        def on_train_begin(self, logs: Any = None) -> None:
+        def on_train_begin(self, logs: object = None) -> None:
             raise _Taken
 
-        def on_test_begin(self, logs: Any = None) -> None:
+        def on_test_begin(self, logs: object = None) -> None:
             raise _Taken
 
     return NoSteps()
 
 
-def _in_passes(keras: Any, data: Any, dataset: tf.data.Dataset) -> tf.data.Dataset:
+def _in_passes(keras: ModuleType, data: object, dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns a data set whose passes begin and end like an epoch over Python data.
 
     A generator gets only one pass. In a second one, Keras 3 would repeat the batches that it has

@@ -9,10 +9,13 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn, TypeAlias
 
 _LEFT_IN_ORDER = {"tensorflow", "keras", "tf_keras", "tfx_lr_finder", *sys.stdlib_module_names}
 """Packages whose functions restore state when they are left, and must not be interrupted then."""
+
+TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction | None"]
+"""What `sys.settrace` takes."""
 
 
 class Exit:
@@ -69,7 +72,7 @@ class Exit:
             raise SystemExit  # ends the thread without a traceback
         raise self._left
 
-    def _close(self, tracing: Any) -> None:
+    def _close(self, tracing: TraceFunction | None) -> None:
         with self._lock:
             self._is_open = False
             sys.settrace(tracing)
@@ -80,7 +83,7 @@ class Exit:
         if not self._is_open:
             return
 
-        def at_event(frame: FrameType, event: str, _: Any) -> Any:
+        def at_event(frame: FrameType, event: str, _: object) -> TraceFunction:
             if event == "line" and self._is_open:
                 raise self._left  # ends the tracing, until this one is caught, too
             return at_event

@@ -10,7 +10,7 @@ _UPDATES = ("apply", "apply_gradients")
 
 
 @contextlib.contextmanager
-def updates_replaced(base: Any, update: Callable[..., Any]) -> Iterator[None]:
+def updates_replaced(base: Any, update: Callable[..., None]) -> Iterator[None]:
     """Replaces the update methods of an optimizer class and its subclasses; restores them on exit.
 
     To replace them in the base class is not enough: a subclass that overrides them need not call
@@ -21,16 +21,16 @@ def updates_replaced(base: Any, update: Callable[..., Any]) -> Iterator[None]:
         update: The replacement for each update method.
     """
     with contextlib.ExitStack() as stack:
-        done: set[tuple[Any, str]] = set()
+        done: set[tuple[type, str]] = set()
 
-        def replace(optimizer: Any) -> None:
+        def replace(optimizer: type) -> None:
             for owner in optimizer.__mro__:  # a mixin may define the update
                 for name in _UPDATES:
                     if name in vars(owner) and (owner, name) not in done:
                         done.add((owner, name))
                         stack.enter_context(replaced(owner, name, update))
 
-        def init_subclass(cls: Any, /, **options: Any) -> None:
+        def init_subclass(cls: type, /, **options: object) -> None:
             super(base, cls).__init_subclass__(**options)
             replace(cls)
 
@@ -40,7 +40,7 @@ def updates_replaced(base: Any, update: Callable[..., Any]) -> Iterator[None]:
         yield
 
 
-def _family(base: Any) -> Iterator[Any]:
+def _family(base: type) -> Iterator[type]:
     yield base
     for child in base.__subclasses__():
         yield from _family(child)
