@@ -1,9 +1,12 @@
 """A learning-rate schedule whose peak is the rate that was found."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="tfx_lr_finder")
@@ -68,7 +71,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.initial_divisor = initial_divisor
         self.final_divisor = final_divisor
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Any) -> "tf.Tensor":
         """Returns the learning rate for a step as a scalar tensor. Steps count from 0."""
         last_step = self.num_steps - 1
         warmup_steps = self.warmup_fraction * last_step
@@ -93,5 +96,5 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def _cosine(first: float, last: float, part: Any) -> Any:
+def _cosine(first: float, last: float, part: "tf.Tensor") -> "tf.Tensor":
     return last + (first - last) * (1 + keras.ops.cos(math.pi * part)) / 2
