@@ -249,6 +249,8 @@ def test_validation_loss_is_told_the_mode_as_by_keras(takes_mode):
     model = base([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
 
-    curve = range_test(model, batches(), validation_dataset=batches(), num_steps=3)
+    curve = range_test(
+        model, batches(), validation_dataset=batches(), num_steps=3, max_learning_rate=1e-2
+    )
 
     assert curve.validation_losses.size == 3

@@ -105,7 +105,7 @@ def facts_of(subject: Subject, batch_size: int) -> Facts:
         batch_size=batch_size,
         model=f"{type(model).__name__} of {num_parameters:,} parameters",
         optimizer=name,
-        is_plain_sgd=name == "SGD" and not optimizer.momentum,
+        is_plain_sgd=name == "SGD" and not getattr(optimizer, "momentum", 0),
         num_replicas=model.distribute_strategy.num_replicas_in_sync,
         gradient_accumulation_steps=accumulation_steps(optimizer),
         train_steps=subject.train_steps,
