@@ -45,10 +45,23 @@ def test_suggestion_is_frozen(make_curve):
 def test_noisy_curve_gives_a_rate_that_says_so(make_curve):
     """A fall hardly larger than the noise: the rate comes with its verdict."""
     noise = 0.3 * np.random.default_rng(0).normal(size=RATES.size)
-    suggestion = suggest(make_curve(np.linspace(1.2, 1, 101) + noise, RATES), "valley")
+    suggestion = suggest(make_curve(1 + noise, RATES), "valley")
 
     assert suggestion.verdict is Verdict.NOISY
     assert RATES[0] <= suggestion.learning_rate <= RATES[-1]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "depth", "least"), [(24, 0.22, 1e-6), (30, 0.48, 1e-6), (31, 0.39, 1e-4)]
+)
+@pytest.mark.parametrize("rule", ["descent", "steepest", "valley"])
+def test_loss_that_falls_early_and_stays_low_has_a_rate(make_curve, rule, lowest, depth, least):
+    """The range begins high, or the model learns at once: the fall counts, soon as it is."""
+    losses = np.interp(np.arange(200), [0, 2, lowest, 199], [1, 1, 1 - depth, 1 - depth])
+
+    suggestion = suggest(make_curve(losses, np.geomspace(least, 10, 200)), rule)
+
+    assert suggestion.verdict is not Verdict.FLAT
 
 
 def test_loss_that_falls_to_the_end_gives_a_rate_at_the_edge(make_curve):

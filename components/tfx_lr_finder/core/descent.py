@@ -10,14 +10,18 @@ import dataclasses
 import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.smoothing import Array, local_linear, standard_deviation
+from tfx_lr_finder.core.smoothing import (
+    Array,
+    head_size,
+    initial_loss,
+    local_linear,
+    standard_deviation,
+)
 
 BANDWIDTH = 0.25
 """Standard deviation of the smoothing kernel, in decades."""
-HEAD = 0.2
-"""The first fraction of the curve. Its median loss is the initial loss."""
 CAP = 1.0
-"""Losses are capped at this fraction of the initial loss above the initial loss."""
+"""Losses are capped at the initial loss plus this fraction of it."""
 FLAT_FALL = 0.01
 """A fall below this fraction of the initial loss counts as flat."""
 DONE = 0.95
@@ -52,12 +56,12 @@ class Course:
 
     Attributes:
         log_rates: Base-10 logarithm of the rates, shape `(n,)`.
-        head: Number of points in the first fifth, at least 3 (or all points, if there are fewer).
-        start: The initial loss: the median loss of the first fifth.
+        head: Number of points whose median is the initial loss.
+        start: The initial loss.
         capped: The losses, capped at `start + |start|`, shape `(n,)`.
         smoothed: Local linear regression of `capped` (0.25 decades), shape `(n,)`.
         num_points: The number of points that each smoothed loss averages over, shape `(n,)`.
-        error: Standard error of `smoothed`, from the deviation of the losses in the first fifth.
+        error: Standard error of `smoothed`, from the deviation of the first losses about `start`.
         lowest: Index of the least smoothed loss before the first blow-up.
         blow_up: Index of the first clear rise after a clear fall; None if there was none.
     """
@@ -84,7 +88,7 @@ class Course:
     @property
     def fell(self) -> bool:
         """Whether the loss fell by at least 1% of the initial loss."""
-        # With its minimum in the first fifth, the loss only rose.
+        # With its minimum among the first losses, the loss only rose.
         is_later = self.lowest >= self.head
         return is_later and self.fall > 0 and self.fall >= FLAT_FALL * abs(self.start)
 
@@ -118,7 +122,7 @@ class Course:
 
     @property
     def shows_rate(self) -> bool:
-        """Whether a rate can be read off: the loss fell, or rose well after the first fifth."""
+        """Whether a rate can be read off: the loss fell, or rose 0.4 decades after the head."""
         head, last = self.log_rates[[self.head - 1, -1]]
         return self.fell or head + EDGE_DISTANCE < self.edge < last
 
@@ -126,8 +130,7 @@ class Course:
 def course_of(curve: Curve) -> Course:
     """Returns the course of a curve's validation losses, or of its losses if it has none."""
     losses = curve.steady_losses
-    head = min(max(3, int(HEAD * losses.size)), losses.size)
-    start = float(np.median(losses[:head]))
+    head, start = head_size(losses.size), initial_loss(losses)
     deviation = standard_deviation(losses[:head] - start)
     capped = np.minimum(losses, start + CAP * abs(start))
     smoothed, num_points = local_linear(curve.log_learning_rates, capped, BANDWIDTH)
@@ -185,8 +188,8 @@ def _shift(curve: Curve) -> float:
 def _first_blow_up(smoothed: Array, start: float, error: float) -> int | None:
     """Returns the index of the first clear rise after a clear fall; None if there is none.
 
-    A fall is clear from half of the curve's whole fall on. A rise is clear if it exceeds half of
-    the fall before it and 5 standard errors.
+    A fall is clear once it reaches half of the curve's greatest fall. A rise is clear if it exceeds
+    half of the fall before it and 5 standard errors.
     """
     best = np.minimum.accumulate(smoothed)
     fallen = start - best

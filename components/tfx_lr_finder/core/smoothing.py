@@ -93,6 +93,16 @@ def _at(all_centres: Array, x: Array, y: Array, bandwidth: float) -> tuple[Array
     return smoothed, num_points
 
 
+def head_size(num_losses: int) -> int:
+    """Returns the number of first losses whose median is the initial loss: a tenth, at least 3."""
+    return min(max(3, num_losses // 10), num_losses)
+
+
+def initial_loss(losses: Array) -> float:
+    """Returns the loss at the start of a curve: the median of its first losses."""
+    return float(np.median(losses[: head_size(losses.size)]))
+
+
 def standard_deviation(residuals: Array) -> float:
     """Returns the standard deviation of residuals about 0, which a few outliers do not change.
 

@@ -87,9 +87,9 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
 
 
 def _suggest(curve: Curve, rule: str) -> Suggestion:
-    course = judge_course(curve)
-    if not course.has_rate and not (course is Verdict.FLAT and rule in READ_RISES):
-        raise NoLearningRateError(course, curve)
+    verdict = judge_course(curve)
+    if not verdict.has_rate and not (verdict is Verdict.FLAT and rule in READ_RISES):
+        raise NoLearningRateError(verdict, curve)
     learning_rate = get_rule(rule)(curve)
     return Suggestion(learning_rate, rule, judge(curve, learning_rate))
 

@@ -91,13 +91,13 @@ _MEANINGS = {
 def judge_course(curve: Curve) -> Verdict:
     """Returns the verdict on a curve alone, before a rule reads a rate off it.
 
-    Start, fall and smoothed loss are those of `tfx_lr_finder.core.descent.course_of`. The first
-    criterion that holds is the verdict:
+    `start` is the median of the first tenth of the losses. Fall and smoothed loss are those of
+    `tfx_lr_finder.core.descent.course_of`. The first criterion that holds is the verdict:
 
     - `diverged_at_start`: the sweep stopped within the first quarter of its steps, and the loss
       never fell; or its first three losses are below `start - 0.9 |start|`;
     - `too_few_points`: fewer than 10 points, or fewer than 7 steps a decade;
-    - `flat`: the loss never fell by 1% of its start after the first fifth;
+    - `flat`: the loss never fell by 1% of its start after its first tenth;
     - `noisy`: `fall < 4` standard errors of the smoothed loss, from the deviation of the losses
       about it up to its minimum;
     - `ok` otherwise.
@@ -106,7 +106,7 @@ def judge_course(curve: Curve) -> Verdict:
     stopped_early = (
         curve.stop_reason is not StopReason.ALL_STEPS and len(curve) <= EARLY_STOP * curve.num_steps
     )
-    # The loss has blown up within the first fifth. A later fall from there shows no learning.
+    # The loss has blown up within the first tenth. A later fall from there shows no learning.
     rose_at_once = curve.steady_losses[:3].max() < course.start - 0.9 * abs(course.start)
     if (stopped_early and not course.fell) or rose_at_once:
         return Verdict.DIVERGED_AT_START

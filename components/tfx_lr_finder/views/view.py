@@ -6,7 +6,7 @@ import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.core.smoothing import Array, initial_loss
 
 HEADROOM = 0.5
 """Space above the initial loss, as a fraction of the loss's fall. A blow-up is cut off there."""
@@ -33,7 +33,7 @@ def losses_by_name(curve: Curve) -> dict[str, Array]:
 def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
     """Returns the least and the greatest loss that a picture of the curves shows."""
     lines = [line for curve in curves for line in losses_by_name(curve).values()]
-    start = max(np.median(line[: max(3, line.size // 10)]) for line in lines)
+    start = max(map(initial_loss, lines))
     lowest = min(line.min() for line in lines)
     if (constant := constant_loss(curves)) is not None:
         lowest = min(lowest, constant)
