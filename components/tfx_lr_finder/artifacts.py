@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Callable
+from typing import Any
 
 from tfx.dsl.io import fileio
 from tfx.types import standard_artifacts
@@ -70,36 +72,40 @@ def write_sweep(artifact: LearningRateSweep, evidence: Evidence) -> None:
     }
     for name, content in contents.items():
         write_file(os.path.join(artifact.uri, name), content)
+    for key, value in _properties(evidence).items():
+        set_property = _SETTERS[type(value)]
+        set_property(artifact, key, value)
+
+
+_SETTERS: dict[type, Callable[[Artifact, str, Any], None]] = {
+    float: Artifact.set_float_custom_property,
+    int: Artifact.set_int_custom_property,
+    str: Artifact.set_string_custom_property,
+}
+
+
+def _properties(evidence: Evidence) -> dict[str, float | int | str]:
+    """Returns the custom properties of a sweep, by name; what is not known is left out."""
     published, curve = evidence.published, evidence.curves[0]
-    artifact.set_float_custom_property("learning_rate", published.learning_rate)
-    if evidence.spread is not None:
-        artifact.set_float_custom_property("spread", evidence.spread)
-    artifact.set_string_custom_property("rule", evidence.rule)
-    artifact.set_string_custom_property("verdict", published.verdict.value)
-    artifact.set_string_custom_property("stop_reason", curve.stop_reason.value)
-    artifact.set_int_custom_property("num_sweeps", len(evidence.curves))
-    artifact.set_int_custom_property("num_points", len(curve))
-    artifact.set_int_custom_property("num_steps", curve.num_steps)
-    artifact.set_int_custom_property("seed", curve.seed)
-    _set_proofs(artifact, evidence)
-    for name, fact in curve.known.items():
-        if isinstance(fact, str):
-            artifact.set_string_custom_property(name, fact)
-        else:
-            artifact.set_int_custom_property(name, fact)
-
-
-def _set_proofs(artifact: LearningRateSweep, evidence: Evidence) -> None:
-    constant_loss = evidence.curves[0].constant_loss
-    if constant_loss is not None:
-        artifact.set_float_custom_property("constant_loss", constant_loss)
-    artifact.set_int_custom_property("num_proofs", len(evidence.proofs))
-    rate = evidence.published.learning_rate
-    of_rate = [proof for proof in evidence.proofs if proof.learning_rate == rate]
-    if of_rate:
-        artifact.set_int_custom_property("proof_steps", of_rate[-1].num_steps)
-        if math.isfinite(of_rate[-1].loss):
-            artifact.set_float_custom_property("proof_loss", of_rate[-1].loss)
+    proofs = [p for p in evidence.proofs if p.learning_rate == published.learning_rate]
+    proof = proofs[-1] if proofs else None
+    properties = {
+        "learning_rate": published.learning_rate,
+        "spread": evidence.spread,
+        "constant_loss": curve.constant_loss,
+        "proof_loss": proof.loss if proof and math.isfinite(proof.loss) else None,
+        "proof_steps": proof.num_steps if proof else None,
+        "num_proofs": len(evidence.proofs),
+        "rule": evidence.rule,
+        "verdict": published.verdict.value,
+        "num_sweeps": len(evidence.curves),
+        "stop_reason": curve.stop_reason.value,
+        "num_steps": curve.num_steps,
+        "num_points": len(curve),
+        "seed": curve.seed,
+        **curve.known,
+    }
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def read_evidence(artifact: Artifact) -> Evidence:

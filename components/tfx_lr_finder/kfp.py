@@ -5,10 +5,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from tfx_lr_finder.kubeflow.extras import imported_with_extra
+from tfx_lr_finder.kubeflow.extras import kfp_imported
 from tfx_lr_finder.search.options import OPTION_TYPES, SweepOptions
 
-with imported_with_extra("kfp", "kfp"):
+with kfp_imported():
     from kfp import dsl
 
 INPUT_ARTIFACTS = ("transform_graph", "schema", "base_model", "hyperparameters", "module_file")

@@ -12,12 +12,17 @@ from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.artifacts import INPUT_TYPES, OUTPUT_TYPES, LearningRateSweep
 from tfx_lr_finder.executor import read_hyperparameters, run
-from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions
+from tfx_lr_finder.search.options import SweepOptions
 from tfx_lr_finder.search.request import Search
 
 
 def find_learning_rate(
-    inputs: Mapping[str, str], outputs: Mapping[str, str], parameters: Mapping[str, Any]
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    user_code: Mapping[str, str],
+    options: SweepOptions,
+    train_steps: int | None = None,
+    custom_config: dict[str, Any] | None = None,
 ) -> LearningRateSweep:
     """Finds the learning rate as LearningRateFinder does in a pipeline.
 
@@ -26,27 +31,35 @@ def find_learning_rate(
             required, all other inputs are optional.
         outputs: Path of each output artifact, by the name of the component's output. The path of
             `learning_rate` is a file, all other paths are folders.
-        parameters: The component's parameters, but with `train_steps` in place of `train_args`.
-            A parameter that is missing or None has the component's default.
+        user_code: The parameter of the component that names the user's code, by name.
+        options: The options of the search.
+        train_steps: Number of steps of the training to come, from 1 to 2**31 - 1; None if the
+            user's code says it.
+        custom_config: The user's own arguments, or None.
 
     Returns:
         The sweep artifact. If several processes train together, only the chief writes it.
 
     Raises:
+        TypeError: If `train_steps` is not an integer.
         ValueError: If the examples have no splits. Other errors are those of `Executor.Do`.
     """
+    if not isinstance(train_steps, int | None):
+        raise TypeError(
+            "Argument `train_steps` must be of type int. "
+            f"Received: train_steps={train_steps!r} of type {type(train_steps).__name__}."
+        )
     read = {name: _artifact(t, inputs[name]) for name, t in INPUT_TYPES.items() if name in inputs}
     read["examples"].split_names = artifact_utils.encode_split_names(_splits(inputs["examples"]))
     written = {name: [_artifact(t, outputs[name])] for name, t in OUTPUT_TYPES.items()}
     artifacts = {name: [artifact] for name, artifact in read.items()}
-    given = {name: value for name, value in parameters.items() if value is not None}
     search = Search(
         artifacts,
-        {name: given[name] for name in USER_CODE if name in given},
-        SweepOptions(**{n: given[n] for n in OPTION_TYPES if n in given}),
+        dict(user_code),
+        options,
         read_hyperparameters(artifacts),
-        TrainArgs(num_steps=given.get("train_steps", 0)),
-        custom_config=given.get("custom_config"),
+        TrainArgs(num_steps=train_steps or 0),
+        custom_config=custom_config,
     )
     return run(search, written, functools.partial(beam.Pipeline, argv=[]))
 

@@ -10,7 +10,7 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
 from tfx_lr_finder.command_line import main
-from tfx_lr_finder.kubeflow.extras import imported_with_extra
+from tfx_lr_finder.kubeflow.extras import kfp_imported
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_other_missing_package_is_not_taken_for_the_extras():
     """It is told by Python."""
     with (
         pytest.raises(ModuleNotFoundError, match="No module named 'no_such_package'"),
-        imported_with_extra("kfp", "kfp"),
+        kfp_imported(),
     ):
         import no_such_package  # noqa: F401
 

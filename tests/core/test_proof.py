@@ -208,7 +208,7 @@ def test_what_does_harm_is_not_published(make_curve, loss, verdict):
     """Far above the best constant, above the start, or not finite: the message has the losses."""
     with pytest.raises(
         NoLearningRateError,
-        match=rf"\({verdict}\).*Trainings of 100 steps from a loss of 2 ended at 1\.0e-02: ",
+        match=rf"\({verdict}\).*Short trainings from a loss of 2 ended at 1\.0e-02: .*100 steps",
     ):
         outcome(loss, Verdict.OK, 1, make_curve)
 

@@ -10,8 +10,8 @@ MODULES = ("keras.src", "tensorflow.python", "tf_keras.src")
 
 
 def is_private(name):
-    """Returns whether a name begins with one underscore, and is one."""
-    return re.fullmatch(r"_[A-Za-z]\w+", name) is not None
+    """Returns whether a name begins with one underscore, or is TensorFlow's `__internal__`."""
+    return name == "__internal__" or re.fullmatch(r"_[A-Za-z]\w+", name) is not None
 
 
 def own_names(trees):

@@ -890,7 +890,7 @@ def test_rate_of_a_loss_that_never_fell_is_not_published(new_run):
     check_refused(
         new_run,
         NoLearningRateError,
-        r"\(flat\)\..*Trainings of 120 steps from a loss of \S+ ended at ",
+        r"\(flat\)\..*Short trainings from a loss of \S+ ended at \S+ \S+ \(120 steps\)",
         "at_the_minimum",
         num_steps=200,
     )
@@ -908,5 +908,5 @@ def test_default_rate_comes_with_the_proofs_that_failed(new_run):
     assert evidence.proofs
     assert not any(proof.learns for proof in evidence.proofs)
     count = len(evidence.proofs)
-    sentence = f"The default that was asked for: no rate stood the proof in {count} training"
+    sentence = f"The default rate was published: the model did not learn in {count} short training"
     assert sentence in new_run.files["sweep/1/report.html"].decode()

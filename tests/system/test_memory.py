@@ -35,12 +35,14 @@ def run_fn(fn_args):
 PROGRAM = """
 import json, re, sys
 from pathlib import Path
+from tfx_lr_finder.search.options import SweepOptions
 from tfx_lr_finder.standalone import find_learning_rate
 
-examples, outputs, parameters = sys.argv[1:]
+examples, outputs, module, options = sys.argv[1:]
 names = {"best_hyperparameters": "", "learning_rate": "/value", "sweep": ""}
 written = {name: f"{outputs}/{name}{file}" for name, file in names.items()}
-find_learning_rate({"examples": examples}, written, json.loads(parameters))
+code, options = {"module_file": module}, SweepOptions(**json.loads(options))
+find_learning_rate({"examples": examples}, written, code, options)
 # Not getrusage's peak: a process inherits that of the one that started it.
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
@@ -63,7 +65,6 @@ def peak(tmp_path_factory):
         for i in range(num_files):
             shutil.copyfile(first, split / f"data-{i:05d}-of-{num_files:05d}.gz")
         given = {
-            "module_file": str(folder / "model.py"),
             "num_steps": 100,
             "min_learning_rate": 1e-8,
             "max_learning_rate": 1e-6,
@@ -73,8 +74,9 @@ def peak(tmp_path_factory):
             **parameters,
         }
         outputs = folder / f"outputs-{len(list(folder.glob('outputs-*')))}"
+        module, options = str(folder / "model.py"), json.dumps(given)
         completed = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(split.parent), str(outputs), json.dumps(given)],
+            [sys.executable, "-c", PROGRAM, str(split.parent), str(outputs), module, options],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,

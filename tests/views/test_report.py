@@ -235,7 +235,7 @@ def test_rules_that_contradict_each_other_are_told(factor, is_said):
         (
             [FLAT],
             DEFAULT,
-            "The default that was asked for: no rate could be read off 1 sweep.",
+            "The default rate was published: no rate could be read off 1 sweep.",
         ),
     ],
     ids=["one sweep", "several sweeps", "confirmed", "default"],

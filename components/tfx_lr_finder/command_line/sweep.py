@@ -115,8 +115,8 @@ def sweep_command(
 ) -> None:
     """Finds the learning rate of your model on your data.
 
-    It does what the component does in a pipeline, and writes what that puts out to folders of the
-    same names: best_hyperparameters, learning_rate and sweep. Those of an earlier sweep are
+    It does what the component does in a pipeline, and writes the component's outputs to folders of
+    their names: best_hyperparameters, learning_rate and sweep. Those of an earlier sweep are
     replaced at the end, if a rate was found. What your code prints goes to the standard error.
 
     \b
@@ -127,13 +127,13 @@ def sweep_command(
       tfx-lr-finder sweep --module-file model.py --examples data --output found \\
         --train-steps 2000 --num-steps 400 --custom-config '{"units": 8}' --json
     """
-    options = {name: others.pop(name) for name in OPTION_TYPES}
+    given = {name: others.pop(name) for name in OPTION_TYPES}
     code = _user_code({name: others.pop(name) for name in USER_CODE})
     inputs = {name: path for name, path in others.items() if path is not None}
     _check_apart([*inputs.values(), *filter(None, [code.get("module_file")])], output)
     try:
         check_functions(code)
-        SweepOptions(**options)
+        options = SweepOptions(**given)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     # The module can import its neighbours, as in a pipeline, which packs them into one wheel.
@@ -144,12 +144,10 @@ def sweep_command(
         from tfx_lr_finder.standalone import find_learning_rate
         from tfx_lr_finder.training.model.cluster import is_chief
 
-    parameters = {**options, **code, "train_steps": train_steps, "custom_config": custom_config}
-
     def find(folder: str) -> None:
         # Only the result goes to stdout, not what the user's code prints.
         with contextlib.redirect_stdout(sys.stderr):
-            find_learning_rate(inputs, _outputs(folder), parameters)
+            find_learning_rate(inputs, _outputs(folder), code, options, train_steps, custom_config)
 
     if not is_chief():
         find(output)  # trains together with the chief, which alone writes

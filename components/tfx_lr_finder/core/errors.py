@@ -36,7 +36,7 @@ class NoLearningRateError(RuntimeError):
             curve: A curve with this verdict, to show points of.
             num_failed: Number of sweeps without a rate.
             num_sweeps: Number of all sweeps.
-            proofs: The short trainings in which the model did not learn, if there were any.
+            proofs: The short trainings that tested rates, if there were any.
         """
         self.verdict = verdict
         of_several = f"{num_failed} of {num_sweeps} sweeps without a rate; of the first such, "
@@ -54,9 +54,11 @@ class NoLearningRateError(RuntimeError):
 def _in_words(proofs: Sequence[Proof]) -> str:
     if not proofs:
         return ""
-    ends = ", ".join(f"{proof.learning_rate:.1e}: {proof.loss:.4g}" for proof in proofs)
+    ends = ", ".join(
+        f"{proof.learning_rate:.1e}: {proof.loss:.4g} ({proof.num_steps} steps)" for proof in proofs
+    )
     advice = advice_on(proofs[0])
     return (
-        f" Trainings of {proofs[0].num_steps} steps from a loss of {proofs[0].start_loss:.4g} "
+        f" Short trainings from a loss of {proofs[0].start_loss:.4g} "
         f"ended at {ends}.{advice and ' ' + advice}"
     )

@@ -71,6 +71,18 @@ class Evidence:
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Checks that a rate which is not the default was read.
+
+        Raises:
+            ValueError: If it was not.
+        """
+        if self.read is None and not self.published.is_default:
+            raise ValueError(
+                "An evidence must say what a rule read, unless the default rate was published. "
+                f"Received: {self.published} and nothing read."
+            )
+
     @classmethod
     def of(cls, suggestion: Suggestion, curves: Sequence[Curve]) -> "Evidence":
         """Returns the evidence for a rule's suggestion from the curves alone."""

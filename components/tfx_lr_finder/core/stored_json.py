@@ -75,7 +75,7 @@ def checked_fields(kind: type, content: Any, infinite: tuple[str, ...] = ()) -> 
     if missing or unknown:
         raise ValueError(
             f"{what.capitalize()} must have the fields {', '.join(fields)}. "
-            f"Received: none of {missing}, and beside them {_shown(unknown)}."
+            f"Received: missing {missing}, unknown {_shown(unknown)}."
         )
     hints = typing.get_type_hints(kind)
     for name, value in content.items():

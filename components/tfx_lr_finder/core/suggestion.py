@@ -21,8 +21,7 @@ class Suggestion:
     """A suggested learning rate and its verdict.
 
     Attributes:
-        learning_rate: The rate. It lies within the range of the curves, unless trials or proofs
-            moved it.
+        learning_rate: The rate. It lies within the range of the curves.
         rule: Name of the rule that read the rate off the curves.
         verdict: How far the rate can be trusted.
         spread: Standard deviation of the sweeps' rates in decades; None for a single rate.

@@ -82,8 +82,8 @@ def are_apart(rates: Array) -> bool:
     return bool(np.all(np.diff(np.log10(rates)) > 0))
 
 
-EARLIEST_END = 10
-"""Divisor of the number of steps: a sweep can diverge only after the first tenth of its steps."""
+EARLIEST_END = 0.1
+"""A sweep can diverge only after this fraction of its steps."""
 
 
 def check_ends(smoothing: float, divergence_factor: float) -> None:
@@ -116,7 +116,7 @@ def end_of_sweep(
     smoothed = exponential_moving_average(losses[:num_finite], smoothing)
     # At the start, the average is over few losses and noisy: the first loss of small batches may
     # be a hundredth of the usual loss, and would count as the best one.
-    first = num_steps // EARLIEST_END
+    first = int(num_steps * EARLIEST_END)
     averages = smoothed[first:]
     best = np.minimum.accumulate(averages)
     # An infinite factor makes the bound infinite, or NaN where the scale is 0. Both comparisons

@@ -19,13 +19,16 @@ MIN_STEPS_PER_DECADE = 7.0
 rates lay within 0.3 decades of the rate from 200 steps; with 30 steps, 8 did.
 """
 EARLY_STOP = 0.25
-"""A sweep that stops within this first fraction of its steps stopped at the start."""
+"""A sweep that ends within this fraction of its planned steps counts as stopped at the start."""
 NOISE_RATIO = 4.0
 """A fall of fewer standard errors than this may be chance."""
-EDGE = 0.02
+OUTERMOST = 0.02
 """The outermost fraction of the range, on the logarithmic axis, that counts as its edge."""
 RISEN = 0.1
-"""The loss counts as risen again after a rise by this fraction of its fall."""
+"""The loss counts as risen again after a rise by this fraction of its fall.
+
+The rise must also exceed 3 standard errors of the smoothed loss.
+"""
 JUMP = 10.0
 """A batch is an outlier if its loss is this many times the greatest of the ten before it."""
 AROUND_BLOW_UP = 15
@@ -136,7 +139,8 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
     - `not_learning`: the loss at the rate is not 2% below the initial loss and the loss of the
       best constant output, if that is known; or the rate lies beyond the first blow-up;
     - `edge_of_range`, if the sweep reached its last rate: the rate lies within the last 2% of the
-      range, or the loss did not rise by a tenth of its fall after its minimum.
+      range, or the loss did not rise after its minimum, by a tenth of its fall and 3 standard
+      errors.
 
     Args:
         curve: The curve of a sweep.
@@ -164,13 +168,13 @@ def judge(curve: Curve, learning_rate: float) -> Verdict:
 def is_at_low_end(curve: Curve, learning_rate: float) -> bool:
     """Returns whether a rate lies within the first 2% of a curve's range."""
     first, last = curve.log_learning_rates[[0, -1]]
-    return bool(np.log10(learning_rate) <= first + EDGE * (last - first))
+    return bool(np.log10(learning_rate) <= first + OUTERMOST * (last - first))
 
 
 def is_at_high_end(curve: Curve, learning_rate: float) -> bool:
     """Returns whether a rate lies within the last 2% of a curve's range, or beyond it."""
     first, last = curve.log_learning_rates[[0, -1]]
-    return bool(np.log10(learning_rate) >= last - EDGE * (last - first))
+    return bool(np.log10(learning_rate) >= last - OUTERMOST * (last - first))
 
 
 def learns_at(curve: Curve, course: Course, learning_rate: float) -> bool:

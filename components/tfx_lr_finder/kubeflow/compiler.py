@@ -11,9 +11,9 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
-from tfx_lr_finder.kubeflow.extras import imported_with_extra
+from tfx_lr_finder.kubeflow.extras import kfp_imported
 
-with imported_with_extra("kfp", "kfp"):
+with kfp_imported():
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
         KubeflowV2DagRunner,
         KubeflowV2DagRunnerConfig,

@@ -1,27 +1,23 @@
-"""Optional dependencies: packages that only a part of this package needs."""
+"""The optional dependency of this folder."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def imported_with_extra(extra: str, package: str) -> Iterator[None]:
-    """Context for imports of an optional package: if it is missing, the error names the extra.
-
-    Args:
-        extra: Name of the extra that installs the package.
-        package: Name of the package's top-level module.
+def kfp_imported() -> Iterator[None]:
+    """Context for imports of kfp: if it is missing, the error names the extra that installs it.
 
     Raises:
-        ImportError: If the package is not installed.
+        ImportError: If kfp is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != package:
+        if (error.name or "").partition(".")[0] != "kfp":
             raise
         raise ImportError(
-            f"The package {package} must be installed: it comes with the extra `{extra}`. "
-            f"Received: {error}. Install `tfx-lr-finder[{extra}]`.",
-            name=package,
+            "The package kfp must be installed: it comes with the extra `kfp`. "
+            f"Received: {error}. Install `tfx-lr-finder[kfp]`.",
+            name="kfp",
         ) from error

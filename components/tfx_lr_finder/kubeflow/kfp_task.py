@@ -16,7 +16,7 @@ from absl import logging
 
 from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
-from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, the_one_given
+from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions, the_one_given
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import find_learning_rate
 
@@ -54,8 +54,16 @@ def run(executor_input: Json) -> None:
     for name, output in local["outputs"]["parameters"].items():
         output_paths[name] = output["outputFile"]
     with working_folder() as folder:
-        parameters = _parameters(local["inputs"].get("parameterValues", {}), paths, Path(folder))
-        sweep = find_learning_rate(paths, output_paths, parameters)
+        values = local["inputs"].get("parameterValues", {})
+        given = {name: value for name, value in values.items() if value is not None}
+        sweep = find_learning_rate(
+            paths,
+            output_paths,
+            _user_code(given, paths, Path(folder)),
+            SweepOptions(**{n: _meant(given[n], t) for n, t in OPTION_TYPES.items() if n in given}),
+            _meant(given.get("train_steps", 0), int) or None,
+            given.get("custom_config"),
+        )
     _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
     facts = _facts(sweep)
     metrics = {name: facts[name] for name in METRICS if name in facts}
@@ -64,15 +72,6 @@ def run(executor_input: Json) -> None:
 
 def _paths(part: Json) -> dict[str, str]:
     return {name: v["artifacts"][0]["uri"] for name, v in part.get("artifacts", {}).items()}
-
-
-def _parameters(given: dict[str, Any], paths: dict[str, str], folder: Path) -> dict[str, Any]:
-    types = {**OPTION_TYPES, "train_steps": int}
-    return {
-        **{n: _meant(given[n], kind) for n, kind in types.items() if given.get(n) is not None},
-        **_user_code(given, paths, folder),
-        "custom_config": given.get("custom_config"),
-    }
 
 
 def _meant(value: Any, kind: type) -> Any:

@@ -83,7 +83,7 @@ def _check_producers(component: BaseNode, pipeline: Pipeline) -> None:
             producers = producers | {queried}
         if missing := producers - known:
             raise ValueError(
-                "What a component reads must be put out by one of the pipeline's components. "
+                "Each input must be the output of a component of the pipeline. "
                 f"Received: {name} of {component.id!r} from {sorted(missing)}, not among them. "
                 "Add it to the pipeline's components."
             )

@@ -1,10 +1,9 @@
 """The search for a learning rate: sweeps, trials, proofs, and the rate to publish."""
 
-import contextlib
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -18,21 +17,10 @@ from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
 from tfx_lr_finder.search.publication import published
-from tfx_lr_finder.search.request import sweep
+from tfx_lr_finder.search.request import Search, sweep
 from tfx_lr_finder.search.workers import Kind
 from tfx_lr_finder.training.model.cluster import is_alone
 from tfx_lr_finder.training.trainings import Trainings
-
-
-class Search(Protocol):
-    """The options of a search, and trainings of the user's model."""
-
-    @property
-    def options(self) -> SweepOptions:
-        """The options of the search."""
-
-    def trainings(self) -> contextlib.AbstractContextManager[Trainings]:
-        """Opens the trainings of the model, each of which starts at the initial state."""
 
 
 def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]]) -> Evidence:

@@ -15,7 +15,7 @@ TRAINER_FUNCTION = "run_fn"
 USER_CODE = ("module_file", FUNCTION, TRAINER_FUNCTION)
 """The component's parameters that name the user's code; exactly one of them must be given."""
 CODE_KEYS = ("module_path", *USER_CODE)
-"""The same of an execution: TFX stores the path of a packaged module file as `module_path`."""
+"""The same in a recorded execution, where a packaged `module_file` stands as `module_path`."""
 RATE_KEYS = ("best_hyperparameters", "learning_rate")
 """The component's outputs that hold the rate."""
 OUTPUT_KEYS = (*RATE_KEYS, "sweep")
@@ -74,7 +74,7 @@ class SweepOptions:
 
 
 def the_one_given(values: Mapping[str, Any], remedy: str) -> str:
-    """Returns the name of the only value that is given: the user's code has one source.
+    """Returns the one name that has a value.
 
     Args:
         values: The values by name, empty or None where they are not given.

@@ -21,14 +21,15 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publ
 
     Args:
         read: The suggestion that a rule read off the curves.
-        proven: The proofs of that rate, or of the one that trials made of it, and of neighbours.
+        proven: The proofs of that rate (or of the rate to which trials moved it), and of rates
+            around it.
         curves: The curves of the sweeps.
 
     Raises:
-        NoLearningRateError: If the model learned at the rate that was read, and that rate lies at
-            the low end of the range. Also if the model learned in no proof, and the curve never
-            fell, the rate lies at the low end, or the loss of the best proof did not fall, or not
-            nearly to the best constant's loss.
+        NoLearningRateError: If the model learned at the rate that was read, but that rate lies at
+            the low end of the range. If the model learned in no proof: if the curve never fell, if
+            the best rate lies at the low end, or if the loss of the best proof did not come near
+            that of the best constant output.
     """
     best = proven.best
     if not proven.learns:

@@ -1,4 +1,4 @@
-"""A temporary folder that is removed even if its process was killed."""
+"""A temporary folder; the next process removes it if its own process was killed."""
 
 import contextlib
 import os

@@ -36,8 +36,8 @@ class Graph(NamedTuple):
         subject: The first subject. The graph trains the variables of its model.
         form: Form of the first subject before its first step; None if no other model can share
             the graph.
-        given: The variables that the first model had then, to which the values of another model
-            are copied; empty if no other model can share the graph.
+        given: The first model's variables before its first step; a later model's values are copied
+            to them. Empty if no other model can share the graph.
         variables: Every variable that a run changes.
         generators: The generators from which the graph may draw random numbers.
         learning_rate: Sets the rate of the optimizer.
@@ -108,7 +108,7 @@ def traced(
     """Traces a training; restores the model and the random state on exit."""
     model, batches, form = subject.model, subject.batches, subject.form
     given = [] if form is None else training_variables(model)
-    # A graph for one model alone may create its weights, which depend on the training's own seed.
+    # A model that shares no graph may create its weights here, so the seed is its training's.
     seed = own_seed if form is None else graph_seed
     with kept_random_state(seed), contextlib.ExitStack() as stack:
         with _explained(model, batches, most_steps):

@@ -130,7 +130,7 @@ class Loop(NamedTuple):
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """The variables that the steps read, or assign and read back, except the loop's own."""
+        """The variables that the traced steps use, without `rates`, `done` and `notes`."""
         own = {id(self.rates), id(self.done), id(self.notes)}
         return [variable for variable in self.steps.graph.variables if id(variable) not in own]
 

@@ -84,10 +84,10 @@ def _size(model: Model) -> tf.Tensor:
 
 
 def _step_loss(model: Model) -> Callable[[BatchIterator], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a function that makes one update, and returns its loss and its greatest batch size.
+    """Returns a function that makes one update.
 
-    An optimizer that accumulates gradients takes several batches for an update. The loss is then
-    the mean of their losses.
+    It returns the mean loss of the batches of the update, and the size of the largest. Only an
+    optimizer that accumulates gradients takes several batches for an update.
     """
     num_batches = accumulation_steps(model.optimizer)
     batch_loss = _batch_loss(model)

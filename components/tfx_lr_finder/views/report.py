@@ -93,10 +93,10 @@ def _origin(evidence: Evidence) -> str:
     """Returns a sentence that says how the rate was found."""
     sweeps = _count(len(evidence.curves), "sweep")
     if evidence.read is None or evidence.published.is_default:
-        failed = f"could be read off {sweeps}"
+        reason = f"no rate could be read off {sweeps}"
         if evidence.proofs:
-            failed = f"stood the proof in {_count(len(evidence.proofs), 'training')}"
-        return f"The default that was asked for: no rate {failed}."
+            reason = f"the model did not learn in {_count(len(evidence.proofs), 'short training')}"
+        return f"The default rate was published: {reason}."
     sentence = f"Read off {sweeps} by the rule {evidence.read.rule}"
     if evidence.trials:
         read = _rate(evidence.read.learning_rate)

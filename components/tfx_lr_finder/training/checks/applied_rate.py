@@ -34,7 +34,7 @@ MAX_RATIO = 2.5
 Measured: at most 1.8, for the optimizers of both Kerases, AdaBelief and Lookahead.
 """
 TRIED_RATE = 1e-3
-"""The rate of these steps: not lost in rounding beside the weights, nor changing them much."""
+"""Rate of the tried steps: it survives rounding, and hardly changes the weights."""
 MAX_ROUNDING = 0.01
 """Greatest relative error by which a number type may round a rate."""
 

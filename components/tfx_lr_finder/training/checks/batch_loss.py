@@ -1,17 +1,17 @@
 """Checks before a sweep that a training step returns the loss of its own batch.
 
 A training step of the user's may return the mean loss over all batches so far. All metrics that can
-be found are reset after each step. Anything else that the step keeps shows in two steps on the same
-batch.
+be found are reset after each step. State that is kept elsewhere makes two steps on one batch return
+different losses.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model, Variable
+from tfx_lr_finder.training.loop import Loop
 from tfx_lr_finder.training.model.kind import reports_own_loss
 from tfx_lr_finder.training.model.variables import (
     kept_variables,
@@ -19,9 +19,6 @@ from tfx_lr_finder.training.model.variables import (
     not_among,
     training_variables,
 )
-
-if TYPE_CHECKING:
-    from tfx_lr_finder.training.loop import Loop
 
 TRIED_STEPS = 2
 
@@ -55,13 +52,13 @@ def with_tried_batches(model: Model, dataset: tf.data.Dataset, num_batches: int)
 
 def check_batch_loss(
     model: Model,
-    loop: "Loop",
+    loop: Loop,
     iterators: tuple[BatchIterator, BatchIterator | None],
     learning_rate: float,
     variables: list[Variable],
     seed: Callable[[], None],
 ) -> None:
-    """Checks that a step's loss does not depend on a number that the training does not depend on.
+    """Checks that a step's loss does not depend on state beside the training, as a running mean.
 
     The step runs twice on the same batch, from the same state. Before the second run, each number
     that the first one changed gets another value. Everything is restored.

@@ -24,7 +24,7 @@ MAX_ELEMENTS = 50_000_000
 
 
 def tried_variables(model: Model) -> list[Variable]:
-    """Returns the weights that the optimizer was built for, and whose updates it alone decides."""
+    """Returns the trainable weights that the optimizer knows and that nothing else changes."""
     return [
         variable
         for variable in (model.trainable_variables if model.built else ())

@@ -63,7 +63,7 @@ def check_trained_together(model: Model) -> None:
 
 @contextlib.contextmanager
 def one_strategy() -> Iterator[None]:
-    """Gives user code that creates a strategy for several processes the first one again.
+    """Makes each `MultiWorkerMirroredStrategy()` of user code return the first instance.
 
     With each new strategy, TensorFlow restarts the server of this process. The other processes
     then lose the connection, and take this process for dead.

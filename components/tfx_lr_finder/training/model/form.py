@@ -54,7 +54,10 @@ class _Description:
             described += 1
 
     def _told(self, value: object) -> object:
-        """Returns a description that is equal for equal values; an object's is its number."""
+        """Returns a description that is equal for equal values.
+
+        An object is described by a number, in the order in which objects were first met.
+        """
         if isinstance(value, _PLAIN):
             return type(value).__name__, value
         if _is_variable(value) or _is_symbolic(value):

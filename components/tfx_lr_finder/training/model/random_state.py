@@ -39,7 +39,7 @@ def seed_everything(seed: int, generators: Iterable[RandomGenerator] = ()) -> No
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds the same random state, but never by the first operation of TensorFlow.
+    """Seeds what `seed_everything` seeds, but without running an operation of TensorFlow.
 
     For user code that creates a MultiWorkerMirroredStrategy: it has to do so before TensorFlow's
     first operation. So a global generator of TensorFlow that does not exist yet is seeded when it

@@ -35,7 +35,7 @@ def mean_over_replicas(
 
 
 def on_one_replica(strategy: tf.distribute.Strategy, function: Callable[[], Result]) -> Result:
-    """Calls a function on each replica, and returns the result of one in this process.
+    """Calls a function on each replica, and returns the result of a replica in this process.
 
     Keras computes losses and metrics on replicas, and divides a loss by the number of replicas.
 
