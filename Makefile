@@ -45,7 +45,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscop
 	$(if $(filter true,$(CI)),-m "not container")
 
 suite: $(VENV)/installed  ## All tests, in two processes.
-	$(PYTEST) tests/system tests/search tests/training tests
+	$(PYTEST) tests/system tests/doors tests/search tests/training tests
 
 unit: $(VENV)/installed
 	$(PYTEST) tests/core

@@ -1,4 +1,4 @@
-"""When a sweep ends, on losses with known answers; `test_sweep` has the rule's cases."""
+"""When a sweep ends, on losses with known answers."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """What goes wrong in real executions: a clear error, nothing left over, and a second run succeeds.
 
 Arguments that are refused when the component is built, before there is an execution, are in
-tests/search/test_component.py and test_options.py.
+tests/doors/test_component.py and tests/search/test_options.py.
 """
 
 import dataclasses
