@@ -42,6 +42,16 @@ EDGE_DISTANCE = 0.4
 Fitted on 22 combinations of model and data that were drawn for this constant: mostly texts and
 gated networks, which start on a plateau.
 """
+EDGE_RISE = 0.03
+"""Beyond the edge of stability, the loss exceeds its start by this fraction of it ..."""
+EDGE_WIDTH = 0.2
+"""... for this many decades, or to the end of the curve."""
+EDGE_ERRORS = 3.0
+"""The rise at the edge must also exceed this many standard errors."""
+BLOW_UP = 0.5
+"""A blow-up is a rise by this fraction of the fall, after this fraction of the greatest fall."""
+BLOW_UP_ERRORS = 5.0
+"""The rise of a blow-up must also exceed this many standard errors."""
 REFERENCE_STEPS = 400
 """Trainings of at least this many steps use the rate unchanged."""
 STEPS_EXPONENT = -0.4
@@ -111,12 +121,12 @@ class Course:
         It must exceed its start by 3% and by 3 standard errors, for 0.2 decades or to the end of
         the curve. If it never does, this is the last rate of the curve.
         """
-        rise = max(0.03 * abs(self.start), 3 * self.error)
+        rise = max(EDGE_RISE * abs(self.start), EDGE_ERRORS * self.error)
         above = self.smoothed > self.start + rise
-        ends = np.searchsorted(self.log_rates, self.log_rates + 0.2, side="right")
+        ends = np.searchsorted(self.log_rates, self.log_rates + EDGE_WIDTH, side="right")
         counts = np.append(0, np.cumsum(above))
         starts = np.arange(above.size)
-        # Points from which every point of the next 0.2 decades is above.
+        # Points from which every point of the next EDGE_WIDTH decades is above.
         lasting = np.flatnonzero(counts[ends] - counts[starts] == ends - starts)
         return float(self.log_rates[lasting[0] if lasting.size else -1])
 
@@ -193,6 +203,6 @@ def _first_blow_up(smoothed: Array, start: float, error: float) -> int | None:
     """
     best = np.minimum.accumulate(smoothed)
     fallen = start - best
-    has_fallen = (fallen > 0) & (fallen >= 0.5 * (start - smoothed.min()))
-    blown_up = has_fallen & (smoothed - best > np.maximum(0.5 * fallen, 5 * error))
+    has_fallen = (fallen > 0) & (fallen >= BLOW_UP * (start - smoothed.min()))
+    blown_up = has_fallen & (smoothed - best > np.maximum(BLOW_UP * fallen, BLOW_UP_ERRORS * error))
     return int(np.argmax(blown_up)) if blown_up.any() else None

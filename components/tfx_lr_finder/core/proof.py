@@ -102,7 +102,7 @@ class Proof:
     @property
     def bound(self) -> float:
         """The lower of the loss at the start and the loss of the best constant output."""
-        return min(self.start_loss, math.inf if self.constant_loss is None else self.constant_loss)
+        return loss_to_beat(self.start_loss, self.constant_loss)
 
     @property
     def learns(self) -> bool:
@@ -135,6 +135,11 @@ class Proof:
         constant = tuple(map(float, content["constant"]))
         judged_on = JudgedOn(content["judged_on"])
         return cls(**{**content, **losses, "constant": constant, "judged_on": judged_on})
+
+
+def loss_to_beat(start_loss: float, constant_loss: float | None) -> float:
+    """Returns the lower of the loss at the start and the best constant output's, if it is known."""
+    return min(start_loss, math.inf if constant_loss is None else constant_loss)
 
 
 def is_clearly_below(loss: float, bound: float) -> bool:

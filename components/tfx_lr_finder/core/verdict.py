@@ -6,7 +6,7 @@ import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.descent import Course, course_of
-from tfx_lr_finder.core.proof import is_clearly_below
+from tfx_lr_finder.core.proof import is_clearly_below, loss_to_beat
 from tfx_lr_finder.core.smoothing import standard_deviation
 from tfx_lr_finder.core.sweep import StopReason
 
@@ -181,7 +181,7 @@ def learns_at(curve: Curve, course: Course, learning_rate: float) -> bool:
     """Returns whether the smoothed loss at a rate shows that the model learns there."""
     if course.blow_up is not None and learning_rate >= curve.learning_rates[course.blow_up]:
         return False
-    bound = min(course.start, np.inf if curve.constant_loss is None else curve.constant_loss)
+    bound = loss_to_beat(course.start, curve.constant_loss)
     return is_clearly_below(course.loss_at(learning_rate), bound)
 
 
