@@ -274,7 +274,9 @@ def test_properties_survive_from_task_to_task(outputs, folder):
         splits = json.loads(outputs[task][key]["metadata"]["split_names"])
         assert sorted(splits) == ["eval", "train"]
     log = (folder / "run.log").read_text()
-    inputs = log.partition("tfx.components.transform.executor.Executor do: ")[2]
+    # TFX logs what the executor is given, and the next line names the component's executor.
+    until = log.partition("artifacts of executor tfx.components.transform.executor.Executor")[0]
+    inputs = until.rpartition("PreparingExecutor do: ")[2]
     assert 'key: "payload_format"' in inputs.partition("outputs: ")[0]
 
 
