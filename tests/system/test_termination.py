@@ -145,7 +145,8 @@ def test_sigterm_ends_an_execution_within_seconds_and_leaves_nothing(runs, sweep
 
     # A few seconds, were the machine not shared; Kubernetes kills after 30.
     assert time.monotonic() - asked < 25
-    assert re.search(r"TerminatedError: .* asked to end by SIGTERM\. Run it again\.\n$", errors)
+    # Not always the last line: a thread of Beam's may still report a bundle that is gone.
+    assert re.search(r"TerminatedError: .* asked to end by SIGTERM\. Run it again\.\n", errors)
     assert process.returncode == 1
     assert runs.executions() == [("FAILED", {})]
     assert runs.files == []
