@@ -348,11 +348,13 @@ def test_long_message_is_cut_in_its_middle(tmp_path):
         ("sweep --output o", r"Missing option '--examples'\. See `main sweep --help`\."),
         (
             SWEEP,
-            r"Exactly one of --module-file, .* must be given\. Received: none of them\. .*",
+            r"Exactly one of --module-file, .* must be given\. Received: none of them\. "
+            r"Give the Trainer's module, or the dotted path of a function\. See .*",
         ),
         (
             f"{SWEEP} --lr-finder-fn a.b --run-fn c.d",
-            r"Exactly one of .*Received: --lr-finder-fn='a\.b', --run-fn='c\.d'\. .*",
+            r"Exactly one of --module-file, .* must be given\. "
+            r"Received: --lr-finder-fn='a\.b', --run-fn='c\.d'\. Give the Trainer's .*\. See .*",
         ),
         (
             f"{SWEEP} --run-fn run_fn",

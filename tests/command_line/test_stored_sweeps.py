@@ -131,6 +131,7 @@ OTHER_FORMS = {
     "unknown verdict": (["published", "verdict"], "splendid"),
     "unknown verdict of the curve": (["read", "verdict"], "splendid"),
     "nothing published": (["published"], None),
+    "nothing read for a rate that is not the default": (["read"], None),
     "unknown field": (["curves", 0, "taste"], 1),
     "trials that are none": (["trials"], [7]),
     "trials by name": (["trials"], {"a": 1}),

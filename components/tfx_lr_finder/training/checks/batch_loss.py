@@ -102,7 +102,7 @@ def check_batch_loss(
         )
 
 
-def _numbers(model: Model, loop: "Loop") -> list[tf.Variable]:
+def _numbers(model: Model, loop: Loop) -> list[tf.Variable]:
     """Returns a graph's float scalars that belong to no trained weight, optimizer or metric."""
     known = training_variables(model)
     others = {id(variable) for variable in model.non_trainable_variables}
