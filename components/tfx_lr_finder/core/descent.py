@@ -160,8 +160,8 @@ def course_of(curve: Curve) -> Course:
     )
 
 
-def descent_rate(curve: Curve) -> float:
-    """Returns the landmark's rate, shifted for the optimizer and the length of the training.
+def descent_rate(curve: Curve, course: Course) -> float:
+    """Returns the rate of a course's landmark, shifted for optimizer and length of the training.
 
     With `u` the base-10 logarithm of the rate, and `fall` the initial loss minus the minimum of
     the smoothed loss:
@@ -175,7 +175,7 @@ def descent_rate(curve: Curve) -> float:
     rate from which the loss rises. The result is limited to the range of the curve.
     """
     factor = budget_factor(curve.train_steps, curve.is_plain_sgd)
-    rate = 10 ** (course_of(curve).landmark + _shift(curve)) * factor
+    rate = 10 ** (course.landmark + _shift(curve)) * factor
     return float(np.clip(rate, curve.learning_rates[0], curve.learning_rates[-1]))
 
 

@@ -66,9 +66,10 @@ def descent(curve: Curve) -> float:
     """
     if len(curve) < 2:
         raise NoLearningRateError(Verdict.TOO_FEW_POINTS, curve)
-    if not course_of(curve).shows_rate:
+    course = course_of(curve)
+    if not course.shows_rate:
         raise NoLearningRateError(Verdict.FLAT, curve)
-    return descent_rate(curve)
+    return descent_rate(curve, course)
 
 
 ARTICLE_FACTOR = 4.0
