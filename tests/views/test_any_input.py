@@ -89,7 +89,9 @@ def check_rates(sweeps):
             assert suggestion.spread is None or math.isfinite(suggestion.spread)
 
 
-@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")  # of a font, where a name has none
+# Of a name in a script that the picture's font, or Matplotlib, does not draw.
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+@pytest.mark.filterwarnings("ignore:Matplotlib currently does not support:UserWarning")
 @seldom
 @given(st.lists(curves(float32, ordinary), min_size=1, max_size=2))
 def test_every_suggestion_can_be_kept_and_shown(sweeps):
