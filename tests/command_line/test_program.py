@@ -363,7 +363,7 @@ def test_long_message_is_cut_in_its_middle(tmp_path):
         ),
         (
             f"{SWEEP} --lr-finder-fn a.b --num-steps 9",
-            r"Argument `num_steps` must be from 10 to 10,000.*Received: num_steps=9\. .* See .*",
+            r"Argument `num_steps` must be at least 10, .* num_steps=9 for 7 decades\. .* See .*",
         ),
         (
             f"{SWEEP} --lr-finder-fn a.b --on-failure default",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.sweep import StopReason, end_of_sweep
+from tfx_lr_finder.core.sweep import StopReason, check_sweep, end_of_sweep
 
 NAN = float("nan")
 
@@ -54,3 +54,41 @@ def test_end_does_not_depend_on_how_often_it_is_looked_for(smoothing):
 
     assert first[1] is StopReason.DIVERGED
     assert ends[first[0] :] == [first] * (61 - first[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_learning_rate": 0.0}, r"`min_\w+` must be greater than 0 and finite.*=0\.0\."),
+        ({"min_learning_rate": -1e-3}, r"`min_\w+` must be greater than 0 and finite.*=-0\.001\."),
+        ({"min_learning_rate": NAN}, r"`min_\w+` must be greater than 0 and finite.*=nan\."),
+        ({"max_learning_rate": float("inf")}, r"`max_\w+` must be greater than 0 and .*=inf\."),
+        ({"max_learning_rate": NAN}, r"`max_\w+` must be greater than 0 and finite.*=nan\."),
+        ({"min_learning_rate": 10.0}, r"greater than `min.*Received: min_learning_rate=10\.0, max"),
+        ({"min_learning_rate": 20.0}, r"greater than `min.*min_learning_rate=20\.0, .*=10\.0\."),
+        ({"min_learning_rate": 10 * (1 - 1e-15)}, r"must be further apart, for 200 rates between"),
+        ({"num_steps": 1}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=1\."),
+        ({"num_steps": 0}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=0\."),
+        ({"num_steps": 10_001}, r"`num_steps` must be from 2 to 10,000.*num_steps=10001\."),
+        ({"smoothing": 1.0}, r"`smoothing` must be in \[0, 1\)\. Received: smoothing=1\.0\."),
+        ({"smoothing": NAN}, r"`smoothing` must be in \[0, 1\)\. Received: smoothing=nan\."),
+        ({"divergence_factor": 1}, r"`divergence_factor` must be greater than 1\. .*_factor=1\."),
+        ({"divergence_factor": NAN}, r"`divergence_factor` must be greater than 1\. .*=nan\."),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_argument_of_a_sweep_out_of_range_is_refused(arguments, message):
+    """The message names the argument, its rule and the value received."""
+    whole = {"min_learning_rate": 1e-6, "max_learning_rate": 10.0, "num_steps": 200}
+
+    with pytest.raises(ValueError, match=message):
+        check_sweep({**whole, **arguments})
+
+
+def test_arguments_that_are_not_known_yet_are_not_checked():
+    """Each at the end of its range; what is no argument of a sweep is left alone."""
+    check_sweep({})
+    check_sweep({"min_learning_rate": 20.0, "rule": "any"})
+    check_sweep({"max_learning_rate": 1e-9})
+    check_sweep({"num_steps": 2, "smoothing": 0, "divergence_factor": float("inf")})
+    check_sweep({"num_steps": 10_000, "min_learning_rate": 1e-6, "max_learning_rate": 10.0})

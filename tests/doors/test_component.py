@@ -100,7 +100,7 @@ def test_dotted_path_is_recorded(name):
             "min_learning_rate=1.0, max_learning_rate=0.1. Swap them",
         ),
         ({"min_learning_rate": 0}, "`min_learning_rate` must be greater than 0"),
-        ({"num_steps": 9}, "`num_steps` must be from 10 to 10,000"),
+        ({"num_steps": 9}, "`num_steps` must be at least 10"),
         (
             {"rule": "lowest"},
             "known rule: descent, minimum, slide, steepest, valley. Received: rule='lowest'",

@@ -51,15 +51,27 @@ OUT_OF_RANGE = [
     ("max_learning_rate", NAN, "be greater than 0 and finite"),
     ("default_learning_rate", 0.0, "be greater than 0 and finite"),
     ("default_learning_rate", INFINITY, "be greater than 0 and finite"),
-    ("num_steps", 9, "be from 10 to 10,000: fewer steps show no course, more show no more"),
-    ("num_steps", 10_001, "be from 10 to 10,000: fewer steps show no course, more show no more"),
-    ("num_steps", -1, "be from 10 to 10,000: fewer steps show no course, more show no more"),
+    (
+        "num_steps",
+        1,
+        "be from 2 to 10,000: more steps show nothing more",
+    ),
+    (
+        "num_steps",
+        10_001,
+        "be from 2 to 10,000: more steps show nothing more",
+    ),
+    (
+        "num_steps",
+        -1,
+        "be from 2 to 10,000: more steps show nothing more",
+    ),
     ("smoothing", 1.0, "be in [0, 1)"),
     ("smoothing", -0.1, "be in [0, 1)"),
     ("smoothing", NAN, "be in [0, 1)"),
-    ("divergence_factor", 1.0, "be greater than 1 and finite"),
-    ("divergence_factor", INFINITY, "be greater than 1 and finite"),
-    ("divergence_factor", NAN, "be greater than 1 and finite"),
+    ("divergence_factor", 1.0, "be greater than 1"),
+    ("divergence_factor", INFINITY, "be finite, as JSON has no infinity"),
+    ("divergence_factor", NAN, "be greater than 1"),
     ("num_sweeps", 0, "be from 1 to 100"),
     ("num_sweeps", 101, "be from 1 to 100"),
     ("confirmation_steps", -1, "be at least 0"),
@@ -107,15 +119,28 @@ def test_value_out_of_range_is_refused(name, value, rule):
 
 def test_fewer_than_seven_steps_a_decade_are_refused():
     """The message says how many the range needs; a narrower range needs fewer, but ten."""
-    message = (
-        "Argument `num_steps` must give at least 7 steps a decade: fewer show no course. "
-        "Received: num_steps=49 for 7 decades. Choose at least 50, for example 200."
+    rule = (
+        "Argument `num_steps` must be at least 10, and 7 for each decade of the range: "
+        "fewer steps show no course. Received: "
     )
+    narrow = {"min_learning_rate": 0.1, "max_learning_rate": 1}
 
+    message = rule + "num_steps=49 for 7 decades. Choose at least 50, for example 200."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         SweepOptions(num_steps=49)
+    message = rule + "num_steps=9 for 1 decades. Choose at least 10, for example 200."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        SweepOptions(num_steps=9, **narrow)
+    with pytest.raises(ValueError, match=r"must be at least 10,.* num_steps=9\. Choose"):
+        checked({"num_steps": 9})  # the range is known only when the pipeline runs
 
-    assert SweepOptions(num_steps=10, min_learning_rate=0.1, max_learning_rate=1).num_steps == 10
+    assert SweepOptions(num_steps=10, **narrow).num_steps == 10
+
+
+def test_range_too_narrow_for_its_steps_is_refused():
+    """Its rates would be equal: that is known before the pipeline runs."""
+    with pytest.raises(ValueError, match=r"must be further apart, for 200 rates.*Received: "):
+        SweepOptions(min_learning_rate=1e-3, max_learning_rate=1e-3 * (1 + 1e-15))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from range_tests import range_tests
 
 from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.training.model.form import form_of
-from tfx_lr_finder.training.range_test import range_tests
 
 
 def batches():
@@ -154,9 +154,7 @@ def test_later_sweep_of_another_model_is_its_own(keras_module, variant):
         return LrFinderFnResult(model, batches())
 
     def curves(*seeds):
-        options = {"min_learning_rate": 1e-3, "max_learning_rate": 0.1, "num_steps": 6}
-        rest = {"smoothing": 0.0, "divergence_factor": float("inf"), "graph_seed": 0}
-        return list(range_tests(make, seeds, **options, **rest))
+        return list(range_tests(make, seeds, num_steps=6))
 
     np.testing.assert_array_equal(curves(1, 2)[1].losses, curves(2)[0].losses)
 

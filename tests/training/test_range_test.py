@@ -1067,8 +1067,9 @@ def test_what_is_no_data_set_is_refused(dataset):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_learning_rate": 0.0}, r"0 < min_learning_rate.*Received: min_learning_rate=0\.0"),
-        ({"max_learning_rate": 1e-7}, r"0 < min_learning_rate.*max_learning_rate=1e-07"),
+        ({"min_learning_rate": 0.0}, r"must be greater than 0.*Received: min_learning_rate=0\.0"),
+        ({"max_learning_rate": 1e-7}, r"must be greater than `min.*max_learning_rate=1e-07"),
+        ({"max_learning_rate": 1e-6 * (1 + 1e-15)}, r"must be further apart, for 200 rates"),
         ({"num_steps": 1}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=1\."),
         ({"smoothing": 1.0}, r"`smoothing` must be in \[0, 1\).*Received: smoothing=1\.0"),
         (
@@ -1077,7 +1078,7 @@ def test_what_is_no_data_set_is_refused(dataset):
         ),
         ({"divergence_factor": float("nan")}, r"Received: divergence_factor=nan\."),
     ],
-    ids=["min", "max", "num_steps", "smoothing", "divergence_factor", "nan_factor"],
+    ids=["min", "max", "narrow", "num_steps", "smoothing", "divergence_factor", "nan_factor"],
 )
 def test_argument_out_of_range_is_refused_before_the_model_is_looked_at(options, message):
     """The message names the argument and the value received."""

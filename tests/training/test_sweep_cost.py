@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
+from range_tests import range_tests
 from tf_examples import write_examples
 from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
@@ -23,7 +24,7 @@ from tfx_lr_finder.core.sweep import StopReason, end_of_sweep
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.training import loop
 from tfx_lr_finder.training.loop import GROWTH, SECONDS_A_CHUNK
-from tfx_lr_finder.training.range_test import range_test, range_tests
+from tfx_lr_finder.training.range_test import range_test
 from tfx_lr_finder.training.steps import build_loop
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"
@@ -109,9 +110,6 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
         min_learning_rate=1e-6,
         max_learning_rate=1e-3,
         num_steps=20,
-        smoothing=0.98,
-        divergence_factor=4.0,
-        graph_seed=0,
     )
 
     assert len(list(curves)) == num_sweeps

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from range_tests import range_tests
 
 from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.training.model.random_state import seed_everything
-from tfx_lr_finder.training.range_test import range_test, range_tests
+from tfx_lr_finder.training.range_test import range_test
 from tfx_lr_finder.training.trainings import Trainings
 
 ROWS = 24
@@ -23,15 +24,7 @@ ROWS = 24
 
 def sweeps(make, seeds, **options):
     """Returns the curves of short sweeps that are never stopped."""
-    defaults = {
-        "min_learning_rate": 1e-3,
-        "max_learning_rate": 0.1,
-        "num_steps": 4,
-        "smoothing": 0.0,
-        "divergence_factor": float("inf"),
-        "graph_seed": 0,
-    }
-    return list(range_tests(with_nothing_else(make), seeds, **{**defaults, **options}))
+    return list(range_tests(with_nothing_else(make), seeds, **{"num_steps": 4, **options}))
 
 
 def with_nothing_else(make):
@@ -548,12 +541,8 @@ def test_error_of_a_later_model_arrives_and_the_first_is_left_as_it_was():
             range_tests(
                 with_nothing_else(make),
                 [0, 1],
-                min_learning_rate=1e-3,
-                max_learning_rate=0.1,
                 num_steps=6,
-                smoothing=0.0,
                 divergence_factor=4.0,
-                graph_seed=0,
             )
         )
 
@@ -580,8 +569,9 @@ devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 keras = importlib.import_module(sys.argv[1])
 from tfx_lr_finder import LrFinderFnResult
-from tfx_lr_finder.training.range_test import range_tests
+from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.training.model.random_state import seed_everything
+from tfx_lr_finder.training.trainings import Trainings
 
 def make(seed):
     seed_everything(seed)
@@ -595,10 +585,9 @@ def make(seed):
     return LrFinderFnResult(model, dataset)
 
 models = []
-curves = range_tests(
-    make, [0, 1], min_learning_rate=0.01, max_learning_rate=0.1, num_steps=5,
-    smoothing=0.0, divergence_factor=4.0, graph_seed=0,
-)
+rates = exponential_learning_rates(0.01, 0.1, 5)
+with Trainings(make, 5, graph_seed=0) as trainings:
+    curves = [trainings.sweep(seed, rates, 0.0, 4.0) for seed in (0, 1)]
 found = [[c.losses.tolist(), c.num_replicas, c.batch_size] for c in curves]
 print(json.dumps([found, [model.get_weights()[0].item() for model in models]]))
 """

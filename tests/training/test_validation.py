@@ -6,12 +6,13 @@ import forked
 import numpy as np
 import pytest
 import tensorflow as tf
+from range_tests import range_tests
 
 from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
 from tfx_lr_finder.training.judge.validation import MAX_BATCHES, ValidationError, validation_batches
 from tfx_lr_finder.training.model.random_state import seed_everything
-from tfx_lr_finder.training.range_test import range_test, range_tests
+from tfx_lr_finder.training.range_test import range_test
 
 
 def line(keras_module, optimizer=None, base=None):
@@ -305,9 +306,7 @@ def test_each_of_several_sweeps_has_validation_data_of_its_own(keras_module):
         )
 
     def curves(*seeds):
-        options = {"min_learning_rate": 1e-3, "max_learning_rate": 0.1, "num_steps": 5}
-        rest = {"smoothing": 0.0, "divergence_factor": 9.0, "graph_seed": 0}
-        return [*range_tests(make, seeds, **options, **rest)]
+        return [*range_tests(make, seeds, num_steps=5, divergence_factor=9.0)]
 
     assert curves(0, 1) == [*curves(0), *curves(1)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfx_lr_finder.core import stored_json
-from tfx_lr_finder.core.smoothing import Array, exponential_moving_average
+from tfx_lr_finder.core.smoothing import Array, check_smoothing, exponential_moving_average
 from tfx_lr_finder.core.stored_json import checked_fields
 from tfx_lr_finder.core.sweep import MAX_STEPS, StopReason, are_apart
 
@@ -125,7 +125,7 @@ class Curve(Facts):
                 "A curve cannot have more points than steps. "
                 f"Received: {rates.size} points, num_steps={self.num_steps}."
             )
-        exponential_moving_average((), self.smoothing)  # refuses a smoothing out of range
+        check_smoothing(self.smoothing)
 
     @property
     def _arrays(self) -> tuple[str, ...]:

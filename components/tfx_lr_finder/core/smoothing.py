@@ -23,17 +23,26 @@ def exponential_moving_average(losses: ArrayLike, smoothing: float) -> Array:
     Raises:
         ValueError: If `smoothing` is out of its range.
     """
-    if not 0 <= smoothing < 1:
-        raise ValueError(
-            "Argument `smoothing` must be in [0, 1). "
-            f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
-        )
+    check_smoothing(smoothing)
     average, smoothed = 0.0, []
     # Python floats give the same bits as NumPy scalars, and this loop is much faster with them.
     for i, loss in enumerate(np.asarray(losses, dtype=np.float64).tolist()):
         average = smoothing * average + (1 - smoothing) * loss
         smoothed.append(average / (1 - smoothing ** (i + 1)))
     return np.array(smoothed)
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Checks the weight of the past in a moving average.
+
+    Raises:
+        ValueError: If `smoothing` is not in [0, 1).
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(
+            "Argument `smoothing` must be in [0, 1). "
+            f"Received: smoothing={smoothing}. Choose for example 0.98, or 0 for none."
+        )
 
 
 _REACH = 4

@@ -1,10 +1,13 @@
-"""The learning rates of a sweep, and the test of when it ends: pure functions."""
+"""The learning rates of a sweep, its arguments, and the test of when it ends: pure functions."""
 
 import enum
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from tfx_lr_finder.core.smoothing import Array, exponential_moving_average
+from tfx_lr_finder.core.smoothing import Array, check_smoothing, exponential_moving_average
 
 MAX_STEPS = 10_000
 """Greatest number of steps in a sweep.
@@ -36,6 +39,69 @@ _MEANINGS = {
 }
 
 
+Check = Callable[[str, Any], object]
+"""Checks the value of the argument with a name, and raises a ValueError if it is refused."""
+
+
+def must(holds: Callable[[Any], bool], rule: str, example: str) -> Check:
+    """Returns a check of an argument, from a condition and from the words of its message."""
+
+    def check(name: str, value: Any) -> None:
+        if not holds(value):
+            raise ValueError(
+                f"Argument `{name}` must {rule}. Received: {name}={value!r}. "
+                f"Choose for example {example}."
+            )
+
+    return check
+
+
+check_rate = must(lambda rate: 0 < rate < math.inf, "be greater than 0 and finite", "1e-3")
+_CHECKS: dict[str, Check] = {
+    "min_learning_rate": check_rate,
+    "max_learning_rate": check_rate,
+    "num_steps": must(
+        lambda steps: 2 <= steps <= MAX_STEPS,
+        f"be from 2 to {MAX_STEPS:,}: more steps show nothing more",
+        "200",
+    ),
+    "smoothing": lambda _, weight: check_smoothing(weight),
+    "divergence_factor": must(
+        lambda factor: factor > 1, "be greater than 1", "4, or 1e9 to go on whatever happens"
+    ),
+}
+
+
+def check_sweep(values: Mapping[str, Any]) -> None:
+    """Checks the arguments of a sweep, by name; other values are ignored.
+
+    A check of several arguments is made only if all of them are among `values`. So a pipeline can
+    be checked when it is built, although some of its options are known only when it runs.
+
+    Raises:
+        ValueError: If an argument is out of its range, the first rate is not below the last, or
+            neighbouring rates would be equal.
+    """
+    for name, check in _CHECKS.items():
+        if name in values:
+            check(name, values[name])
+    if not {"min_learning_rate", "max_learning_rate"} <= values.keys():
+        return
+    least, greatest = values["min_learning_rate"], values["max_learning_rate"]
+    received = f"Received: min_learning_rate={least}, max_learning_rate={greatest}."
+    if not least < greatest:
+        raise ValueError(
+            "Argument `max_learning_rate` must be greater than `min_learning_rate`. "
+            f"{received} Swap them, or choose for example 1e-6 and 10."
+        )
+    num_steps = values.get("num_steps", 2)
+    if not are_apart(exponential_learning_rates(least, greatest, num_steps)):
+        raise ValueError(
+            f"The ends of the range must be further apart, for {num_steps} rates between them. "
+            f"{received} Choose for example 1e-6 and 10."
+        )
+
+
 def exponential_learning_rates(
     min_learning_rate: float, max_learning_rate: float, num_steps: int
 ) -> Array:
@@ -45,36 +111,14 @@ def exponential_learning_rates(
     (L. N. Smith, arXiv 1506.01186, section 3.3, with exponential instead of linear growth).
 
     Args:
-        min_learning_rate: The first rate, greater than 0.
-        max_learning_rate: The last rate, greater than `min_learning_rate` and finite.
-        num_steps: Number of rates, from 2 to 10,000.
+        min_learning_rate: The first rate. The arguments are in the ranges of `check_sweep`.
+        max_learning_rate: The last rate.
+        num_steps: Number of rates.
 
     Returns:
         Float64 array of shape `(num_steps,)`.
-
-    Raises:
-        ValueError: If an argument is out of its range, or neighbouring rates would be equal.
     """
-    if not 0 < min_learning_rate < max_learning_rate < float("inf"):
-        raise ValueError(
-            "Learning rates must satisfy 0 < min_learning_rate < max_learning_rate < infinity. "
-            f"Received: min_learning_rate={min_learning_rate}, "
-            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
-        )
-    if not 2 <= num_steps <= MAX_STEPS:
-        raise ValueError(
-            f"Argument `num_steps` must be from 2 to {MAX_STEPS:,}: the range has two ends, and "
-            "more steps show nothing more. "
-            f"Received: num_steps={num_steps}. Choose for example 200."
-        )
-    rates = np.geomspace(min_learning_rate, max_learning_rate, num_steps)
-    if not are_apart(rates):
-        raise ValueError(
-            f"The ends of the range must be further apart, for {num_steps} rates between them. "
-            f"Received: min_learning_rate={min_learning_rate}, "
-            f"max_learning_rate={max_learning_rate}. Choose for example 1e-6 and 10."
-        )
-    return rates
+    return np.geomspace(min_learning_rate, max_learning_rate, num_steps)
 
 
 def are_apart(rates: Array) -> bool:
@@ -84,20 +128,6 @@ def are_apart(rates: Array) -> bool:
 
 EARLIEST_END = 0.1
 """A sweep can diverge only after this fraction of its steps."""
-
-
-def check_ends(smoothing: float, divergence_factor: float) -> None:
-    """Checks the arguments of `end_of_sweep` that a user can set.
-
-    Raises:
-        ValueError: If an argument is out of its range.
-    """
-    exponential_moving_average((), smoothing)  # refuses a smoothing out of range
-    if not divergence_factor > 1:
-        raise ValueError(
-            "Argument `divergence_factor` must be greater than 1. "
-            f"Received: divergence_factor={divergence_factor}. Choose for example 4."
-        )
 
 
 def end_of_sweep(

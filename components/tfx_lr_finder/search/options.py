@@ -3,11 +3,11 @@
 import dataclasses
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tfx_lr_finder.core.rules import DEFAULT_RULE, get_rule
-from tfx_lr_finder.core.sweep import MAX_STEPS
+from tfx_lr_finder.core.sweep import MAX_STEPS, Check, check_rate, check_sweep, must
 from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 
 FUNCTION = "lr_finder_fn"
@@ -119,31 +119,18 @@ OPTION_TYPES: dict[str, type] = {
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """Validates options, and returns them with 10 converted to 10.0 where a float is expected.
 
-    A check of several options is made only if all of them are among `values`. So a pipeline can
-    be checked when it is built, although some of its options are known only when it runs.
+    A check of several options is made only if all of them are among `values`, as in `check_sweep`.
 
     Raises:
         TypeError: If a value has the wrong type.
         ValueError: If a value is out of its range.
     """
-    result = {name: _checked_value(name, value) for name, value in values.items()}
-    if {"min_learning_rate", "max_learning_rate"} <= result.keys():
-        least, greatest = result["min_learning_rate"], result["max_learning_rate"]
-        if not least < greatest:
-            raise ValueError(
-                "Argument `max_learning_rate` must be greater than `min_learning_rate`. "
-                f"Received: min_learning_rate={least}, max_learning_rate={greatest}. "
-                "Swap them, or choose for example 1e-6 and 10."
-            )
-    if {"min_learning_rate", "max_learning_rate", "num_steps"} <= result.keys():
-        decades = math.log10(result["max_learning_rate"] / result["min_learning_rate"])
-        least_steps = math.ceil(MIN_STEPS_PER_DECADE * decades) + 1
-        if result["num_steps"] < least_steps:
-            raise ValueError(
-                f"Argument `num_steps` must give at least {MIN_STEPS_PER_DECADE:g} steps a decade: "
-                f"fewer show no course. Received: num_steps={result['num_steps']} for "
-                f"{decades:.3g} decades. Choose at least {least_steps}, for example 200."
-            )
+    result = {name: _typed(name, value) for name, value in values.items()}
+    check_sweep(result)
+    for name, check in _CHECKS.items():
+        if result.get(name) is not None:
+            check(name, result[name])
+    _check_readable(result)
     if {"on_failure", "default_learning_rate"} <= result.keys():
         on_failure, default = result["on_failure"], result["default_learning_rate"]
         if (on_failure == "default") != (default is not None):
@@ -155,45 +142,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-_RATE = (lambda rate: 0 < rate < math.inf, "be greater than 0 and finite", "1e-3")
-_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
-    "min_learning_rate": _RATE,
-    "max_learning_rate": _RATE,
-    "default_learning_rate": _RATE,
-    "num_steps": (
-        lambda steps: MIN_POINTS <= steps <= MAX_STEPS,
-        f"be from {MIN_POINTS} to {MAX_STEPS:,}: fewer steps show no course, more show no more",
-        "200",
-    ),
-    "smoothing": (lambda weight: 0 <= weight < 1, "be in [0, 1)", "0.98, or 0 for none"),
-    "divergence_factor": (
-        lambda factor: 1 < factor < math.inf,
-        "be greater than 1 and finite",
-        "4, or 1e9 to go on whatever happens",
-    ),
-    "num_sweeps": (
-        lambda sweeps: 1 <= sweeps <= MAX_SWEEPS,
-        f"be from 1 to {MAX_SWEEPS}",
-        "3 for an estimate of the spread",
-    ),
-    "confirmation_steps": (
-        lambda steps: steps >= 0,
-        "be at least 0",
-        "a fifth of the Trainer's steps, or 0 for none",
-    ),
-    "proof_steps": (
-        lambda steps: MIN_PROOF_STEPS <= steps <= MAX_STEPS,
-        f"be from {MIN_PROOF_STEPS} to {MAX_STEPS:,}: fewer steps show no learning, more are a "
-        "training",
-        "120",
-    ),
-    "seed": (lambda seed: 0 <= seed <= MAX_SEED, "be from 0 to 2**31 - 1", "0"),
-    "learning_rate_name": (bool, "not be empty", "'learning_rate'"),
-    "on_failure": (ON_FAILURE.__contains__, f"be one of {ON_FAILURE}", "'raise'"),
-}
-
-
-def _checked_value(name: str, value: Any) -> Any:
+def _typed(name: str, value: Any) -> Any:
     if value is None and name == "default_learning_rate":
         return None
     wanted = OPTION_TYPES[name]
@@ -204,13 +153,46 @@ def _checked_value(name: str, value: Any) -> Any:
             f"Argument `{name}` must be of type {wanted.__name__}. "
             f"Received: {name}={value!r} of type {type(value).__name__}."
         )
-    if name == "rule":
-        get_rule(str(value))
-        return value
-    holds, rule, example = _RULES[name]
-    if not holds(value):
-        raise ValueError(
-            f"Argument `{name}` must {rule}. Received: {name}={value!r}. "
-            f"Choose for example {example}."
-        )
     return value
+
+
+_CHECKS: dict[str, Check] = {
+    "divergence_factor": must(
+        math.isfinite, "be finite, as JSON has no infinity", "1e9 to go on whatever happens"
+    ),
+    "rule": lambda _, name: get_rule(name),
+    "num_sweeps": must(
+        lambda sweeps: 1 <= sweeps <= MAX_SWEEPS,
+        f"be from 1 to {MAX_SWEEPS}",
+        "3 for an estimate of the spread",
+    ),
+    "confirmation_steps": must(
+        lambda steps: steps >= 0, "be at least 0", "a fifth of the Trainer's steps, or 0 for none"
+    ),
+    "proof_steps": must(
+        lambda steps: MIN_PROOF_STEPS <= steps <= MAX_STEPS,
+        f"be from {MIN_PROOF_STEPS} to {MAX_STEPS:,}: fewer steps show no learning, more are a "
+        "training",
+        "120",
+    ),
+    "seed": must(lambda seed: 0 <= seed <= MAX_SEED, "be from 0 to 2**31 - 1", "0"),
+    "learning_rate_name": must(bool, "not be empty", "'learning_rate'"),
+    "on_failure": must(ON_FAILURE.__contains__, f"be one of {ON_FAILURE}", "'raise'"),
+    "default_learning_rate": check_rate,
+}
+"""The checks of options, besides those of a sweep's arguments."""
+
+
+def _check_readable(values: Mapping[str, Any]) -> None:
+    """Checks that a sweep has enough steps for a rate to be read off its curve."""
+    decades, received = 0.0, f"num_steps={values.get('num_steps')}"
+    if {"min_learning_rate", "max_learning_rate"} <= values.keys():
+        decades = math.log10(values["max_learning_rate"] / values["min_learning_rate"])
+        received += f" for {decades:.3g} decades"
+    least = max(MIN_POINTS, math.ceil(MIN_STEPS_PER_DECADE * decades) + 1)
+    if values.get("num_steps", least) < least:
+        raise ValueError(
+            f"Argument `num_steps` must be at least {MIN_POINTS}, and {MIN_STEPS_PER_DECADE:g} for "
+            f"each decade of the range: fewer steps show no course. Received: {received}. "
+            f"Choose at least {least}, for example 200."
+        )

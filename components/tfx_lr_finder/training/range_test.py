@@ -1,14 +1,13 @@
 """The learning-rate range test of a compiled Keras model, in one TensorFlow graph."""
 
 import operator
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.sweep import check_ends, exponential_learning_rates
-from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
+from tfx_lr_finder.core.sweep import check_sweep, exponential_learning_rates
+from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
 from tfx_lr_finder.training.trainings import Trainings
 
 
@@ -87,48 +86,17 @@ def range_test(
     Reference:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
     """
-    (curve,) = range_tests(
-        lambda _: LrFinderFnResult(model, dataset, validation_dataset, train_steps),
-        [seed],
-        min_learning_rate=min_learning_rate,
-        max_learning_rate=max_learning_rate,
-        num_steps=num_steps,
-        smoothing=smoothing,
-        divergence_factor=divergence_factor,
-        graph_seed=operator.index(seed),
+    num_steps, seed = operator.index(num_steps), operator.index(seed)  # NumPy's integers, too
+    check_sweep(
+        {
+            "min_learning_rate": min_learning_rate,
+            "max_learning_rate": max_learning_rate,
+            "num_steps": num_steps,
+            "smoothing": smoothing,
+            "divergence_factor": divergence_factor,
+        }
     )
-    return curve
-
-
-def range_tests(
-    make: Make,
-    seeds: Sequence[int],
-    *,
-    min_learning_rate: float,
-    max_learning_rate: float,
-    num_steps: int,
-    smoothing: float,
-    divergence_factor: float,
-    graph_seed: int,
-) -> Iterator[Curve]:
-    """Runs one range test per seed, on a model and data made for that seed, and yields its curve.
-
-    Args:
-        make: As for `Trainings`.
-        seeds: The seeds, each from 0 to 2**31 - 1.
-        min_learning_rate: The first rate. This and the next four arguments are as for `range_test`.
-        max_learning_rate: The last rate.
-        num_steps: Number of training steps.
-        smoothing: Weight of the past in the smoothed loss.
-        divergence_factor: Multiple of the best smoothed loss at which a sweep stops.
-        graph_seed: As for `Trainings`.
-
-    Raises:
-        ValueError: As for `range_test`.
-    """
-    num_steps = operator.index(num_steps)  # accepts NumPy's integers, too
     rates = exponential_learning_rates(min_learning_rate, max_learning_rate, num_steps)
-    check_ends(smoothing, divergence_factor)
-    with Trainings(make, num_steps, graph_seed) as trainings:
-        for seed in seeds:
-            yield trainings.sweep(operator.index(seed), rates, smoothing, divergence_factor)
+    result = LrFinderFnResult(model, dataset, validation_dataset, train_steps)
+    with Trainings(lambda _: result, num_steps, seed) as trainings:
+        return trainings.sweep(seed, rates, smoothing, divergence_factor)

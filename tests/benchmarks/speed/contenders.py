@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from speed.workloads import Workload
 from tfx_lr_finder import LrFinderFnResult
-from tfx_lr_finder.core.sweep import end_of_sweep
+from tfx_lr_finder.core.sweep import end_of_sweep, exponential_learning_rates
 from tfx_lr_finder.training.judge.validation import validation_batches
 from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
-from tfx_lr_finder.training.range_test import range_tests
 from tfx_lr_finder.training.steps import build_loop
+from tfx_lr_finder.training.trainings import Trainings
 
 LEAST, GREATEST = 1e-7, 1e-6
 """The rates of every contender: so low that nothing is learned, and nobody stops before the end."""
@@ -83,18 +83,12 @@ def sweep(workload: Workload, is_validated: bool = False) -> Work:
 
 
 def sweeps(workload: Workload, num_steps: int, model: Callable[[], Any]) -> Iterator[Any]:
-    """Returns whole sweeps of so many steps, one after the other, each of the model it is given."""
+    """Yields whole sweeps of so many steps, one after the other, each of the model it is given."""
     dataset = workload.dataset()
-    return range_tests(
-        lambda _: LrFinderFnResult(model(), dataset),
-        range(1000),
-        min_learning_rate=LEAST,
-        max_learning_rate=GREATEST,
-        num_steps=num_steps,
-        smoothing=SMOOTHING,
-        divergence_factor=STOP_FACTOR,
-        graph_seed=0,
-    )
+    rates = exponential_learning_rates(LEAST, GREATEST, num_steps)
+    with Trainings(lambda _: LrFinderFnResult(model(), dataset), num_steps, graph_seed=0) as all_of:
+        for seed in range(1000):
+            yield all_of.sweep(seed, rates, SMOOTHING, STOP_FACTOR)
 
 
 def python_loop(workload: Workload) -> Work:
