@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfx_lr_finder.core.confirmation import PULL, Trial, candidate_rates, confirmed_rate
+from tfx_lr_finder.core.stored_json import plain, restored
 
 STEP = 10**0.75
 LONG = 400  # so many steps and more need no correction
@@ -168,7 +169,7 @@ def test_trial_is_written_and_read(loss):
     """JSON has no infinity: it is written as null."""
     trial = Trial(0.01, loss)
 
-    content = trial.to_dict()
+    content = plain(trial)
 
-    assert Trial.from_dict(content) == trial
+    assert restored(Trial, content) == trial
     assert content["loss"] == (None if math.isinf(loss) else loss)

@@ -7,6 +7,7 @@ import pytest
 
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import JudgedOn, Proof, advice_on, put_to_proof
+from tfx_lr_finder.core.stored_json import plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.publication import published
@@ -92,7 +93,7 @@ def test_proof_comes_back_from_its_dict(loss):
     """Losses that are not finite, too."""
     made = proof(loss, constant=(1.0, 2.0))
 
-    assert Proof.from_dict(made.to_dict()) == made
+    assert restored(Proof, plain(made)) == made
 
 
 def test_rate_at_which_the_model_learns_takes_one_training():

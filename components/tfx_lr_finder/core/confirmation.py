@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfx_lr_finder.core.descent import budget_factor
 from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.core.stored_json import MAY_BE_INFINITE
 
 SPACING = 0.75
 """Decades between two candidate rates."""
@@ -26,18 +26,7 @@ class Trial:
     """
 
     learning_rate: float
-    loss: float
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Returns the trial as a dict for JSON, with None in place of an infinite loss."""
-        loss = self.loss if math.isfinite(self.loss) else None
-        return {"learning_rate": self.learning_rate, "loss": loss}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
-        """Returns the trial from the dict that `to_dict` returned."""
-        rate, loss = content["learning_rate"], content["loss"]
-        return cls(float(rate), math.inf if loss is None else float(loss))
+    loss: float = dataclasses.field(metadata=MAY_BE_INFINITE)
 
 
 def candidate_rates(learning_rate: float) -> tuple[float, float, float]:

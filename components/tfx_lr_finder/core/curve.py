@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-from typing import Any
 
 import numpy as np
 
-from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.smoothing import Array, check_smoothing, exponential_moving_average
-from tfx_lr_finder.core.stored_json import checked_fields
+from tfx_lr_finder.core.stored_json import parse, plain, restored
 from tfx_lr_finder.core.sweep import MAX_STEPS, StopReason, are_apart
 
 
@@ -163,28 +161,13 @@ class Curve(Facts):
 
     def __eq__(self, other: object) -> bool:
         """Returns whether both curves hold the same values, bit for bit."""
-        return isinstance(other, Curve) and self.to_dict() == other.to_dict()
+        return isinstance(other, Curve) and plain(self) == plain(other)
 
     __hash__ = None  # type: ignore[assignment]  # as for any value that holds arrays
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the curve as a dict that can be written as JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {name: fields[name].tolist() for name in self._arrays}
-        return {**fields, **arrays, "stop_reason": self.stop_reason.value}
-
     def to_json(self) -> str:
         """Returns the curve as JSON, from which `from_json` restores it bit for bit."""
-        return json.dumps(self.to_dict(), allow_nan=False)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> "Curve":
-        """Returns the curve from the dict that `to_dict` returned.
-
-        Raises:
-            ValueError: If `content` is not the dict of a curve.
-        """
-        return cls(**checked_fields(cls, content))
+        return json.dumps(plain(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Curve":
@@ -194,7 +177,7 @@ class Curve(Facts):
             ValueError: If `text` is not the JSON of a curve.
         """
         try:
-            return cls.from_dict(stored_json.parse(text))
+            return restored(cls, parse(text))
         except ValueError as error:
             raise ValueError(
                 f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "

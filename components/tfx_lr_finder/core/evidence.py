@@ -6,15 +6,14 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from tfx_lr_finder.core import stored_json
 from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import Proof, advice_on
 from tfx_lr_finder.core.rules import RULES
-from tfx_lr_finder.core.stored_json import check_not_negative, checked_fields
+from tfx_lr_finder.core.stored_json import check_not_negative, parse, plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.verdict import Verdict
 
@@ -24,9 +23,6 @@ SWEEP_TYPE = "tfx_lr_finder.LearningRateSweep"
 """The artifact's type in ML Metadata. Kubeflow Pipelines imports it under this very name."""
 DEFAULT = "default"
 """Stands where users see the name of a rule, if the default rate was published."""
-
-
-_Rate = TypeVar("_Rate", "Publication", Suggestion)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,21 +116,10 @@ class Evidence:
         answers = {
             rule: {"learning_rate": None, "verdict": answer.value}
             if isinstance(answer, Verdict)
-            else dataclasses.asdict(answer)
+            else plain(answer)
             for rule, answer in self.answers.items()
         }
-        content = {
-            "published": dataclasses.asdict(self.published),
-            "read": self.read and dataclasses.asdict(self.read),
-            "answers": answers,
-            "curves": [curve.to_dict() for curve in self.curves],
-            "trials": [trial.to_dict() for trial in self.trials],
-            "trial_steps": self.trial_steps,
-            "proofs": [proof.to_dict() for proof in self.proofs],
-            "versions": dict(self.versions),
-            "seconds": self.seconds,
-        }
-        return json.dumps(content, allow_nan=False)
+        return json.dumps({**plain(self), "answers": answers}, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Evidence":
@@ -144,7 +129,7 @@ class Evidence:
             ValueError: If `text` is not the JSON of an evidence.
         """
         try:
-            return _from_dict(stored_json.parse(text))
+            return _from_dict(parse(text))
         except ValueError as error:
             raise ValueError(
                 f"Not the JSON of an evidence: {error} "
@@ -162,23 +147,7 @@ def _answer(curves: tuple[Curve, ...], rule: str) -> Suggestion | Verdict:
 def _from_dict(content: Any) -> Evidence:
     if isinstance(content, dict):  # the stored answers are for human readers; `answers` recomputes
         content = {name: part for name, part in content.items() if name != "answers"}
-    parts = checked_fields(Evidence, content)
-    evidence = Evidence(
-        published=_with_verdict(Publication, parts["published"]),
-        read=parts["read"] and _with_verdict(Suggestion, parts["read"]),
-        curves=tuple(Curve.from_dict(curve) for curve in parts["curves"]),
-        trials=tuple(
-            Trial.from_dict(checked_fields(Trial, trial, infinite=("loss",)))
-            for trial in parts.get("trials", ())
-        ),
-        trial_steps=parts.get("trial_steps", 0),
-        proofs=tuple(
-            Proof.from_dict(checked_fields(Proof, proof, infinite=("loss", "start_loss")))
-            for proof in parts.get("proofs", ())
-        ),
-        versions=parts.get("versions", {}),
-        seconds=parts.get("seconds", 0.0),
-    )
+    evidence = restored(Evidence, content)
     if not evidence.curves:
         raise ValueError("The curves of an evidence must be at least one. Received: none.")
     for curve in evidence.curves:
@@ -204,8 +173,3 @@ def _check_end(curve: Curve) -> None:
             "The last of a curve's num_steps rates must be finite, as the first ones tell it. "
             f"Received: {len(curve)} of {curve.num_steps} rates, to {curve.learning_rates[-1]}."
         )
-
-
-def _with_verdict(kind: type[_Rate], content: Any) -> _Rate:
-    fields = checked_fields(kind, content)
-    return kind(**{**fields, "verdict": Verdict(fields["verdict"])})

@@ -3,12 +3,13 @@
 import dataclasses
 import enum
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.core.stored_json import MAY_BE_INFINITE
 
 CLEARLY = 0.02
 """A loss is clearly below a bound if it is lower by this fraction of the bound."""
@@ -56,8 +57,8 @@ class Proof:
     """
 
     learning_rate: float
-    loss: float
-    start_loss: float
+    loss: float = dataclasses.field(metadata=MAY_BE_INFINITE)
+    start_loss: float = dataclasses.field(metadata=MAY_BE_INFINITE)
     constant_loss: float | None
     constant: tuple[float, ...]
     num_steps: int
@@ -114,27 +115,6 @@ class Proof:
         """Whether the loss fell, to at most 10% above the loss of the best constant output."""
         base = math.inf if self.constant_loss is None else self.constant_loss
         return self.loss < self.start_loss and self.loss <= base + NEARLY * abs(base)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the proof as a dict for JSON, with None in place of an infinite loss."""
-        fields = dataclasses.asdict(self)
-        losses = {
-            name: fields[name] if math.isfinite(fields[name]) else None
-            for name in ("loss", "start_loss")
-        }
-        rest = {"constant": list(self.constant), "judged_on": self.judged_on.value}
-        return {**fields, **losses, **rest}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Proof":
-        """Returns the proof from the dict that `to_dict` returned."""
-        losses = {
-            name: math.inf if content[name] is None else float(content[name])
-            for name in ("loss", "start_loss")
-        }
-        constant = tuple(map(float, content["constant"]))
-        judged_on = JudgedOn(content["judged_on"])
-        return cls(**{**content, **losses, "constant": constant, "judged_on": judged_on})
 
 
 def loss_to_beat(start_loss: float, constant_loss: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Reads stored JSON strictly, and checks its fields before a dataclass is built from them."""
+"""Dataclasses as JSON: written without loss, and read strictly."""
 
 import dataclasses
 import enum
@@ -7,12 +7,19 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 MAX_DEPTH = 32
 """Greatest nesting of lists and objects. Python can parse deeper JSON, but not write it again."""
+
+
+MAY_BE_INFINITE = {"may_be_infinite": True}
+"""Metadata of a dataclass's number field, in which null stands for infinity: JSON has none."""
+
+Kind = TypeVar("Kind")
+_UNIONS = (typing.Union, types.UnionType)
 
 
 def parse(text: str) -> Any:
@@ -54,18 +61,55 @@ def _is_within(value: Any, depth: int) -> bool:
     return all(_is_within(part, depth - 1) for part in parts if isinstance(part, dict | list))
 
 
-def checked_fields(kind: type, content: Any, infinite: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Checks that a JSON value has the fields of a dataclass, and returns it.
+def plain(value: Any) -> Any:
+    """Returns a dataclass, or another value, as JSON can hold it; `restored` is the inverse."""
+    if dataclasses.is_dataclass(value):
+        named = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: None if _is_infinite(field, part) else plain(part) for field, part in named
+        }
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(map(plain, value)) if isinstance(value, tuple) else value
+
+
+def _is_infinite(field: Any, value: Any) -> bool:
+    return field.metadata == MAY_BE_INFINITE and not math.isfinite(value)
+
+
+def restored(kind: type[Kind], content: Any) -> Kind:
+    """Returns a dataclass from a JSON value as `plain` gave it.
 
     Args:
         kind: The dataclass. Its integer fields must not be negative, except `seed`.
         content: The parsed JSON. It must be an object with a value of the right type for each
             field. Fields that have a default may be missing.
-        infinite: Names of number fields in which None stands for infinity.
 
     Raises:
         ValueError: If `content` is not such an object. The message names the field.
     """
+    fields, hints = _checked_fields(kind, content), typing.get_type_hints(kind)
+    return kind(**{name: _restored(value, hints[name]) for name, value in fields.items()})
+
+
+def _restored(value: Any, hint: Any) -> Any:
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in _UNIONS:
+        return None if value is None else _restored(value, parts[0])
+    if origin is tuple:
+        return tuple(_restored(part, parts[0]) for part in value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return restored(hint, value)
+    if hint is float:
+        return math.inf if value is None else float(value)
+    return hint(value) if isinstance(hint, enum.EnumMeta) else value
+
+
+def _checked_fields(kind: type, content: Any) -> dict[str, Any]:
     what = f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__.lower()}"
     if not isinstance(content, dict):
         raise ValueError(f"{what.capitalize()} must be an object. Received: {_shown(content)}.")
@@ -79,7 +123,8 @@ def checked_fields(kind: type, content: Any, infinite: tuple[str, ...] = ()) -> 
         )
     hints = typing.get_type_hints(kind)
     for name, value in content.items():
-        is_fit = _fits(value, hints[name]) or (name in infinite and value is None)
+        stands_for_infinity = value is None and fields[name].metadata == MAY_BE_INFINITE
+        is_fit = stands_for_infinity or _fits(value, hints[name])
         if not is_fit or (hints[name] is int and value < 0 and name != "seed"):
             raise ValueError(
                 f"The {name} of {what} must be {_described(hints[name])}. "
@@ -105,7 +150,7 @@ def _is_needed(field: Any) -> bool:
 
 def _fits(value: Any, hint: Any) -> bool:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    if origin in _UNIONS:
         return any(_fits(value, part) for part in parts)
     if origin is np.ndarray:
         return isinstance(value, list) and all(_fits(number, float) for number in value)

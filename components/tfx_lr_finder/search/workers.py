@@ -16,6 +16,7 @@ from tfx.dsl.io import fileio
 
 from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.stored_json import plain, restored
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.training.ending import check_not_asked_to_end
@@ -91,7 +92,7 @@ def _results(kind: Kind, folder: str, count: int) -> list[Any]:
             f"Received: {len(contents)}. "
             "Check that every Beam worker can write to the pipeline root, or take fewer machines."
         )
-    return [RESULTS[kind].from_dict(content["result"]) for content in contents]
+    return [restored(RESULTS[kind], content["result"]) for content in contents]
 
 
 def _read(file: str) -> Any:
@@ -146,7 +147,7 @@ class _Train(beam.DoFn):
             check_not_asked_to_end()
             search = Search.from_json(self._search)
             for result in getattr(search, self._kind)([e for _, e in self._elements]):
-                self._write(numbers.pop(0), {"result": result.to_dict()})
+                self._write(numbers.pop(0), {"result": plain(result)})
         except Exception as error:
             # If it were raised, Beam would show only its text, amid much else.
             self._write(numbers[0], {"error": _described(error)})
