@@ -100,16 +100,10 @@ def training_mode_loss(model: Model, num_batches: int) -> Callable[[BatchIterato
     states of recurrent layers. It raises a ValidationError if the model cannot compute a loss.
     """
     strategy = model.distribute_strategy
-    # As in Keras's own training step.
-    options = {"training": True} if getattr(model, "_call_has_training_arg", True) else {}
 
     def forward(batch: Batch) -> tf.Tensor:
-        x, y, sample_weight = unpacked(batch)
-        outputs = model(x, **options)
-        loss = model_loss(model, x, y, outputs, sample_weight, training=True)
-        loss = loss - tf.cast(penalties(model), loss.dtype)
         # Keras divides the loss by the number of replicas.
-        return loss * strategy.num_replicas_in_sync
+        return _loss_without_penalties(model, batch, training=True) * strategy.num_replicas_in_sync
 
     replica_loss = as_in_fit(model, forward)
 
@@ -145,18 +139,21 @@ def training_mode_loss(model: Model, num_batches: int) -> Callable[[BatchIterato
 
 def inference_loss(model: Model, batches: Sequence[Batch]) -> float:
     """Returns the mean loss of batches in inference mode, without weight penalties."""
-
-    def loss_of(batch: Batch) -> tf.Tensor:
-        x, y, sample_weight = unpacked(batch)
-        outputs = model(x, training=False)
-        loss = model_loss(model, x, y, outputs, sample_weight, training=False)
-        return loss - tf.cast(penalties(model), loss.dtype)
-
     strategy = model.distribute_strategy
-    losses = [
-        float(on_one_replica(strategy, functools.partial(loss_of, batch))) for batch in batches
-    ]
+    losses = []
+    for batch in batches:
+        loss = functools.partial(_loss_without_penalties, model, batch, training=False)
+        losses.append(float(on_one_replica(strategy, loss)))
     return float(np.mean(losses) * strategy.num_replicas_in_sync)
+
+
+def _loss_without_penalties(model: Model, batch: Batch, training: bool) -> tf.Tensor:
+    x, y, sample_weight = unpacked(batch)
+    # As in Keras's own training step.
+    takes_mode = getattr(model, "_call_has_training_arg", True)
+    outputs = model(x, training=training) if takes_mode else model(x)
+    loss = model_loss(model, x, y, outputs, sample_weight, training=training)
+    return loss - tf.cast(penalties(model), loss.dtype)
 
 
 def model_loss(

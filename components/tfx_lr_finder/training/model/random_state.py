@@ -68,21 +68,20 @@ def _seed_sources(seed: int) -> None:
 @contextlib.contextmanager
 def kept_random_state(seed: int) -> Iterator[None]:
     """Seeds the random state of Python, NumPy, TensorFlow and Keras; restores it on exit."""
-    python, numpy = random.getstate(), np.random.get_state()
     tensorflow = eager_context.context()
-    global_seed, operation_seeds = tensorflow._seed, getattr(tensorflow, "_rng", None)
-    try:
-        with (
-            kept_variables([generator.state for generator in _tensorflow_generators()]),
-            _own_keras_generator(),
-            _kept_tf_keras_seeds(),
-        ):
-            seed_everything(seed)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        tensorflow._seed, tensorflow._rng = global_seed, operation_seeds
+    seeds = {"_seed": tensorflow._seed, "_rng": getattr(tensorflow, "_rng", None)}
+    with contextlib.ExitStack() as undo:
+        undo.callback(random.setstate, random.getstate())
+        undo.callback(np.random.set_state, np.random.get_state())
+        undo.callback(vars(tensorflow).update, seeds)
+        undo.enter_context(kept_variables([part.state for part in _tensorflow_generators()]))
+        if (tf_keras_seeds := _tf_keras_seeds()) is not None:
+            undo.callback(tf_keras_seeds.setstate, tf_keras_seeds.getstate())
+        if _keras_state() is not None:
+            undo.callback(_set_keras_generator, _keras_generator())
+            _set_keras_generator(None)  # `seed_everything` creates one
+        seed_everything(seed)
+        yield
 
 
 def global_generators() -> list[RandomGenerator]:
@@ -117,35 +116,7 @@ def _set_keras_generator(generator: RandomGenerator | None) -> None:
     _keras_state().set_global_attribute(_KERAS_GENERATOR, generator)
 
 
-@contextlib.contextmanager
-def _own_keras_generator() -> Iterator[None]:
-    """Lets Keras 3 create a new global generator; restores the former one on exit."""
-    if _keras_state() is None:
-        yield
-        return
-    own = _keras_generator()
-    _set_keras_generator(None)
-    try:
-        yield
-    finally:
-        _set_keras_generator(own)
-
-
 def _tf_keras_seeds() -> random.Random | None:
     """Returns the generator from which tf_keras draws seeds, or None if there is none."""
     backend = sys.modules.get("tf_keras.src.backend")
     return getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
-
-
-@contextlib.contextmanager
-def _kept_tf_keras_seeds() -> Iterator[None]:
-    """Restores the state of tf_keras's seed generator on exit."""
-    generator = _tf_keras_seeds()
-    if generator is None:
-        yield
-        return
-    state = generator.getstate()
-    try:
-        yield
-    finally:
-        generator.setstate(state)
