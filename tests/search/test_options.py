@@ -128,6 +128,9 @@ def test_fewer_than_seven_steps_a_decade_are_refused():
     message = rule + "num_steps=49 for 7 decades. Choose at least 50, for example 200."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         SweepOptions(num_steps=49)
+    message = rule + "num_steps=200 for 311 decades. Choose at least 2178, for example 2178."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        SweepOptions(min_learning_rate=1e-310)
     message = rule + "num_steps=9 for 1 decades. Choose at least 10, for example 200."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         SweepOptions(num_steps=9, **narrow)

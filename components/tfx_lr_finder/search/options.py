@@ -187,12 +187,13 @@ def _check_readable(values: Mapping[str, Any]) -> None:
     """Checks that a sweep has enough steps for a rate to be read off its curve."""
     decades, received = 0.0, f"num_steps={values.get('num_steps')}"
     if {"min_learning_rate", "max_learning_rate"} <= values.keys():
-        decades = math.log10(values["max_learning_rate"] / values["min_learning_rate"])
+        least, greatest = values["min_learning_rate"], values["max_learning_rate"]
+        decades = math.log10(greatest) - math.log10(least)  # a quotient could overflow
         received += f" for {decades:.3g} decades"
-    least = max(MIN_POINTS, math.ceil(MIN_STEPS_PER_DECADE * decades) + 1)
-    if values.get("num_steps", least) < least:
+    fewest = max(MIN_POINTS, math.ceil(MIN_STEPS_PER_DECADE * decades) + 1)
+    if values.get("num_steps", fewest) < fewest:
         raise ValueError(
             f"Argument `num_steps` must be at least {MIN_POINTS}, and {MIN_STEPS_PER_DECADE:g} for "
             f"each decade of the range: fewer steps show no course. Received: {received}. "
-            f"Choose at least {least}, for example 200."
+            f"Choose at least {fewest}, for example {max(fewest, 200)}."
         )
