@@ -15,7 +15,7 @@ from tfx_lr_finder.core.proof import Proof, advice_on
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.stored_json import check_not_negative, parse, plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
-from tfx_lr_finder.core.verdict import Verdict
+from tfx_lr_finder.core.verdict import Verdict, advice_on_steps
 
 EVIDENCE_FILE = "sweep.json"
 """The file of a sweep artifact that holds its evidence."""
@@ -97,8 +97,10 @@ class Evidence:
 
     @property
     def advice(self) -> str:
-        """A sentence on how to help the model learn; empty if there is no advice."""
-        return advice_on(self.proofs[0]) if self.proofs else ""
+        """Sentences on what would help the model or the sweep; empty if there is no advice."""
+        on_start = advice_on(self.proofs[0]) if self.proofs else ""
+        on_steps = advice_on_steps(self.curves[0]) if self.read else ""
+        return " ".join(filter(None, [on_start, on_steps]))
 
     @property
     def num_steps(self) -> int:
