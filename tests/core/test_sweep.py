@@ -69,6 +69,7 @@ def test_end_does_not_depend_on_how_often_it_is_looked_for(smoothing):
         ({"min_learning_rate": 10 * (1 - 1e-15)}, r"must be further apart, for 200 rates between"),
         ({"num_steps": 1}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=1\."),
         ({"num_steps": 0}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=0\."),
+        ({"num_steps": -3}, r"`num_steps` must be from 2 to 10,000.*Received: num_steps=-3\."),
         ({"num_steps": 10_001}, r"`num_steps` must be from 2 to 10,000.*num_steps=10001\."),
         ({"smoothing": 1.0}, r"`smoothing` must be in \[0, 1\)\. Received: smoothing=1\.0\."),
         ({"smoothing": NAN}, r"`smoothing` must be in \[0, 1\)\. Received: smoothing=nan\."),

@@ -110,6 +110,8 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
         min_learning_rate=1e-6,
         max_learning_rate=1e-3,
         num_steps=20,
+        smoothing=0.98,
+        divergence_factor=4.0,
     )
 
     assert len(list(curves)) == num_sweeps

@@ -92,8 +92,9 @@ def restored(kind: type[Kind], content: Any) -> Kind:
     Raises:
         ValueError: If `content` is not such an object. The message names the field.
     """
-    fields, hints = _checked_fields(kind, content), typing.get_type_hints(kind)
-    return kind(**{name: _restored(value, hints[name]) for name, value in fields.items()})
+    hints = typing.get_type_hints(kind)
+    _check_fields(kind, content, hints)
+    return kind(**{name: _restored(value, hints[name]) for name, value in content.items()})
 
 
 def _restored(value: Any, hint: Any) -> Any:
@@ -109,7 +110,7 @@ def _restored(value: Any, hint: Any) -> Any:
     return hint(value) if isinstance(hint, enum.EnumMeta) else value
 
 
-def _checked_fields(kind: type, content: Any) -> dict[str, Any]:
+def _check_fields(kind: type, content: Any, hints: dict[str, Any]) -> None:
     what = f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__.lower()}"
     if not isinstance(content, dict):
         raise ValueError(f"{what.capitalize()} must be an object. Received: {_shown(content)}.")
@@ -121,7 +122,6 @@ def _checked_fields(kind: type, content: Any) -> dict[str, Any]:
             f"{what.capitalize()} must have the fields {', '.join(fields)}. "
             f"Received: missing {missing}, unknown {_shown(unknown)}."
         )
-    hints = typing.get_type_hints(kind)
     for name, value in content.items():
         stands_for_infinity = value is None and fields[name].metadata == MAY_BE_INFINITE
         is_fit = stands_for_infinity or _fits(value, hints[name])
@@ -130,7 +130,6 @@ def _checked_fields(kind: type, content: Any) -> dict[str, Any]:
                 f"The {name} of {what} must be {_described(hints[name])}. "
                 f"Received: {_shown(value)}."
             )
-    return content
 
 
 def check_not_negative(name: str, value: float | None) -> None:
