@@ -34,7 +34,10 @@ class LearningRateSweep(Artifact):
     - `num_sweeps` (int);
     - `stop_reason`, `model` and `optimizer` (str) and `num_steps`, `num_points`, `batch_size`,
       `num_replicas`, `gradient_accumulation_steps` and `seed` (int) of the first sweep;
-    - `train_steps` (int): number of steps of the training to come, if it is known.
+    - `train_steps` (int): number of steps of the training to come, if it is known;
+    - `schedule` (str): how the rate moves in it;
+    - `search_steps` (int): number of steps of all trainings of the search;
+    - `num_trials` (int): number of trials.
 
     ML Metadata in SQLite keeps six decimals of a float; the component's other outputs have the
     exact rate. The rule is `default` if no rate could be suggested and the default rate was
@@ -96,6 +99,8 @@ def _properties(evidence: Evidence) -> dict[str, float | int | str]:
         "proof_loss": proof.loss if proof and math.isfinite(proof.loss) else None,
         "proof_steps": proof.num_steps if proof else None,
         "num_proofs": len(evidence.proofs),
+        "num_trials": len(evidence.trials),
+        "search_steps": evidence.num_steps,
         "rule": evidence.rule,
         "verdict": published.verdict.value,
         "num_sweeps": len(evidence.curves),

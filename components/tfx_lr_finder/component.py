@@ -103,7 +103,8 @@ class LearningRateFinder(BaseBeamComponent):
         divergence_factor: float | RuntimeParameter = SweepOptions.divergence_factor,
         rule: str | RuntimeParameter = SweepOptions.rule,
         num_sweeps: int | RuntimeParameter = SweepOptions.num_sweeps,
-        confirmation_steps: int | RuntimeParameter = SweepOptions.confirmation_steps,
+        search_budget: float | RuntimeParameter = SweepOptions.search_budget,
+        trial_steps: int | RuntimeParameter = SweepOptions.trial_steps,
         proof_steps: int | RuntimeParameter = SweepOptions.proof_steps,
         seed: int | RuntimeParameter = SweepOptions.seed,
         learning_rate_name: str | RuntimeParameter = SweepOptions.learning_rate_name,
@@ -149,10 +150,12 @@ class LearningRateFinder(BaseBeamComponent):
                 `seed`, `seed + 1` and so on. The median of their rates is published, with the
                 spread of the rates. Three sweeps show how far a single one can be trusted. If
                 the user's code sets seeds itself, all sweeps are equal and the spread is 0.
-            confirmation_steps: If greater than 0, the model is trained for this number of steps
-                at the suggested rate, and at rates 0.75 decades below and above it, and the
-                validation loss decides; default 0. A fifth of `train_args.num_steps` is worth
-                its time, a tenth is not.
+            search_budget: The share of the steps of the training to come that the search may cost,
+                beside one sweep, in [0, 1); default 0.1. If the training is long enough, it pays
+                for trials: trainings at constant rates around the one that was read, whose
+                validation loss decides. 0 means no trials.
+            trial_steps: Number of steps of each trial, whatever the budget, from 1 to 100,000;
+                default 0, which means that they are planned by `search_budget`.
             proof_steps: Number of steps of the short training that shows whether the model
                 learns at the rate, from 10 to 10,000; default 120. It is never longer than the
                 training to come, unless that has fewer than 10 steps. Its loss must end clearly
@@ -188,7 +191,8 @@ class LearningRateFinder(BaseBeamComponent):
             divergence_factor=divergence_factor,
             rule=rule,
             num_sweeps=num_sweeps,
-            confirmation_steps=confirmation_steps,
+            search_budget=search_budget,
+            trial_steps=trial_steps,
             proof_steps=proof_steps,
             seed=seed,
             learning_rate_name=learning_rate_name,

@@ -3,7 +3,6 @@
 Compiled pipelines contain its dotted path `tfx_lr_finder.executor.Executor`, so it must not move.
 """
 
-import functools
 import json
 import os
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.artifacts import LearningRateSweep, write_sweep
-from tfx_lr_finder.search import workers
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.find import find
 from tfx_lr_finder.search.hyperparameters import (
@@ -29,6 +27,7 @@ from tfx_lr_finder.search.hyperparameters import (
 from tfx_lr_finder.search.offline import offline
 from tfx_lr_finder.search.request import Search
 from tfx_lr_finder.search.termination import sigterm_raises
+from tfx_lr_finder.search.workers import Workers
 from tfx_lr_finder.training.model.cluster import check_cluster, is_chief
 
 HYPERPARAMETERS_FILE = "best_hyperparameters.txt"
@@ -89,9 +88,9 @@ def run(
     _log_added_rate(search)
     sweep: LearningRateSweep = artifact_utils.get_single_instance(outputs["sweep"])
     folder = os.path.join(sweep.uri, "unfinished")
-    on_workers = functools.partial(workers.run, search, make_pipeline=make_pipeline, folder=folder)
     with sigterm_raises(), offline():
-        evidence = find(search, on_workers)
+        with Workers(search, make_pipeline, folder) as workers:
+            evidence = find(search, workers)
         if is_chief():
             write_sweep(sweep, evidence)
             _write_rate(outputs, evidence.published.learning_rate, search)

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from tfx_lr_finder import Verdict, suggest
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.command_line.program import tensorflow_loaded_quietly
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.rules import RULES
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.search.options import SweepOptions
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -167,7 +167,7 @@ def test_file_shows_the_rule_that_was_asked_for(sweep, tmp_path, command):
 def test_page_of_another_rule_does_not_speak_of_trainings(tmp_path, falling):
     """They settled the rate that was published, not the one that is read off now."""
     found = dataclasses.replace(
-        evidence(falling), trials=tuple(Trial(r, 1.0) for r in (1e-3, 1e-2)), trial_steps=7
+        evidence(falling), trials=tuple(Trial(r, 1.0, 7) for r in (1e-3, 1e-2))
     )
     stored, page = tmp_path / "sweep.json", tmp_path / "report.html"
     stored.write_text(found.to_json())
@@ -176,7 +176,7 @@ def test_page_of_another_rule_does_not_speak_of_trainings(tmp_path, falling):
     published = page.read_text()
     run("report", stored, "--output", page, "--rule", "valley")
 
-    assert "settled by 2 trainings of 7 steps" in published
+    assert "settled by 2 trials" in published
     assert "Read off 1 sweep by the rule valley.<" in page.read_text()
     assert 'id="trials"' in published
     assert 'id="trials"' not in page.read_text()

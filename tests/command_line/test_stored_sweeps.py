@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from tfx_lr_finder import Curve, Verdict, range_test, suggest
 from tfx_lr_finder.command_line import main
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.smoothing import local_linear
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.search.options import SweepOptions
 
 RATES = 10 ** np.linspace(-6, 1, 200)
@@ -25,7 +25,7 @@ FALLING = 1.5 - 1 / (1 + (3e-3 / RATES) ** 1.5) + (RATES / 0.3) ** 2
 def stored(make_curve):
     """What a sweep stores, as JSON reads it."""
     curve = make_curve(FALLING, RATES, train_steps=1000, validation_losses=FALLING)
-    trials = tuple(Trial(rate, 0.5) for rate in (1e-3, 1e-2, 1e-1))
+    trials = tuple(Trial(rate, 0.5, 7) for rate in (1e-3, 1e-2, 1e-1))
     proof = Proof(1e-2, 0.5, 1.5, 1.0, (0.5,), 120, 0, JudgedOn.VALIDATION_DATA)
     read = suggest(curve)
     evidence = Evidence(
@@ -33,7 +33,6 @@ def stored(make_curve):
         read,
         (curve,),
         trials=trials,
-        trial_steps=7,
         proofs=(proof,),
         versions={"tfx": "1"},
         seconds=1.5,
@@ -67,7 +66,7 @@ PATHS = {
     "accumulation": ["curves", 0, "gradient_accumulation_steps"],
     "trial's rate": ["trials", 0, "learning_rate"],
     "trial's loss": ["trials", 0, "loss"],
-    "steps of the trials": ["trial_steps"],
+    "steps of a trial": ["trials", 0, "num_steps"],
     "proof's rate": ["proofs", 0, "learning_rate"],
     "proof's loss": ["proofs", 0, "loss"],
     "proof's first loss": ["proofs", 0, "start_loss"],

@@ -291,6 +291,7 @@ def test_json_of_a_curve_is_plain_data_for_other_readers(make_curve):
         "validation_losses": None,
         "is_plain_sgd": False,
         "train_steps": None,
+        "schedule": "unknown",
         "constant_loss": None,
         "model": "",
         "optimizer": "",

@@ -18,7 +18,8 @@ DEFAULTS = {
     "divergence_factor": 4.0,
     "rule": "descent",
     "num_sweeps": 1,
-    "confirmation_steps": 0,
+    "search_budget": 0.1,
+    "trial_steps": 0,
     "proof_steps": 120,
     "seed": 0,
     "learning_rate_name": "learning_rate",
@@ -33,7 +34,8 @@ TYPES = {
     "divergence_factor": float,
     "rule": str,
     "num_sweeps": int,
-    "confirmation_steps": int,
+    "search_budget": float,
+    "trial_steps": int,
     "seed": int,
     "learning_rate_name": str,
     "on_failure": str,
@@ -62,7 +64,11 @@ OUT_OF_RANGE = [
     ("divergence_factor", NAN, "be greater than 1"),
     ("num_sweeps", 0, "be from 1 to 100"),
     ("num_sweeps", 101, "be from 1 to 100"),
-    ("confirmation_steps", -1, "be at least 0"),
+    ("search_budget", -0.1, "be in [0, 1)"),
+    ("search_budget", 1, "be in [0, 1)"),
+    ("search_budget", NAN, "be in [0, 1)"),
+    ("trial_steps", -1, "be from 0 to 100,000"),
+    ("trial_steps", 100_001, "be from 0 to 100,000"),
     ("seed", -1, "be from 0 to 2**31 - 1"),
     ("seed", 2**31, "be from 0 to 2**31 - 1"),
     ("learning_rate_name", "", "not be empty"),
@@ -166,7 +172,7 @@ def test_unknown_rule_is_refused_with_the_known_ones():
 @pytest.mark.parametrize("name", [name for name, kind in TYPES.items() if kind is float])
 def test_integer_is_accepted_where_a_float_is_meant(name):
     """10 and 10.0 are the same rate; the option is a float afterwards."""
-    value = 0 if name == "smoothing" else 2
+    value = 0 if name in ("smoothing", "search_budget") else 2
     others = {"on_failure": "default"} if name == "default_learning_rate" else {}
 
     option = getattr(SweepOptions(**{name: value}, **others), name)
@@ -310,7 +316,8 @@ def test_documented_defaults_are_the_defaults():
         "divergence_factor": "4",
         "rule": "descent",
         "num_sweeps": "1",
-        "confirmation_steps": "0",
+        "search_budget": "0.1",
+        "trial_steps": "0",
         "proof_steps": "120",
         "seed": "0",
         "learning_rate_name": "learning_rate",

@@ -9,10 +9,10 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.types.standard_artifacts import Examples
 
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.search.request import Search
-from tfx_lr_finder.search.workers import run
+from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.search.request import Search, TrialTask
+from tfx_lr_finder.search.workers import Workers
 
 MODULE = '''
 import shutil
@@ -58,10 +58,10 @@ def loses_results(fn_args):
     return lr_finder_fn(fn_args)
 
 
-def never_ends(fn_args):
-    """Has validation data without end."""
+def is_empty(fn_args):
+    """Has no validation data in its data set."""
     result = lr_finder_fn(fn_args)
-    return result._replace(validation_dataset=result.validation_dataset.repeat())
+    return result._replace(validation_dataset=result.validation_dataset.take(0))
 '''
 RATES = (1e-3, 1e-2, 1e-1)
 MODES = {
@@ -88,7 +88,6 @@ def search(tmp_path_factory):
         "train_args": "{}",
         "eval_args": '{"splits": ["train"]}',
         "num_steps": 50,
-        "confirmation_steps": 4,
         "seed": 0,
     }
     policy = keras.config.dtype_policy()
@@ -105,10 +104,15 @@ def with_function(search, name):
     )
 
 
-def in_pipeline(search, kind, elements, folder, mode="in_memory"):
-    """Returns the results of a pipeline in one of Beam's modes, and what it left behind."""
+def in_pipeline(search, folder, mode="in_memory"):
+    """Returns the workers of a pipeline in one of Beam's modes."""
     options = PipelineOptions(MODES[mode])
-    return run(search, kind, elements, lambda: beam.Pipeline(options=options), str(folder))
+    return Workers(search, lambda: beam.Pipeline(options=options), str(folder))
+
+
+def both_rounds(run):
+    """Returns the trials at all rates, and longer ones at two of them."""
+    return [*run(RATES, 4), *run(RATES[1:], 9)]
 
 
 @pytest.fixture(scope="module")
@@ -119,20 +123,30 @@ def curves(search):
 
 @pytest.fixture(scope="module")
 def trials(search):
-    """The trials at three rates, each done alone, without Beam."""
-    return [trial for rate in RATES for trial in search.trials([rate])]
+    """The trials of both rounds, in this process and in one graph."""
+    states = {}
+    with search.trainings() as trainings:
+
+        def run(rates, num_steps):
+            for rate in rates:
+                trial, states[rate] = trainings.trial(0, rate, num_steps, states.get(rate))
+                yield trial
+
+        return both_rounds(run)
 
 
 def test_results_differ_from_element_to_element(curves, trials):
     """Or else nothing would be shown by their being equal below."""
     assert len({curve.losses[0] for curve in curves}) == 4
-    assert len({trial.loss for trial in trials}) == 3
+    assert len({trial.loss for trial in trials}) == 5
 
 
-def test_several_in_one_process_are_as_each_alone(search, curves, trials):
+def test_several_in_one_process_are_as_each_alone(search, curves, trials, tmp_path):
     """One after another with one graph, without Beam."""
+    tasks = [TrialTask(rate, 4, "", str(tmp_path / str(rate))) for rate in RATES[::-1]]
+
     assert list(search.sweeps([2, 0, 3, 1])) == [curves[seed] for seed in (2, 0, 3, 1)]
-    assert list(search.trials(RATES[::-1])) == trials[::-1]
+    assert list(search.trials(tasks)) == trials[2::-1]
 
 
 @pytest.mark.parametrize(
@@ -140,20 +154,40 @@ def test_several_in_one_process_are_as_each_alone(search, curves, trials):
 )
 def test_results_do_not_depend_on_the_threads(search, curves, trials, tmp_path, mode):
     """Bit for bit, in the order of the elements; nothing is left behind."""
-    folder = tmp_path / "results"
+    with in_pipeline(search, tmp_path / "results", mode) as workers:
+        assert workers.sweeps([0, 1, 2, 3]) == curves
+        assert both_rounds(workers.trials) == trials
 
-    assert in_pipeline(search, "sweeps", [0, 1, 2, 3], folder, mode) == curves
-    assert in_pipeline(search, "trials", RATES, folder, mode) == trials
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_results_do_not_depend_on_the_processes(search, curves, tmp_path):
-    """Two worker processes that get nothing but strings give the same curves, bit for bit."""
-    folder = tmp_path / "results"
+def test_results_do_not_depend_on_the_processes(search, curves, trials, tmp_path):
+    """Two worker processes that get nothing but strings give the same results, bit for bit."""
+    with in_pipeline(search, tmp_path / "results", "multi_processing") as workers:
+        assert workers.sweeps([0, 1, 2, 3]) == curves
+        assert both_rounds(workers.trials) == trials
 
-    assert in_pipeline(search, "sweeps", [0, 1, 2, 3], folder, "multi_processing") == curves
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "are_needed"),
+    [
+        ([], False),
+        (["--runner=BundleBasedDirectRunner"], False),
+        (MODES["multi_threading"], True),
+        (MODES["multi_processing"], True),
+        (["--runner=FlinkRunner"], True),
+    ],
+)
+def test_single_worker_in_this_process_is_not_needed(search, tmp_path, options, are_needed):
+    """It would trace the graph once more; every other worker is a help."""
+    workers = Workers(
+        search, lambda: beam.Pipeline(options=PipelineOptions(options)), str(tmp_path / "results")
+    )
+
+    assert workers.are_needed is are_needed
 
 
 def test_single_element_needs_no_pipeline(search, curves, trials, tmp_path):
@@ -162,8 +196,9 @@ def test_single_element_needs_no_pipeline(search, curves, trials, tmp_path):
     def refuse():
         raise AssertionError("a pipeline for one element")
 
-    assert run(search, "sweeps", [1], refuse, str(tmp_path / "results")) == [curves[1]]
-    assert run(search, "trials", [RATES[2]], refuse, str(tmp_path / "results")) == [trials[2]]
+    with Workers(search, refuse, str(tmp_path / "results")) as workers:
+        assert workers.sweeps([1]) == [curves[1]]
+        assert workers.trials([RATES[2]], 4) == [trials[2]]
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
@@ -171,28 +206,37 @@ def test_error_of_an_element_arrives_with_its_traceback(search, tmp_path, mode):
     """Of four sweeps the one with seed 2 fails: where in the user's code, and with what."""
     failing = with_function(search, "sometimes_fails")
 
-    with pytest.raises(
-        RuntimeError,
-        match=r"(?s)One of 4 sweeps failed on its worker:\nTraceback.*user_code\.py.*"
-        r"in sometimes_fails.*LookupError: the user's own message",
+    with (
+        pytest.raises(
+            RuntimeError,
+            match=r"(?s)One of 4 sweeps failed on its worker:\nTraceback.*user_code\.py.*"
+            r"in sometimes_fails.*LookupError: the user's own message",
+        ),
+        in_pipeline(failing, tmp_path / "results", mode) as workers,
     ):
-        in_pipeline(failing, "sweeps", [0, 1, 2, 3], tmp_path / "results", mode)
+        workers.sweeps([0, 1, 2, 3])
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_error_of_a_trial_arrives(search, tmp_path):
     """The remedy of the error itself is in the message."""
-    with pytest.raises(
-        RuntimeError, match=r"(?s)One of 3 trials failed.*ValueError: The validation data must end"
+    with (
+        pytest.raises(
+            RuntimeError,
+            match=r"(?s)One of 3 trials failed.*ValueError: The validation data must yie",
+        ),
+        in_pipeline(with_function(search, "is_empty"), tmp_path / "results") as workers,
     ):
-        in_pipeline(with_function(search, "never_ends"), "trials", RATES, tmp_path / "results")
+        workers.trials(RATES, 4)
 
 
 def test_error_of_a_single_element_is_itself(search, tmp_path):
     """There is no worker to speak of."""
-    with pytest.raises(LookupError, match=r"the user's own message"):
-        in_pipeline(with_function(search, "sometimes_fails"), "sweeps", [2], tmp_path / "results")
+    workers = in_pipeline(with_function(search, "sometimes_fails"), tmp_path / "results")
+
+    with pytest.raises(LookupError, match=r"the user's own message"), workers:
+        workers.sweeps([2])
 
 
 def test_results_that_do_not_arrive_are_an_error(search, tmp_path):
@@ -201,14 +245,14 @@ def test_results_that_do_not_arrive_are_an_error(search, tmp_path):
     folder = tmp_path / "results"
     properties = {
         **with_function(search, "loses_results").exec_properties,
-        "custom_config": json.dumps({"folder": str(folder)}),
+        "custom_config": json.dumps({"folder": str(folder / "0")}),
     }
 
-    with pytest.raises(
-        RuntimeError,
-        match=r"must leave the results of 2 sweeps in .*results\. Received: 1\. Check that every",
-    ):
-        in_pipeline(Search.of_execution(search.inputs, properties, None), "sweeps", [0, 1], folder)
+    workers = in_pipeline(Search.of_execution(search.inputs, properties, None), folder)
+    message = r"must leave the results of 2 sweeps in .*results/0\. Received: 1\. Check that every"
+
+    with pytest.raises(RuntimeError, match=message), workers:
+        workers.sweeps([0, 1])
 
 
 def test_search_travels_as_text(search):
@@ -256,4 +300,5 @@ def test_results_are_what_they_are_said_to_be(curves, trials):
     """Curves of sweeps and trials of rates."""
     assert all(type(curve) is Curve for curve in curves)
     assert all(type(trial) is Trial for trial in trials)
-    assert [trial.learning_rate for trial in trials] == list(RATES)
+    assert [trial.learning_rate for trial in trials] == [*RATES, *RATES[1:]]
+    assert [trial.num_steps for trial in trials] == [4, 4, 4, 9, 9]

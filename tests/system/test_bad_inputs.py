@@ -246,18 +246,6 @@ MISTAKES_BY_NAME = {
     "labels known": Mistake(
         NoLearningRateError, r"\(flat\)\. The loss never fell\. Check labels", "labels_known"
     ),
-    "no validation data": Mistake(
-        ValueError,
-        "Validation data are needed .*confirmation_steps=5.*Return LrFinderFnResult",
-        "without_validation",
-        arguments={"confirmation_steps": 5},
-    ),
-    "endless validation data": Mistake(
-        RuntimeError,
-        "(?s)trials failed on its worker.*must end.*Drop its `repeat",
-        "endless_validation",
-        arguments={"confirmation_steps": 5},
-    ),
     "validation data NaN": Mistake(
         ValueError,
         "must be finite.*infinite loss of the validation data.*Look for NaN",

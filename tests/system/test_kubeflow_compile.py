@@ -183,7 +183,8 @@ def test_floats_integers_and_strings_keep_their_types(compiled):
         ("min_learning_rate", float, 1e-5, "NUMBER_DOUBLE"),
         ("num_steps", int, 50, "NUMBER_INTEGER"),
         ("num_sweeps", int, 3, "NUMBER_INTEGER"),
-        ("confirmation_steps", int, 20, "NUMBER_INTEGER"),
+        ("search_budget", float, 0.2, "NUMBER_DOUBLE"),
+        ("trial_steps", int, 20, "NUMBER_INTEGER"),
         ("rule", str, "steepest", "STRING"),
     ],
 )

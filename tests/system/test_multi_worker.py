@@ -129,29 +129,28 @@ def workers(examples, tmp_path):
 )
 @pytest.mark.parametrize("keras", [pytest.param("keras", marks=pytest.mark.slow), "tf_keras"])
 def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, has_cluster):
-    """One worker, without a cluster and with one of its own; two sweeps and three trials."""
+    """One worker, without a cluster and with one of its own; two sweeps and trials."""
     tf_configs = clusters(1) if has_cluster else [None]
 
-    codes, outputs = workers.run(tf_configs, keras, num_sweeps=2, confirmation_steps=3)
+    codes, outputs = workers.run(tf_configs, keras, num_sweeps=2, trial_steps=3)
 
     assert codes == [0], outputs
     evidence = workers.evidence()
-    assert (len(evidence["curves"]), len(evidence["trials"])) == (2, 3)
+    assert len(evidence["curves"]) == 2
+    assert len(evidence["trials"]) >= 5
     for curve in evidence["curves"]:
         check_losses(curve)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("keras", "confirmation_steps"), [("keras", 0), ("tf_keras", 3)])
-def test_two_workers_train_together_and_the_chief_writes(workers, keras, confirmation_steps):
+@pytest.mark.parametrize("keras", ["keras", "tf_keras"])
+def test_two_workers_train_together_and_the_chief_writes(workers, keras):
     """A step is one of the global batch; both see the same, and only the first one has files."""
-    codes, outputs = workers.run(
-        clusters(2), keras, num_sweeps=2, confirmation_steps=confirmation_steps
-    )
+    codes, outputs = workers.run(clusters(2), keras, num_sweeps=2, trial_steps=3)
 
     assert codes == [0, 0], outputs
     evidence = workers.evidence()
-    assert len(evidence["trials"]) == min(3, confirmation_steps)
+    assert len(evidence["trials"]) >= 5
     curves = evidence["curves"]
     assert [(curve["num_replicas"], curve["batch_size"]) for curve in curves] == [(2, 8)] * 2
     for curve in curves:
@@ -177,17 +176,3 @@ def test_worker_does_not_wait_for_one_that_failed(workers, keras, code):
     assert codes == [1, 1], outputs
     assert "on one worker" in outputs[1]
     assert re.search(r"\ntensorflow\S+\.UnavailableError: ", outputs[0])
-
-
-def test_confirmation_by_several_workers_of_keras_3_is_refused(workers):
-    """Its `fit` fails there, in words that do not say so."""
-    codes, outputs = workers.run(clusters(2), "keras", confirmation_steps=3)
-
-    assert codes == [1, 1], outputs
-    for output in outputs:
-        assert re.search(
-            r"which in Keras 3 does not work on several workers\. Received: confirmation_steps=3, "
-            r"and a model of Keras 3 .*\. Set confirmation_steps=0, or build the "
-            r"model with tf_keras\.",
-            output,
-        )

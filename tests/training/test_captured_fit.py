@@ -120,6 +120,30 @@ def test_length_of_the_training_is_that_of_fit(keras_module, arguments, train_st
     assert captured.train_steps == train_steps
 
 
+@pytest.mark.parametrize(
+    ("options", "train_steps"),
+    [
+        ({"epochs": 3}, 3),
+        ({"epochs": 3, "batch_size": 4}, 9),
+        ({"batch_size": 4, "validation_split": 0.3}, 2),
+        ({"batch_size": 4, "validation_split": 0.3, "validation_data": (X, Y)}, 3),
+    ],
+)
+def test_length_of_a_training_on_arrays_is_counted_in_batches(keras_module, options, train_steps):
+    """Ten rows, the last batch of an epoch with what is left; Keras's data set does not say it."""
+    captured = first_fit(lambda: dense(keras_module).fit(X, Y, **options))
+
+    assert captured.train_steps == train_steps
+
+
+def test_length_of_a_training_on_a_python_data_set_is_that_of_its_batches(keras_module):
+    """Five batches; a generator has no length."""
+    of = batches_of(keras_module)
+
+    assert first_fit(lambda: dense(keras_module).fit(of, epochs=3)).train_steps == 15
+    assert first_fit(lambda: dense(keras_module).fit(generated(3))).train_steps is None
+
+
 def test_length_of_a_data_set_that_does_not_say_it_is_not_known(keras_module):
     """As of every data set that is read from files of records."""
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).filter(lambda x, y: True)

@@ -1,11 +1,15 @@
-"""A short training at a constant rate: its loss in closed form."""
+"""Trials of a model: their losses in closed form, and longer ones that go on from shorter ones."""
+
+import functools
 
 import keras as keras3
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder.training.trial import validation_loss
+from tfx_lr_finder import LrFinderFnResult
+from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.training.trainings import Trainings
 
 RATE = 0.125
 
@@ -24,68 +28,128 @@ def ones(num_batches=1, size=1.0):
     return tf.data.Dataset.from_tensors(batch).repeat(num_batches)
 
 
-def loss_of(model, dataset=None, validation_dataset=None, **options):
-    """Returns the validation loss after three steps at the constant rate."""
-    return validation_loss(
-        model,
-        dataset or ones(),
-        validation_dataset or ones(size=3.0),
-        **{"learning_rate": RATE, "num_steps": 3, **options},
-    )
+def trials_of(make, *runs):
+    """Returns the trials of some rates up to some numbers of steps, in one graph."""
+    trials, states = [], {}
+    with Trainings(lambda seed: LrFinderFnResult(*make()), 10, 0) as trainings:
+        for rate, num_steps in runs:
+            trial, states[rate] = trainings.trial(0, rate, num_steps, states.get(rate))
+            trials.append(trial)
+    return trials
 
 
-@pytest.mark.parametrize("num_steps", [1, 3, 7])
+@pytest.mark.parametrize("num_steps", [1, 3, 30])
 def test_loss_is_that_of_the_closed_form(keras_module, num_steps):
     """Each step multiplies w by 1 - 2 rate; features of size 3 give 9 w**2."""
     expected = 9 * (1 - 2 * RATE) ** (2 * num_steps)
 
-    assert loss_of(line(keras_module), num_steps=num_steps) == pytest.approx(expected, rel=1e-5)
+    (trial,) = trials_of(lambda: (line(keras_module), ones(), ones(size=3.0)), (RATE, num_steps))
+
+    assert trial == Trial(RATE, pytest.approx(expected, rel=1e-5), num_steps)
 
 
-@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss_scaling"])
-def test_rate_is_constant_also_where_the_optimizer_has_a_schedule(keras_module, scaled):
-    """The schedule is not read, and is there again afterwards."""
+def test_optimizer_is_as_before(keras_module):
+    """The rate is the trial's for its steps alone, and a schedule is there again."""
     decay = keras_module.optimizers.schedules.ExponentialDecay(9.0, 1, 0.1)
-    optimizer = inner = keras_module.optimizers.SGD(decay)
-    if scaled:
-        optimizer = keras_module.mixed_precision.LossScaleOptimizer(inner)
-    model = line(keras_module, optimizer)
+    model = line(keras_module, keras_module.optimizers.SGD(decay))
 
-    assert loss_of(model) == pytest.approx(9 * (1 - 2 * RATE) ** 6, rel=1e-5)
-    assert inner._learning_rate is decay
+    trials_of(lambda: (model, ones(), ones(size=3.0)), (RATE, 3))
 
-
-def test_optimizer_has_its_own_rate_afterwards(keras_module):
-    """The rate is the trial's for its steps alone."""
-    model = line(keras_module)
-
-    loss_of(model)
-
-    assert float(model.optimizer.learning_rate) == 0.5
+    assert model.optimizer._learning_rate is decay
+    assert model.weights[0].numpy() == 1.0
 
 
 def test_one_step_is_one_update_where_gradients_are_accumulated():
-    """Three steps of four batches: batches of 0, 1, 2 and 3 have a mean square of 3.5."""
-    optimizer = keras3.optimizers.SGD(0.5, gradient_accumulation_steps=4)
+    """Batches of 0, 1, 2 and 3 have a mean square of 3.5; a longer trial goes on behind them."""
     sizes = tf.data.Dataset.from_tensor_slices(np.float32([0.0, 1.0, 2.0, 3.0]))
     dataset = sizes.map(lambda size: (tf.fill((4, 1), size), tf.zeros((4, 1))))
 
-    loss = loss_of(line(keras3, optimizer), dataset)
+    def make():
+        optimizer = keras3.optimizers.SGD(0.5, gradient_accumulation_steps=4)
+        return line(keras3, optimizer), dataset, ones(size=3.0)
 
-    assert loss == pytest.approx(9 * (1 - 2 * RATE * 3.5) ** 6, rel=1e-5)
+    losses = [trial.loss for trial in trials_of(make, (RATE, 3), (RATE, 5))]
 
-
-@pytest.mark.parametrize("num_batches", [2, None], ids=["short", "endless"])
-def test_training_data_of_any_length_will_do(keras_module, num_batches):
-    """They start over when they are used up."""
-    expected = 9 * (1 - 2 * RATE) ** 10
-
-    assert loss_of(line(keras_module), ones(num_batches), num_steps=5) == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert losses == pytest.approx([9 * (1 - 2 * RATE * 3.5) ** (2 * n) for n in (3, 5)], rel=1e-5)
 
 
-def test_training_data_that_end_too_early_are_refused(keras_module):
+def at_random(keras_module, optimizer):
+    """Returns a function that makes a model with dropout, and shuffled batches.
+
+    In tf_keras it is without dropout, whose random numbers there have no state that can be kept.
+    """
+    generator = np.random.RandomState(0)
+    features = generator.normal(size=(64, 3)).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices((features, features.sum(1, keepdims=True)))
+    layers = keras_module.layers
+
+    def make():
+        keras_module.utils.set_random_seed(1)
+        model = keras_module.Sequential(
+            [
+                keras_module.Input((3,)),
+                layers.Dense(8),
+                layers.BatchNormalization(),
+                layers.Dropout(0.5 if keras_module is keras3 else 0.0, seed=3),
+                layers.Dense(1),
+            ]
+        )
+        model.compile(optimizer(), "mse")
+        return model, data.shuffle(64, seed=2).batch(8), data.batch(16)
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Nadam", "Adagrad", "Adafactor", "Ftrl"])
+def test_longer_trial_is_as_one_from_the_start(keras_module, name):
+    """Weights, slots, batch statistics, dropout and data go on where the shorter one ended."""
+    optimizer = getattr(keras_module.optimizers, name)
+    if name == "Adafactor":  # or else it chooses its rate itself
+        optimizer = functools.partial(optimizer, relative_step=False)
+    make = at_random(keras_module, optimizer)
+
+    in_parts = trials_of(make, (0.01, 5), (0.03, 5), (0.01, 13), (0.03, 21))
+    at_once = trials_of(make, (0.01, 13), (0.03, 21))
+
+    assert in_parts[2:] == at_once
+
+
+def test_trial_does_not_depend_on_others(keras_module):
+    """Nor on their order."""
+    make = at_random(keras_module, keras_module.optimizers.Adam)
+
+    assert trials_of(make, (0.01, 5), (0.1, 5)) == trials_of(make, (0.1, 5), (0.01, 5))[::-1]
+
+
+def test_trial_is_the_training_of_a_proof():
+    """The same weights and batches; a proof's loss is the greater of two."""
+    make = at_random(keras3, keras3.optimizers.Adam)
+    with Trainings(lambda seed: LrFinderFnResult(*make()), 50, 0) as trainings:
+        proof = trainings.proof(0, 1e-3, 40)
+        trial, _ = trainings.trial(0, 1e-3, 40)
+
+    assert trial.loss <= proof.loss
+
+
+def test_divergence_is_an_infinite_loss(keras_module):
+    """A rate of 1e30 leaves no finite weight."""
+    (trial,) = trials_of(lambda: (line(keras_module), ones(), ones()), (1e30, 5))
+
+    assert trial == Trial(1e30, float("inf"), 5)
+
+
+def test_without_validation_data_the_last_losses_judge():
+    """Sparse features cannot be held out one by one: the mean of the last fifth of the steps."""
+    batch = (tf.sparse.from_dense(tf.ones((4, 1))), tf.zeros((4, 1)))
+    dataset = tf.data.Dataset.from_tensors(batch)
+
+    (trial,) = trials_of(lambda: (line(keras3), dataset), (RATE, 10))
+
+    losses = (1 - 2 * RATE) ** (2 * np.arange(10))
+    assert trial.loss == pytest.approx(losses[-2:].mean(), rel=1e-5)
+
+
+def test_training_data_that_end_too_early_are_refused():
     """As those of a generator, which can be read once: the rate would have had fewer steps."""
     left = iter(range(2))
     once = tf.data.Dataset.from_generator(
@@ -93,72 +157,4 @@ def test_training_data_that_end_too_early_are_refused(keras_module):
     )
 
     with pytest.raises(ValueError, match=r"the batches of 5 steps.* Received: .* after one pass"):
-        loss_of(line(keras_module), once.flat_map(lambda _: ones()), num_steps=5)
-
-
-def test_validation_is_no_training(keras_module):
-    """Dropout and batch statistics are those of prediction; the weights stay."""
-    layers = keras_module.layers
-    dense = layers.Dense(1, use_bias=False, kernel_initializer="ones")
-    model = keras_module.Sequential([keras_module.Input((1,)), layers.Dropout(0.5), dense])
-    model.compile(keras_module.optimizers.SGD(0.5), "mse")
-
-    assert loss_of(model, learning_rate=1e-30, num_steps=1) == pytest.approx(9.0, rel=1e-5)
-
-
-def test_all_validation_batches_count_unless_their_number_is_given(keras_module):
-    """Batches with losses 1 and 9: both, or the first alone."""
-    dataset = ones(size=1.0).concatenate(ones(size=3.0))
-    options = {"learning_rate": 1e-30, "num_steps": 1}
-
-    assert loss_of(line(keras_module), None, dataset, **options) == pytest.approx(5.0)
-    assert loss_of(
-        line(keras_module), None, dataset, validation_steps=1, **options
-    ) == pytest.approx(1.0)
-
-
-def test_endless_validation_data_need_a_number_of_batches(keras_module):
-    """With one they will do."""
-    endless = ones(None, size=3.0)
-
-    with pytest.raises(
-        ValueError, match=r"must end, or the number .*Received: a data set without end\. Drop its"
-    ):
-        loss_of(line(keras_module), None, endless)
-
-    assert loss_of(line(keras_module), None, endless, validation_steps=2) == pytest.approx(
-        9 * (1 - 2 * RATE) ** 6, rel=1e-5
-    )
-
-
-@pytest.mark.parametrize(
-    "dataset", [[(np.ones((4, 1)), np.zeros((4, 1)))], np.ones((4, 1))], ids=["list", "array"]
-)
-def test_validation_data_that_are_no_data_set_are_refused(dataset):
-    """As training data are: the message has the type."""
-    name = type(dataset).__name__
-    with pytest.raises(
-        ValueError, match=rf"(?s)validation data must be a tf\.data\.Dataset.*of type {name}"
-    ):
-        validation_loss(line(keras3), ones(), dataset, learning_rate=RATE, num_steps=1)
-
-
-def test_empty_validation_data_are_refused(keras_module):
-    """A loss of no batch would be 0, and every rate as good as any other."""
-    with pytest.raises(ValueError, match=r"must yield at least one batch\. Received: none\."):
-        loss_of(line(keras_module), None, ones(0))
-
-
-@pytest.mark.parametrize("learning_rate", [1e30, 1e4])
-def test_training_that_blows_up_has_an_infinite_loss(keras_module, learning_rate):
-    """Neither NaN nor an error: it is simply the worst."""
-    loss = loss_of(line(keras_module), learning_rate=learning_rate, num_steps=30)
-
-    assert loss == float("inf")
-
-
-def test_loss_that_is_no_number_is_the_worst(keras_module):
-    """A NaN among the labels makes no rate the best."""
-    dataset = ones().map(lambda x, y: (x, y * float("nan")))
-
-    assert loss_of(line(keras_module), dataset) == float("inf")
+        trials_of(lambda: (line(keras3), once.flat_map(lambda _: ones()), ones()), (RATE, 5))

@@ -16,9 +16,9 @@ from bokeh.core.serialization import Deserializer
 from bokeh.models import HoverTool, Line
 
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.views.report import report
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -227,10 +227,9 @@ def test_rules_that_contradict_each_other_are_told(factor, is_said):
             [VALLEY],
             {
                 "read": Suggestion(0.00316, "valley", Verdict.OK),
-                "trials": (Trial(0.01, 0.5), Trial(0.03, 0.4)),
-                "trial_steps": 50,
+                "trials": (Trial(0.01, 0.5, 50), Trial(0.03, 0.4, 50)),
             },
-            "by the rule valley as 0.00316, then settled by 2 trainings of 50 steps.",
+            "by the rule valley as 0.00316, then settled by 2 trials.",
         ),
         (
             [FLAT],
@@ -238,7 +237,7 @@ def test_rules_that_contradict_each_other_are_told(factor, is_said):
             "The default rate was published: no rate could be read off 1 sweep.",
         ),
     ],
-    ids=["one sweep", "several sweeps", "confirmed", "default"],
+    ids=["one sweep", "several sweeps", "tried", "default"],
 )
 def test_page_says_where_the_rate_comes_from(curves, evidence, origin):
     """From sweeps, from trainings after them, or from the user."""
@@ -295,17 +294,18 @@ def test_rule_without_an_answer_is_listed_with_the_reason(flat_page, rule):
 
 
 def test_trials_are_listed_with_their_losses():
-    """Each rate with the validation loss at the end, or that it was not finite."""
-    trials = (Trial(0.004, 0.41), Trial(0.0125, 0.302), Trial(0.04, float("inf")))
+    """Each rate with its steps and the loss at the end, or that it was not finite."""
+    trials = (Trial(0.004, 0.41, 50), Trial(0.0125, 0.302, 200), Trial(0.04, float("inf"), 50))
 
-    rows = Page(page_of(VALLEY, trials=trials, trial_steps=50)).rows
+    rows = Page(page_of(VALLEY, trials=trials)).rows
 
-    assert (rows["0.004"], rows["0.0125"], rows["0.04"]) == (["0.41"], ["0.302"], ["not finite"])
+    assert (rows["0.004"], rows["0.0125"]) == (["50", "0.41"], ["200", "0.302"])
+    assert rows["0.04"] == ["50", "not finite"]
 
 
 def test_page_without_trials_has_no_table_of_them(page):
     """There is nothing to see."""
-    assert "Validation loss" not in page.text
+    assert "Trials" not in page.text
 
 
 def test_facts_of_the_sweep_are_listed():

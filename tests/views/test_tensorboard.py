@@ -18,15 +18,15 @@ from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.util import tensor_util
 
 from tfx_lr_finder import Curve, Evidence, StopReason, Suggestion, Verdict
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.evidence import Publication
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.tensorboard import tensorboard_files
 
 ARTIFACT = "LearningRateFinder/sweep/6"
 RATES = np.geomspace(1e-3, 1.0, 7)  # half a decade apart
 LOSSES = np.array([2.0, 1.5, 1.0, 0.5, 0.25, 1.0, 3.0])
-TRIALS = (Trial(0.01, 0.5), Trial(0.03, 0.25), Trial(0.1, float("inf")))
+TRIALS = (Trial(0.01, 0.5, 50), Trial(0.03, 0.25, 50), Trial(0.1, float("inf"), 50))
 
 
 def sweep(seed):
@@ -36,7 +36,7 @@ def sweep(seed):
 
 
 READ = Suggestion(0.0312, "valley", Verdict.OK, spread=0.125)
-EVIDENCE = Evidence(Publication(0.0312, Verdict.OK), READ, (sweep(0), sweep(1)), TRIALS, 50)
+EVIDENCE = Evidence(Publication(0.0312, Verdict.OK), READ, (sweep(0), sweep(1)), TRIALS)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_trials_are_told_apart_by_their_rates(events):
     for number, trial in enumerate(TRIALS, 1):
         run = f"trial_{number}"
         assert values_of(events, run)["learning_rate"] == trial.learning_rate
-        assert series(events, run, "trial/validation_loss") == ([50], [trial.loss])
+        assert series(events, run, "trial/loss") == ([50], [trial.loss])
 
 
 def test_what_is_not_known_is_left_out(tmp_path, picture):

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.smoothing import Array, check_smoothing, exponential_moving_average
 from tfx_lr_finder.core.stored_json import parse, plain, restored
 from tfx_lr_finder.core.sweep import MAX_STEPS, StopReason, are_apart
@@ -23,6 +24,7 @@ class Facts:
         num_replicas: Number of replicas that share a batch.
         gradient_accumulation_steps: Number of batches in one step. A step is one update.
         train_steps: Number of steps that the model will be trained for; None if not known.
+        schedule: How the rate will move in that training.
 
     Raises:
         ValueError: If `train_steps` is less than 1.
@@ -35,6 +37,7 @@ class Facts:
     num_replicas: int = 1
     gradient_accumulation_steps: int = 1
     train_steps: int | None = None
+    schedule: Schedule = Schedule.UNKNOWN
 
     def __post_init__(self) -> None:
         """Checks the number of steps."""
@@ -49,7 +52,7 @@ class Facts:
         """The known facts that describe the training to a reader, by name."""
         # Whether the optimizer is plain SGD matters to the rules alone.
         names = [field.name for field in dataclasses.fields(Facts) if field.name != "is_plain_sgd"]
-        facts = {name: getattr(self, name) for name in names}
+        facts = {name: plain(getattr(self, name)) for name in names}
         return {name: fact for name, fact in facts.items() if fact not in ("", None)}
 
 

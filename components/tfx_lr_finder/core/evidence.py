@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import Proof, advice_on
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.stored_json import check_not_negative, parse, plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.trials import Trial, steps_of
 from tfx_lr_finder.core.verdict import Verdict, advice_on_steps
 
 EVIDENCE_FILE = "sweep.json"
@@ -49,9 +49,8 @@ class Evidence:
         read: What a rule read off the curves. Trials and proofs may have moved the rate since.
             None if the rule could read no rate.
         curves: The curves of the sweeps, at least one.
-        trials: The short trainings that chose a rate near the one that was read; empty without
-            `confirmation_steps`.
-        trial_steps: Number of steps of each trial; 0 if there are no trials.
+        trials: The trainings at constant rates that chose a rate around the one that was read, in
+            the order in which they ran; empty if the training to come is too short for them.
         proofs: The short trainings that tested whether the model learns at a rate, in the order
             in which they ran; empty if no rate could be read off the curves.
         versions: Version of each package that took part, by package name.
@@ -62,7 +61,6 @@ class Evidence:
     read: Suggestion | None
     curves: tuple[Curve, ...]
     trials: tuple[Trial, ...] = ()
-    trial_steps: int = 0
     proofs: tuple[Proof, ...] = ()
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
@@ -105,8 +103,8 @@ class Evidence:
     @property
     def num_steps(self) -> int:
         """Number of training steps in all sweeps, trials and proofs."""
-        trials = len(self.trials) * self.trial_steps
-        return sum(map(len, self.curves)) + trials + sum(proof.num_steps for proof in self.proofs)
+        proofs = sum(proof.num_steps for proof in self.proofs)
+        return sum(map(len, self.curves)) + steps_of(self.trials) + proofs
 
     @functools.cached_property
     def answers(self) -> dict[str, Suggestion | Verdict]:

@@ -92,8 +92,7 @@ class Proof:
             judged_on: The examples on which the losses were computed.
         """
         is_whole = losses.size > num_steps
-        last = losses[-max(1, round(LAST_PART * num_steps)) :]
-        loss = float(np.mean(last)) if is_whole else math.inf
+        loss = mean_of_last(losses, num_steps) if is_whole else math.inf
         if final_loss is not None:
             loss = max(loss, final_loss if math.isfinite(final_loss) else math.inf)
         start = float(losses[0]) if losses.size else math.inf
@@ -115,6 +114,11 @@ class Proof:
         """Whether the loss fell, to at most 10% above the loss of the best constant output."""
         base = math.inf if self.constant_loss is None else self.constant_loss
         return self.loss < self.start_loss and self.loss <= base + NEARLY * abs(base)
+
+
+def mean_of_last(losses: Array, num_steps: int) -> float:
+    """Returns the mean loss over the last fifth of a training's steps."""
+    return float(np.mean(losses[-max(1, round(LAST_PART * num_steps)) :]))
 
 
 def loss_to_beat(start_loss: float, constant_loss: float | None) -> float:

@@ -1,34 +1,35 @@
 """The search for a learning rate: sweeps, trials, proofs, and the rate to publish."""
 
+import dataclasses
 import importlib.metadata
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import logging
 
-from tfx_lr_finder.core.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence, Publication
+from tfx_lr_finder.core.plan import Plan, planned
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.trials import Run, Trial, settled, tried
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
 from tfx_lr_finder.search.publication import published
 from tfx_lr_finder.search.request import Search, sweep
-from tfx_lr_finder.search.workers import Kind
-from tfx_lr_finder.training.model.cluster import is_alone
+from tfx_lr_finder.search.workers import Workers
 from tfx_lr_finder.training.trainings import Trainings
+from tfx_lr_finder.training.trial import State
 
 
-def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]]) -> Evidence:
-    """Finds a learning rate: runs sweeps, reads a rate off their curves, and proves it.
+def find(search: Search, workers: Workers) -> Evidence:
+    """Finds a learning rate: sweeps, reads a rate off the curves, tries rates around it, proves it.
 
     Args:
         search: The options, and trainings of the user's model.
-        on_workers: Runs several sweeps or trials on Beam's workers, and returns their results.
+        workers: Beam's workers, for several sweeps and for trials.
 
     Raises:
         NoLearningRateError: If no rate can be published, and the options have no default rate.
@@ -36,12 +37,10 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
     options, started = search.options, time.monotonic()
     seeds = range(options.seed, options.seed + options.num_sweeps)
     _log_start(options)
-    # A single sweep is not worth a pipeline, and shares its graph with the proofs. Processes that
-    # train together must all run the same training, so they do not hand sweeps to workers either.
-    shares_graph = len(seeds) == 1 or not is_alone()
-    curves = [] if shares_graph else on_workers("sweeps", list(seeds))
+    hands_out = len(seeds) > 1 and workers.are_needed
+    curves = workers.sweeps(seeds) if hands_out else []
     read: Suggestion | None = None
-    trials: list[Trial] = []
+    trials: tuple[Trial, ...] = ()
     proofs: tuple[Proof, ...] = ()
     with search.trainings() as trainings:
         curves = curves or [sweep(trainings, seed, options) for seed in seeds]
@@ -49,10 +48,13 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
         try:
             read = suggest(curves, options.rule)
             rate = read.learning_rate
-            if options.confirmation_steps:
-                trials = on_workers("trials", candidate_rates(rate))
-                rate = _confirmed(trials, curves[0], options)
-            proven = _proven(rate, trainings, curves[0], options)
+            plan = _plan(curves[0], options)
+            logging.info("The search: %s.", plan)
+            if plan.trial_steps:
+                run = _logged(workers.trials if workers.are_needed else _here(trainings, options))
+                trials = tried(rate, run, plan, options.learning_rates)
+                rate = settled(rate, trials, curves[0].schedule, options.learning_rates)
+            proven = _proven(rate, trainings, plan, options)
             proofs = proven.proofs
             publication = published(read, proven, curves)
         except NoLearningRateError as error:
@@ -61,43 +63,64 @@ def find(search: Search, on_workers: Callable[[Kind, Sequence[Any]], list[Any]])
             logging.warning("%s Using default_learning_rate instead.", error)
             rate = options.default_learning_rate
             publication = Publication(rate, error.verdict, is_default=True)
-    evidence = Evidence(
-        publication,
-        read,
-        tuple(curves),
-        tuple(trials),
-        options.confirmation_steps if trials else 0,
-        proofs,
-        _versions(),
-        time.monotonic() - started,
-    )
+    seconds = time.monotonic() - started
+    evidence = Evidence(publication, read, tuple(curves), trials, proofs, _versions(), seconds)
     _log_rate(evidence)
     return evidence
 
 
-def _confirmed(trials: Sequence[Trial], curve: Curve, options: SweepOptions) -> float:
-    for trial in trials:
-        logging.info("Trial at %.3g: validation loss %.4g.", trial.learning_rate, trial.loss)
-    steps = options.confirmation_steps, curve.train_steps
-    return confirmed_rate(trials, *steps, curve.is_plain_sgd)
+def _plan(curve: Curve, options: SweepOptions) -> Plan:
+    """Plans trials and a proof no longer than the training to come (but of at least 10 steps)."""
+    proof_steps = min(options.proof_steps, curve.train_steps or options.proof_steps)
+    return planned(
+        curve.train_steps,
+        search_budget=options.search_budget,
+        num_sweeps=options.num_sweeps,
+        sweep_steps=options.num_steps,
+        trial_steps=options.trial_steps,
+        proof_steps=max(proof_steps, MIN_PROOF_STEPS),
+    )
+
+
+def _here(trainings: Trainings, options: SweepOptions) -> Run:
+    """Returns a function that runs trials in this process, in the graph of the sweep."""
+    states: dict[float, State] = {}
+
+    def run(rates: Sequence[float], num_steps: int) -> list[Trial]:
+        trials = []
+        for rate in rates:
+            start = states.get(rate)
+            trial, states[rate] = trainings.trial(options.seed, rate, num_steps, start)
+            trials.append(trial)
+        return trials
+
+    return run
+
+
+def _logged(run: Run) -> Run:
+    def logged(rates: Sequence[float], num_steps: int) -> list[Trial]:
+        trials = run(rates, num_steps)
+        for rate, loss, steps in map(dataclasses.astuple, trials):
+            logging.info("Trial at %.3g: loss %.4g after %d steps.", rate, loss, steps)
+        return trials
+
+    return logged
 
 
 def _proven(
-    learning_rate: float, trainings: Trainings, curve: Curve, options: SweepOptions
+    learning_rate: float, trainings: Trainings, plan: Plan, options: SweepOptions
 ) -> Proven:
-    """Proves a rate, in trainings no longer than the user's own (but of at least 10 steps)."""
-    num_steps, most_steps = (
-        max(min(steps, curve.train_steps or steps), MIN_PROOF_STEPS)
-        for steps in (options.proof_steps, LONGER * options.proof_steps)
-    )
+    """Proves a rate, by longer trainings if need be, but not longer than the user's own."""
+    longest = LONGER * options.proof_steps
+    most_steps = max(min(longest, plan.train_steps or longest), plan.proof_steps)
 
     def prove(rate: float, steps: int, seed: int) -> Proof:
         proof = trainings.proof(options.seed + seed, rate, steps)
         _log_proof(proof)
         return proof
 
-    rates = options.min_learning_rate, options.max_learning_rate
-    return put_to_proof(learning_rate, prove, num_steps, most_steps, rates)
+    rates = options.learning_rates
+    return put_to_proof(learning_rate, prove, plan.proof_steps, most_steps, rates)
 
 
 def _log_start(options: SweepOptions) -> None:

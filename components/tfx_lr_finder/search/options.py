@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from tfx_lr_finder.core.plan import MAX_TRIAL_STEPS
 from tfx_lr_finder.core.rules import DEFAULT_RULE, get_rule
 from tfx_lr_finder.core.sweep import MAX_STEPS, Check, check_rate, check_sweep, must
 from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
@@ -39,8 +40,9 @@ class SweepOptions:
             best; greater than 1.
         rule: Name of the rule: `descent`, `steepest`, `minimum`, `valley` or `slide`.
         num_sweeps: Number of sweeps, from 1 to 100; their seeds are `seed`, `seed + 1` and so on.
-        confirmation_steps: Steps of each of the three short trainings that confirm the rate, at
-            least 1, or 0 for none.
+        search_budget: The share of the steps of the training to come that trials and proof may
+            cost, in [0, 1); 0 for no trials.
+        trial_steps: Steps of each trial, up to 100,000; 0 to plan them by `search_budget`.
         proof_steps: Steps of the short training that puts a rate to the proof, from 10 to
             10,000; no more than the training to come has.
         seed: Seed of initial weights, data order and dropout, from 0 to 2**31 - 1.
@@ -60,7 +62,8 @@ class SweepOptions:
     divergence_factor: float = 4.0
     rule: str = DEFAULT_RULE
     num_sweeps: int = 1
-    confirmation_steps: int = 0
+    search_budget: float = 0.1
+    trial_steps: int = 0
     proof_steps: int = 120
     seed: int = 0
     learning_rate_name: str = "learning_rate"
@@ -71,6 +74,11 @@ class SweepOptions:
         """Validates the values, and converts 10 to 10.0 where a float is expected."""
         for name, value in checked(dataclasses.asdict(self)).items():
             object.__setattr__(self, name, value)
+
+    @property
+    def learning_rates(self) -> tuple[float, float]:
+        """The first and the last rate of a sweep."""
+        return self.min_learning_rate, self.max_learning_rate
 
 
 def the_one_given(values: Mapping[str, Any], remedy: str) -> str:
@@ -166,8 +174,11 @@ _CHECKS: dict[str, Check] = {
         f"be from 1 to {MAX_SWEEPS}",
         "3 for an estimate of the spread",
     ),
-    "confirmation_steps": must(
-        lambda steps: steps >= 0, "be at least 0", "a fifth of the Trainer's steps, or 0 for none"
+    "search_budget": must(lambda share: 0 <= share < 1, "be in [0, 1)", "0.1, or 0 for no trials"),
+    "trial_steps": must(
+        lambda steps: 0 <= steps <= MAX_TRIAL_STEPS,
+        f"be from 0 to {MAX_TRIAL_STEPS:,}",
+        "0 to plan them by search_budget",
     ),
     "proof_steps": must(
         lambda steps: MIN_PROOF_STEPS <= steps <= MAX_STEPS,

@@ -7,7 +7,7 @@ from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.proof import SPACING, Proven
 from tfx_lr_finder.core.suggestion import Suggestion
-from tfx_lr_finder.core.verdict import Verdict
+from tfx_lr_finder.core.verdict import Verdict, is_at_low_end
 
 
 def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publication:
@@ -39,9 +39,10 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publ
         if not verdict.has_rate or not read.verdict.has_rate or not best.is_harmless:
             raise NoLearningRateError(verdict, curves[0], proofs=proven.proofs)
         return Publication(best.learning_rate, verdict)
-    is_as_read = best.learning_rate == proven.proofs[0].learning_rate
-    if is_as_read and read.verdict is Verdict.LOW_END:
-        raise NoLearningRateError(read.verdict, curves[0], proofs=proven.proofs)
+    is_as_read = best.learning_rate == read.learning_rate
+    was_low = is_as_read and read.verdict is Verdict.LOW_END
+    if was_low or is_at_low_end(curves[0], best.learning_rate):
+        raise NoLearningRateError(Verdict.LOW_END, curves[0], proofs=proven.proofs)
     is_doubtful = (is_as_read and read.verdict in (Verdict.DISTURBED, Verdict.EDGE)) or (
         len(curves) > 1 and read.verdict is Verdict.NOISY
     )

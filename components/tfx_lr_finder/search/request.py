@@ -3,27 +3,29 @@
 import contextlib
 import dataclasses
 import json
+import pickle
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from tfx.dsl.io import fileio
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 from tfx.types.artifact import Artifact
 from tfx.utils import json_utils, proto_utils
 
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import LONGER
 from tfx_lr_finder.core.sweep import exponential_learning_rates
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.search import user_module
+from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
 from tfx_lr_finder.search.options import CODE_KEYS, OPTION_TYPES, SweepOptions
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
-from tfx_lr_finder.training.model.cluster import is_alone, one_strategy
-from tfx_lr_finder.training.model.kind import package
+from tfx_lr_finder.training.model.cluster import one_strategy
 from tfx_lr_finder.training.model.random_state import seeded
 from tfx_lr_finder.training.trainings import Trainings
-from tfx_lr_finder.training.trial import validation_loss
+from tfx_lr_finder.training.trial import State
 
 
 def trainings(make: Make, options: SweepOptions) -> Trainings:
@@ -39,6 +41,22 @@ def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
         options.min_learning_rate, options.max_learning_rate, options.num_steps
     )
     return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor)
+
+
+class TrialTask(NamedTuple):
+    """A trial to run.
+
+    Attributes:
+        learning_rate: The rate.
+        num_steps: Number of steps, counted from the initial state.
+        start_file: The file with the state to go on from; empty for the initial state.
+        end_file: The file that the state at the end is written to.
+    """
+
+    learning_rate: float
+    num_steps: int
+    start_file: str
+    end_file: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,33 +163,27 @@ class Search:
     @contextlib.contextmanager
     def trainings(self) -> Iterator[Trainings]:
         """Loads the user's code, and yields trainings of its model, in one graph where possible."""
-        with self._user_code() as (made, _), trainings(made, self.options) as yielded:
+        with self._user_code() as made, trainings(made, self.options) as yielded:
             yield yielded
 
-    def trials(self, learning_rates: Sequence[float]) -> Iterator[Trial]:
-        """Trains briefly at each rate, always from the same weights, and yields the results.
+    def trials(self, tasks: Sequence[TrialTask]) -> Iterator[Trial]:
+        """Trains at a rate for each task, always from the same weights, and yields the results.
 
         Raises:
             TypeError: As for `sweeps`.
-            ValueError: As for `sweeps`; or if the validation data have no end.
+            ValueError: As for `sweeps`.
         """
-        options = self.options
-        with self._user_code() as (made, fn_args):
-            for learning_rate in learning_rates:
-                model, dataset, validation_dataset, _ = made(options.seed)
-                loss = validation_loss(
-                    model,
-                    dataset,
-                    validation_dataset,
-                    learning_rate=learning_rate,
-                    num_steps=options.confirmation_steps,
-                    validation_steps=fn_args.eval_steps,
-                )
-                yield Trial(learning_rate, loss)
+        with self.trainings() as trainings:
+            for learning_rate, num_steps, start_file, end_file in tasks:
+                start = _read_state(start_file) if start_file else None
+                seed = self.options.seed
+                trial, end = trainings.trial(seed, learning_rate, num_steps, start)
+                write_file(end_file, pickle.dumps(end))
+                yield trial
 
     @contextlib.contextmanager
-    def _user_code(self) -> Iterator[tuple[Any, Any]]:
-        """Loads the user's code; yields a function that calls it with a seed, and its FnArgs."""
+    def _user_code(self) -> Iterator[Make]:
+        """Loads the user's code, and yields a function that calls it with a seed."""
         with one_strategy(), working_folder() as working_dir:
             function = user_module.load(self.user_code)
             fn_args = user_module.make_fn_args(
@@ -181,26 +193,14 @@ class Search:
             def made(seed: int) -> LrFinderFnResult:
                 with seeded(seed):
                     result = user_module.call(function, fn_args)
-                if self.options.confirmation_steps:
-                    self._check_confirmable(result)
                 if result.train_steps is None:
                     return result._replace(train_steps=fn_args.train_steps)
                 return result
 
-            yield made, fn_args
+            yield made
 
-    def _check_confirmable(self, result: LrFinderFnResult) -> None:
-        received = f"Received: confirmation_steps={self.options.confirmation_steps}, and"
-        if result.validation_dataset is None:
-            raise ValueError(
-                f"Validation data are needed to confirm a rate. {received} "
-                "none from the user's module. Return LrFinderFnResult(model, dataset, "
-                "validation_dataset), give `fit` its validation_data, or set confirmation_steps=0."
-            )
-        # https://github.com/keras-team/keras/issues/20585
-        if not is_alone() and package(type(result.model).fit) == "keras":
-            raise ValueError(
-                "To confirm a rate, a model is trained by its `fit`, which in Keras 3 does not "
-                f"work on several workers. {received} a model of Keras 3 with a TF_CONFIG of "
-                "several processes. Set confirmation_steps=0, or build the model with tf_keras."
-            )
+
+def _read_state(file: str) -> State:
+    with fileio.open(file, "rb") as stream:
+        state: State = pickle.loads(stream.read())  # written by `trials` alone
+    return state

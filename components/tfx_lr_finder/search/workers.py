@@ -4,6 +4,7 @@ Workers receive the search as JSON text, since the user's module cannot be pickl
 their results as files.
 """
 
+import functools
 import json
 import os
 import threading
@@ -12,19 +13,23 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner, DirectRunner
 from tfx.dsl.io import fileio
 
-from tfx_lr_finder.core.confirmation import Trial
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.stored_json import plain, restored
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.search.files import write_file
-from tfx_lr_finder.search.request import Search
+from tfx_lr_finder.search.request import Search, TrialTask
 from tfx_lr_finder.training.ending import check_not_asked_to_end
 from tfx_lr_finder.training.model.cluster import is_alone
 
 Kind = Literal["sweeps", "trials"]
 RESULTS: dict[Kind, Any] = {"sweeps": Curve, "trials": Trial}
 """What the methods `Search.sweeps` and `Search.trials` yield."""
+
+_IN_PROCESS = (DirectRunner, BundleBasedDirectRunner)
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held by a worker's thread for a whole bundle, since all threads share one random state.
@@ -36,48 +41,83 @@ SECONDS_TO_END = 20
 """How long an error in the main thread waits for a training in another thread to end."""
 
 
-def run(
-    search: Search,
-    kind: Kind,
-    elements: Sequence[Any],
-    make_pipeline: Callable[[], beam.Pipeline],
-    folder: str,
-) -> list[Any]:
-    """Runs the sweeps or trials of a search on Beam's workers, and returns the results in order.
+class Workers:
+    """Beam's workers, and the folder in which they leave what they found."""
 
-    A single element is not worth a pipeline: it runs in this process. If several processes train
-    together, all elements run in this process, since every process must run the same training.
+    def __init__(
+        self, search: Search, make_pipeline: Callable[[], beam.Pipeline], folder: str
+    ) -> None:
+        """Stores the arguments.
 
-    Args:
-        search: The search.
-        kind: Name of the method of `Search` that runs the elements.
-        elements: Seeds of sweeps, or learning rates of trials.
-        make_pipeline: Returns a new Beam pipeline.
-        folder: The folder for the workers' results; it is deleted at the end.
+        Args:
+            search: The search.
+            make_pipeline: Returns a new Beam pipeline.
+            folder: The folder for results and states; it is deleted at the end of the context.
+        """
+        self._search = search
+        self._make_pipeline = make_pipeline
+        self._folder = folder
+        self._num_runs = 0
+        self._states: dict[float, str] = {}
 
-    Raises:
-        RuntimeError: If an element fails on a worker, or leaves no result. An element that runs in
-            this process raises its own error instead.
-    """
-    if len(elements) == 1 or not is_alone():
-        return [*getattr(search, kind)(elements)]
-    try:
-        with make_pipeline() as pipeline:
+    def __enter__(self) -> "Workers":
+        """Begins the use of the folder."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Deletes the folder."""
+        if any(error) and _ONE_AT_A_TIME.acquire(timeout=SECONDS_TO_END):
+            # A signal does not wait for the threads, which still train, and write to the folder.
+            _ONE_AT_A_TIME.release()
+        if fileio.exists(self._folder):
+            fileio.rmtree(self._folder)
+
+    @functools.cached_property
+    def are_needed(self) -> bool:
+        """Whether the pipeline has other workers than a single one in this process.
+
+        That one would load the user's code and trace the graph again, for nothing. Processes that
+        train together must all run the same trainings, so they hand none to workers.
+        """
+        pipeline = self._make_pipeline()
+        number = pipeline.options.view_as(DirectOptions).direct_num_workers
+        return is_alone() and not (isinstance(pipeline.runner, _IN_PROCESS) and number == 1)
+
+    def sweeps(self, seeds: Sequence[int]) -> list[Curve]:
+        """Runs one sweep for each seed, and returns the curves in order.
+
+        Raises:
+            RuntimeError: If a sweep fails on a worker, or leaves no result.
+        """
+        return self._run("sweeps", seeds)
+
+    def trials(self, learning_rates: Sequence[float], num_steps: int) -> list[Trial]:
+        """Trains up to a number of steps at each rate, and returns the trials in order.
+
+        Raises:
+            RuntimeError: If a trial fails on a worker, or leaves no result.
+        """
+        tasks = []
+        for rate in learning_rates:
+            file = os.path.join(self._folder, "states", f"{rate!r}-{num_steps}")
+            tasks.append(TrialTask(rate, num_steps, self._states.get(rate, ""), file))
+        trials: list[Trial] = self._run("trials", tasks)
+        self._states.update({task.learning_rate: task.end_file for task in tasks})
+        return trials
+
+    def _run(self, kind: Kind, elements: Sequence[Any]) -> list[Any]:
+        if len(elements) == 1:  # not worth a pipeline
+            return [*getattr(self._search, kind)(elements)]
+        folder = os.path.join(self._folder, str(self._num_runs))
+        self._num_runs += 1
+        with self._make_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Elements" >> beam.Create(list(enumerate(elements)))
                 | "Spread" >> beam.Reshuffle()
-                | "Train" >> beam.ParDo(_Train(search.to_json(), kind, folder))
+                | "Train" >> beam.ParDo(_Train(self._search.to_json(), kind, folder))
             )
         return _results(kind, folder, len(elements))
-    except BaseException:
-        # A signal does not wait for the threads, which still train, and write to the folder.
-        if _ONE_AT_A_TIME.acquire(timeout=SECONDS_TO_END):
-            _ONE_AT_A_TIME.release()
-        raise
-    finally:
-        if fileio.exists(folder):
-            fileio.rmtree(folder)
 
 
 def _results(kind: Kind, folder: str, count: int) -> list[Any]:

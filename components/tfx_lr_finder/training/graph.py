@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfx_lr_finder.core.smoothing import Array
@@ -24,7 +25,12 @@ from tfx_lr_finder.training.model.random_state import (
     kept_random_state,
     seed_everything,
 )
-from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
+from tfx_lr_finder.training.model.variables import (
+    kept_variables,
+    not_among,
+    set_values,
+    training_variables,
+)
 from tfx_lr_finder.training.steps import TrainStepError, build_loop
 from tfx_lr_finder.training.subject import Subject
 
@@ -42,6 +48,7 @@ class Graph(NamedTuple):
         generators: The generators from which the graph may draw random numbers.
         learning_rate: Sets the rate of the optimizer.
         loop: The traced loop.
+        validates: Whether the loop records the validation loss after each step.
     """
 
     subject: Subject
@@ -51,6 +58,12 @@ class Graph(NamedTuple):
     generators: list[RandomGenerator]
     learning_rate: LearningRate
     loop: Loop
+    validates: bool = True
+
+    @property
+    def most_steps(self) -> int:
+        """The greatest number of steps that the loop can run."""
+        return int(self.loop.rates.shape[0])
 
     def takes(self, subject: Subject) -> bool:
         """Returns whether the graph can train a subject."""
@@ -58,6 +71,12 @@ class Graph(NamedTuple):
             return bool(subject.data_form == self.subject.data_form)
         form = subject.form
         return form is not None and form == self.form
+
+    def for_trials(self, subject: Subject, most_steps: int, seed: int) -> "Graph":
+        """Returns a graph of the same model that records no validation losses: it is faster."""
+        with kept_random_state(seed):
+            loop = build_loop(self.subject.model, subject.batches, self.learning_rate, most_steps)
+        return self._replace(loop=loop, validates=False)
 
     def run(
         self,
@@ -68,10 +87,13 @@ class Graph(NamedTuple):
         divergence_factor: float,
         description: str,
         at_end: Callable[[], None] = lambda: None,
+        start: Sequence[npt.NDArray[Any]] | None = None,
     ) -> Record:
         """Trains from the values of a subject's model, and returns what the training recorded.
 
-        At the end of the training, `at_end` is called. Then every variable is restored.
+        At the end of the training, `at_end` is called. Then every variable is restored. The
+        training goes on from the values in `start`, if given: those of `variables` at the end of an
+        earlier training.
         """
         ended = functools.partial(
             end_of_sweep,
@@ -87,12 +109,16 @@ class Graph(NamedTuple):
                 ):
                     variable.assign(value)
             own.reset_metrics()
-            validation = subject.validation and subject.validation.iterator
+            validation = (
+                subject.validation.iterator if self.validates and subject.validation else None
+            )
             check_holds(own, self.learning_rate, rates)
             reseed = functools.partial(seed_everything, seed, self.generators)
             iterators = subject.batches, validation
             check_batch_loss(own, self.loop, iterators, rates.max(), self.variables, reseed)
             reseed()
+            if start is not None:
+                set_values(self.variables, start)
             updates = num_updates(own.optimizer)
             record = self.loop.run(subject.batches, rates, ended, validation, description)
             if record.losses.size and num_updates(own.optimizer) == updates:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfx_lr_finder.core.curve import Facts
 from tfx_lr_finder.core.proof import JudgedOn
+from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
 from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.judge.validation import ValidationBatches, validation_batches
@@ -18,6 +19,7 @@ from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.cluster import check_trained_together
 from tfx_lr_finder.training.model.form import form_of
 from tfx_lr_finder.training.model.kind import has_own_train_step, inner_optimizer, is_adapted
+from tfx_lr_finder.training.model.learning_rate import optimizer_schedule
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, optimizers_within
 from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.model.variables import training_variables
@@ -31,6 +33,7 @@ class Subject(NamedTuple):
         batches: An iterator over the batches of the training.
         validation: Batches whose loss is recorded after each step, or None.
         train_steps: Number of steps that the model will be trained for, or None.
+        schedule: How the rate will move in that training.
         judged_on: The examples by which a proof is judged.
     """
 
@@ -38,6 +41,7 @@ class Subject(NamedTuple):
     batches: BatchIterator
     validation: ValidationBatches | None
     train_steps: int | None
+    schedule: Schedule
     judged_on: JudgedOn
 
     @property
@@ -66,18 +70,28 @@ class Subject(NamedTuple):
 
 
 def make_subject(
-    make: Make, seed: int, num_steps: int, held_out: Callable[[], HeldOut | None]
+    make: Make,
+    seed: int,
+    num_steps: int,
+    held_out: Callable[[], HeldOut | None],
+    first_step: int = 0,
 ) -> Subject:
     """Calls the user's code with a seed, and returns a subject of its model and data.
 
     If there are no validation data, held-out examples take their place, if there are any. A model
-    with a `train_step` of its own is judged by the training data.
+    with a `train_step` of its own is judged by the training data. The batches of `num_steps` steps
+    are read, after those of `first_step` steps.
     """
-    model, dataset, validation_dataset, train_steps = make(seed)
+    model, dataset, validation_dataset, train_steps, schedule = make(seed)
     if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
         raise ValueError(
             "Argument `train_steps` must be at least 1, or None if not known. "
             f"Received: train_steps={train_steps}."
+        )
+    if schedule is not None and schedule not in list(Schedule):
+        raise ValueError(
+            f"Argument `schedule` must be one of {', '.join(kind.value for kind in Schedule)}, or "
+            f"None. Received: schedule={schedule!r}."
         )
     _check_compiled(model)
     check_trained_together(model)
@@ -89,10 +103,12 @@ def make_subject(
         if not has_own_train_step(model) and (held := held_out()) is not None:
             dataset, validation_dataset = held.taken_from(dataset), held.batches
             judged_on = JudgedOn.HELD_OUT_EXAMPLES
-    batches = iter(_batches(model, dataset, num_steps))
+    if schedule is None:
+        schedule = optimizer_schedule(model.optimizer, train_steps)
+    batches = iter(_batches(model, dataset, first_step, num_steps))
     with kept_random_state(seed):  # reading the data may draw random numbers
         validation = validation_batches(model, validation_dataset)
-    return Subject(model, batches, validation, train_steps, judged_on)
+    return Subject(model, batches, validation, train_steps, Schedule(schedule), judged_on)
 
 
 def facts_of(subject: Subject, batch_size: int) -> Facts:
@@ -109,6 +125,7 @@ def facts_of(subject: Subject, batch_size: int) -> Facts:
         num_replicas=model.distribute_strategy.num_replicas_in_sync,
         gradient_accumulation_steps=accumulation_steps(optimizer),
         train_steps=subject.train_steps,
+        schedule=subject.schedule,
     )
 
 
@@ -164,13 +181,13 @@ def _check_dataset(dataset: object) -> None:
 
 
 def _batches(
-    model: Model, dataset: tf.data.Dataset, num_steps: int
+    model: Model, dataset: tf.data.Dataset, first_step: int, num_steps: int
 ) -> tf.distribute.DistributedDataset:
     """Returns a distributed data set of the batches that the training needs, and no more."""
-    num_batches = num_steps * accumulation_steps(model.optimizer)
+    step_batches = accumulation_steps(model.optimizer)
     # `take` comes before `prefetch`: nothing beyond the last step is ever read.
-    batches = dataset.repeat().take(num_batches)
-    tried = with_tried_batches(model, batches, accumulation_steps(model.optimizer))
+    batches = dataset.repeat().skip(first_step * step_batches).take(num_steps * step_batches)
+    tried = with_tried_batches(model, batches, step_batches)
     return model.distribute_strategy.experimental_distribute_dataset(
         tried.prefetch(tf.data.AUTOTUNE)
     )

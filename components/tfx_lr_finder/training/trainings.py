@@ -14,6 +14,7 @@ from absl import logging
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.core.trials import MOST_GROWTH, Trial
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.judge.held_out import HeldOut
@@ -22,6 +23,7 @@ from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
 from tfx_lr_finder.training.subject import Subject, facts_of, make_subject
+from tfx_lr_finder.training.trial import State, run_trial
 
 
 class Trainings(contextlib.AbstractContextManager["Trainings"]):
@@ -54,6 +56,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         self._open = contextlib.ExitStack()
         self._objects = contextlib.ExitStack()
         self._graph: Graph | None = None
+        self._trial_graph: Graph | None = None
         self._constants: dict[int, BestConstant | None] = {}
         self._held_out: dict[int, HeldOut | None] = {}
 
@@ -127,10 +130,28 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             judged_on=subject.judged_on,
         )
 
-    def _subject(self, seed: int, num_steps: int, holds_out: bool = False) -> Subject:
+    def trial(
+        self, seed: int, learning_rate: float, num_steps: int, start: State | None = None
+    ) -> tuple[Trial, State]:
+        """Trains up to a number of steps at a constant rate; see `run_trial`.
+
+        Raises:
+            ValueError: As for `range_test`.
+        """
+        done = start.num_steps if start else 0
+        subject = self._subject(seed, num_steps - done, holds_out=True, first_step=done)
+        graph = self._graph_for(subject, seed, learning_rate)
+        if self._trial_graph is None or self._trial_graph.most_steps < num_steps - done:
+            most_steps = MOST_GROWTH * num_steps
+            self._trial_graph = graph.for_trials(subject, most_steps, self._graph_seed)
+        return run_trial(self._trial_graph, subject, seed, learning_rate, num_steps, start)
+
+    def _subject(
+        self, seed: int, num_steps: int, holds_out: bool = False, first_step: int = 0
+    ) -> Subject:
         """Returns the subject for a seed; with `holds_out`, held-out examples may judge it."""
         held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
-        return make_subject(self._make_anew, seed, num_steps, held_out)
+        return make_subject(self._make_anew, seed, num_steps, held_out, first_step)
 
     def _make_anew(self, seed: int) -> LrFinderFnResult:
         """Calls the user's code, after freeing the models that earlier calls made."""
@@ -184,7 +205,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
     def _graph_for(self, subject: Subject, seed: int, greatest: float) -> Graph:
         """Returns a graph that can train a subject: the last one if possible, or a new one."""
         if self._graph is None or not self._graph.takes(subject):
-            self._graph = None
+            self._graph = self._trial_graph = None
             self._open.close()
             graph = traced(subject, self._most_steps, greatest, self._graph_seed, seed)
             self._graph = self._open.enter_context(graph)

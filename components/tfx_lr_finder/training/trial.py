@@ -1,79 +1,73 @@
-"""A short training at a constant rate, judged on data that it did not see."""
+"""A training at a constant rate that is judged at its end, and can go on from there."""
 
 import math
+from typing import Any, NamedTuple
 
-import tensorflow as tf
+import numpy as np
+import numpy.typing as npt
 
-from tfx_lr_finder.training.checks.applied_rate import swept_optimizers
-from tfx_lr_finder.training.graph import out_of_batches
-from tfx_lr_finder.training.judge.validation import first_batches
-from tfx_lr_finder.training.keras_types import Model
-from tfx_lr_finder.training.model.built import build_optimizer
-from tfx_lr_finder.training.model.learning_rate import settable_learning_rate
-from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
+from tfx_lr_finder.core.proof import mean_of_last
+from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.training.graph import Graph
+from tfx_lr_finder.training.judge.validation import inference_loss
+from tfx_lr_finder.training.model.variables import values_of
+from tfx_lr_finder.training.subject import Subject
 
 
-def validation_loss(
-    model: Model,
-    dataset: tf.data.Dataset,
-    validation_dataset: tf.data.Dataset,
-    *,
+class State(NamedTuple):
+    """What a trial has left, for a longer trial at the same rate.
+
+    Random numbers go on, too. Those whose state is in no variable start over, as those of
+    tf_keras's dropout.
+
+    Attributes:
+        num_steps: Number of steps so far.
+        values: The values of the graph's variables.
+    """
+
+    num_steps: int
+    values: list[npt.NDArray[Any]]
+
+
+def run_trial(
+    graph: Graph,
+    subject: Subject,
+    seed: int,
     learning_rate: float,
     num_steps: int,
-    validation_steps: int | None = None,
-) -> float:
-    """Trains a model with Keras's own `fit`, and returns its loss on the validation data.
+    start: State | None,
+) -> tuple[Trial, State]:
+    """Trains up to a number of steps, and returns the result and the state at the end.
 
-    The model stays trained: pass one that is not needed afterwards.
+    The loss is that of the validation data or, if there are none, of held-out examples. Without
+    these it is the mean loss of the batches of the last fifth of the steps.
 
     Args:
-        model: A compiled Keras model.
-        dataset: Batches as `model.fit` takes them; the data set starts over when it is used up.
-        validation_dataset: Batches as `model.evaluate` takes them.
-        learning_rate: The constant rate, greater than 0; it replaces a schedule of the optimizer.
-        num_steps: Number of updates.
-        validation_steps: Number of validation batches; by default all of them.
-
-    Returns:
-        The loss; `inf` if it is not finite.
-
-    Raises:
-        ValueError: If the training data end and cannot start over. Also if the validation data are
-            not a data set, are empty, or are endless and `validation_steps` is not given.
+        graph: A graph for trials.
+        subject: What is trained, with the batches from the first step of this run.
+        seed: The random seed of the training.
+        learning_rate: The rate.
+        num_steps: Number of steps, counted from the initial state.
+        start: The state that an earlier trial left; None for the initial state.
     """
-    first_batches(validation_dataset)
-    _check_end(validation_dataset, validation_steps)
-    build_optimizer(model)
-    with settable_learning_rate(model.optimizer, swept_optimizers(model)) as variable:
-        variable.assign(learning_rate)
-        steps = num_steps * accumulation_steps(model.optimizer)
-        try:
-            model.fit(_endless(dataset), steps_per_epoch=steps, epochs=1, verbose=0)
-        except tf.errors.FailedPreconditionError as error:
-            if "infinite number of elements" not in error.message:
-                raise
-            raise out_of_batches(num_steps) from error
-    results = model.evaluate(
-        validation_dataset, steps=validation_steps, return_dict=True, verbose=0
+    loss, values = math.inf, list[npt.NDArray[Any]]()
+
+    def judge() -> None:
+        nonlocal loss, values
+        values = values_of(graph.variables)
+        if subject.validation is not None:
+            loss = inference_loss(graph.subject.model, subject.validation.batches)
+            loss = graph.loop.workers_mean(loss)
+
+    rates = np.full(num_steps - (start.num_steps if start else 0), learning_rate)
+    description = f"Trial at {learning_rate:.3g}"
+    record = graph.run(
+        subject, seed, rates, 0.0, math.inf, description, judge, start and start.values
     )
-    loss = float(results["loss"])
-    return loss if math.isfinite(loss) else math.inf
-
-
-def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns batches that start over when they are used up, or raise an error if they cannot.
-
-    Keras itself would end the training early, with only a warning.
-    """
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return dataset.repeat().apply(endless)
-
-
-def _check_end(validation_dataset: tf.data.Dataset, validation_steps: int | None) -> None:
-    is_endless = validation_dataset.cardinality() == tf.data.INFINITE_CARDINALITY
-    if validation_steps is None and is_endless:
-        raise ValueError(
-            "The validation data must end, or the number of their batches must be given. "
-            "Received: a data set without end. "
-            "Drop its `repeat()`, or set `eval_args=EvalArgs(num_steps=...)`."
-        )
+    is_whole = record.losses.size == rates.size
+    if is_whole and subject.validation is None:
+        loss = mean_of_last(record.losses, num_steps)
+    is_finite = is_whole and math.isfinite(loss)
+    return Trial(learning_rate, loss if is_finite else math.inf, num_steps), State(
+        num_steps, values
+    )

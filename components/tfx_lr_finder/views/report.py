@@ -14,9 +14,11 @@ import jinja2
 from markupsafe import Markup, escape
 
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.plan import share
 from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import Suggestion
+from tfx_lr_finder.core.trials import Trial
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.views.interactive_plot import InteractivePlot
 from tfx_lr_finder.views.view import planned_end, stop_reasons
@@ -51,8 +53,8 @@ def report(evidence: Evidence, picture: bytes) -> str:
         chosen=evidence.rule,
         rules=[(rule, _meaning(rule), *_answer(a)) for rule, a in evidence.answers.items()],
         contradiction=_contradiction(evidence),
-        proofs=[_proof(proof) for proof in evidence.proofs],
-        trials=_trials(evidence),
+        proofs=[_tested(proof) for proof in evidence.proofs],
+        trials=[_tested(trial) for trial in evidence.trials],
         facts=_facts(evidence),
     )
 
@@ -99,9 +101,8 @@ def _origin(evidence: Evidence) -> str:
         return f"The default rate was published: {reason}."
     sentence = f"Read off {sweeps} by the rule {evidence.read.rule}"
     if evidence.trials:
-        read = _rate(evidence.read.learning_rate)
-        trainings = _count(len(evidence.trials), "training")
-        sentence += f" as {read}, then settled by {trainings} of {evidence.trial_steps} steps"
+        read, trials = _rate(evidence.read.learning_rate), _count(len(evidence.trials), "trial")
+        sentence += f" as {read}, then settled by {trials}"
     if evidence.proofs:
         first = evidence.proofs[0].learning_rate
         moved = first != evidence.published.learning_rate
@@ -127,9 +128,9 @@ def _answer(answer: Suggestion | Verdict) -> tuple[str, str]:
     return _rate(answer.learning_rate), answer.verdict.value
 
 
-def _trials(evidence: Evidence) -> dict[str, str]:
-    """Maps the rate of each trial to its validation loss, both as text."""
-    return {_rate(trial.learning_rate): _loss(trial.loss) for trial in evidence.trials}
+def _tested(training: Proof | Trial) -> tuple[str, str, str]:
+    """Returns the rate, the number of steps and the final loss of a training as text."""
+    return _rate(training.learning_rate), str(training.num_steps), _loss(training.loss)
 
 
 def _contradiction(evidence: Evidence) -> str:
@@ -141,11 +142,6 @@ def _contradiction(evidence: Evidence) -> str:
         f"The rules differ by more than a decade, from {_rate(min(rates))} to {_rate(max(rates))}: "
         "only the published rate was put to the proof."
     )
-
-
-def _proof(proof: Proof) -> tuple[str, str, str]:
-    """Returns the rate, the number of steps and the final loss of a proof as text."""
-    return _rate(proof.learning_rate), str(proof.num_steps), _loss(proof.loss)
 
 
 def _bound(evidence: Evidence) -> str:
@@ -171,8 +167,9 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         "Replicas": _if_several(curve.num_replicas),
         "Batches a step": _if_several(curve.gradient_accumulation_steps),
         "Training to come": f"{curve.train_steps} steps" if curve.train_steps else "not known",
+        "Its learning rate": curve.schedule.meaning,
         "Loss to get below": _bound(evidence),
-        "Steps in all": str(evidence.num_steps),
+        "Steps in all": f"{evidence.num_steps}{share(evidence.num_steps, curve.train_steps)}",
         "Smoothing": f"{curve.smoothing:g}",
         "Seed": ", ".join(str(c.seed) for c in curves),
         "Spread": "" if evidence.spread is None else f"{evidence.spread:.2g} decades",

@@ -32,7 +32,7 @@ def tensorboard_files(evidence: Evidence, picture: bytes) -> dict[str, bytes]:
     - `search`: the rate that was found and the picture; in the HParams tab the model, optimizer
       and options;
     - `sweep_1` and so on: the losses over the step, and over the learning rate;
-    - `trial_1` and so on: the validation loss; in the HParams tab the learning rate.
+    - `trial_1` and so on: the loss at the end; in the HParams tab the learning rate.
 
     The files are written with TensorBoard's own writer. They contain no time stamps, so the same
     evidence gives the same files.
@@ -82,7 +82,7 @@ def _sweep(curve: Curve) -> Iterator[tuple[int, Summary]]:
 def _trial(evidence: Evidence, number: int) -> Iterator[tuple[int, Summary]]:
     trial = evidence.trials[number - 1]
     yield 0, _hparams(evidence, f"trial_{number}", {"learning_rate": trial.learning_rate})
-    yield evidence.trial_steps, scalar_pb("trial/validation_loss", trial.loss)
+    yield trial.num_steps, scalar_pb("trial/loss", trial.loss)
 
 
 def _scalars(group: str, values: Mapping[str, float], description: str = "") -> Summary:

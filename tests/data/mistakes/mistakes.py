@@ -157,16 +157,6 @@ def labels_known(fn_args):
     return LrFinderFnResult(known, dataset)
 
 
-def without_validation(fn_args):
-    """Returns no validation data."""
-    return right(fn_args)
-
-
-def endless_validation(fn_args):
-    """Returns validation data without an end."""
-    return LrFinderFnResult(model(), batches(fn_args), batches(fn_args).repeat())
-
-
 def validation_is_nan(fn_args):
     """Returns validation data with labels that are not numbers."""
     validation = batches(fn_args).map(lambda x, y: (x, y * float("nan")))

@@ -12,7 +12,13 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.fit.fit_data import Arguments, training_batches, validation_batches
+from tfx_lr_finder.training.fit.callbacks import schedule_by
+from tfx_lr_finder.training.fit.fit_data import (
+    Arguments,
+    num_batches_of,
+    training_batches,
+    validation_batches,
+)
 from tfx_lr_finder.training.fit.leaving import Exit
 from tfx_lr_finder.training.fit.optimizer_updates import updates_replaced
 from tfx_lr_finder.training.keras_types import Model
@@ -100,15 +106,18 @@ def _capturing(keras: ModuleType, reach: Reach) -> Callable[..., None]:
         dataset = training_batches(keras, model, fit, arguments)
         validation_dataset = validation_batches(keras, model, arguments)
         train_steps = _train_steps(model, dataset, arguments)
-        reach(LrFinderFnResult(model, dataset, validation_dataset, train_steps))
+        schedule = schedule_by(arguments["callbacks"], arguments["epochs"], model.optimizer)
+        reach(LrFinderFnResult(model, dataset, validation_dataset, train_steps, schedule))
 
     return capture
 
 
 def _train_steps(model: Model, dataset: tf.data.Dataset, arguments: Arguments) -> int | None:
-    """Returns the number of updates in all epochs; None if neither call nor data set tells it."""
+    """Returns the number of updates in all epochs; None if neither call nor data tell it."""
     epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
-    if epoch_steps < 0:  # endless, or of unknown length
+    if epoch_steps < 0:
+        epoch_steps = num_batches_of(arguments)
+    if epoch_steps is None:
         return None
     num_batches = max(0, arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
     return int(num_batches) // accumulation_steps(model.optimizer) or None

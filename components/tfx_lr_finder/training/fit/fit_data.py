@@ -19,6 +19,10 @@ Arguments: TypeAlias = dict[str, Any]
 """The arguments of `fit` or `evaluate`, by name."""
 
 
+DEFAULT_BATCH_SIZE = 32
+"""The batch size of `fit` in both Kerases."""
+
+
 class _Taken(BaseException):
     """Leaves Keras, before its first step."""
 
@@ -79,6 +83,22 @@ def validation_batches(
     }
     dataset = _batches(keras, model, keras.Model.evaluate, "validation_data", given)
     return dataset if steps is None else dataset.take(steps)
+
+
+def num_batches_of(arguments: Arguments) -> int | None:
+    """Returns the number of batches that arrays or a Python data set have; None of other data."""
+    data = arguments["x"]
+    if hasattr(data, "on_epoch_end"):  # of Keras's own kind
+        num_batches: int | None = len(data) if hasattr(data, "__len__") else None
+        return num_batches
+    parts = [data] if isinstance(data, tf.data.Dataset | Iterator) else tf.nest.flatten(data)
+    shape = getattr(parts[0], "shape", None)
+    if not shape:
+        return None
+    num_rows = math.floor(shape[0] * (1.0 - arguments["validation_split"]))
+    if arguments["validation_data"] is not None:
+        num_rows = shape[0]
+    return math.ceil(num_rows / (arguments["batch_size"] or DEFAULT_BATCH_SIZE))
 
 
 def _last_rows(arguments: Arguments) -> Nest:

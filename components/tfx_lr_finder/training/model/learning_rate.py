@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.core.schedule import Schedule, schedule_of
 from tfx_lr_finder.training.keras_types import Optimizer, Variable
 from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
 from tfx_lr_finder.training.model.variables import kept_variables
@@ -86,3 +88,25 @@ def settable(optimizer: Any) -> Iterator[Variable]:
         yield variable
     finally:
         object.__setattr__(optimizer, "_learning_rate", own)
+
+
+SAMPLES = 101
+"""A schedule is looked at in at most 101 steps of the training."""
+
+
+def optimizer_schedule(optimizer: Optimizer, train_steps: int | None) -> Schedule:
+    """Returns how an optimizer's rate moves in a training by itself.
+
+    Args:
+        optimizer: An optimizer of Keras 3 or tf_keras.
+        train_steps: Number of steps of the training; None if not known.
+    """
+    owns = [vars(part)["_learning_rate"] for part in rated_optimizers(optimizer)]
+    schedules = [own for own in owns if not hasattr(own, "assign")]
+    if not schedules:
+        return Schedule.CONSTANT
+    if train_steps is None or len(owns) > 1 or not hasattr(schedules[0], "get_config"):
+        return Schedule.UNKNOWN
+    steps = np.unique(np.linspace(0, train_steps - 1, SAMPLES).round().astype(int))
+    rates = [float(schedules[0](tf.constant(step, tf.int64))) for step in steps]
+    return schedule_of(np.array(rates))

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfx_lr_finder.training.keras_types import Metric, Model, Variable
@@ -94,13 +95,24 @@ def kept_variables(variables: Iterable[Variable]) -> Iterator[None]:
 
     The former values are kept in main memory.
     """
-    parts = [part for variable in variables for part in _parts(variable)]
-    values = [(part, part.numpy()) for part in parts]
+    variables = list(variables)
+    values = values_of(variables)
     try:
         yield
     finally:
-        for part, value in values:
-            part.assign(value)
+        set_values(variables, values)
+
+
+def values_of(variables: Iterable[Variable]) -> list[npt.NDArray[Any]]:
+    """Returns the values of variables, for `set_values`."""
+    return [part.numpy() for variable in variables for part in _parts(variable)]
+
+
+def set_values(variables: Iterable[Variable], values: Iterable[npt.NDArray[Any]]) -> None:
+    """Sets variables to the values that `values_of` returned."""
+    parts = [part for variable in variables for part in _parts(variable)]
+    for part, value in zip(parts, values, strict=True):
+        part.assign(value)
 
 
 def _parts(variable: Variable) -> list[Variable]:

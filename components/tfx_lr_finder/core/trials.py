@@ -1,0 +1,167 @@
+"""Trials: short trainings at constant rates, of which the best settles the rate to publish."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfx_lr_finder.core.plan import MOST_TRIALS, NUM_FINALISTS, Plan
+from tfx_lr_finder.core.schedule import Schedule
+from tfx_lr_finder.core.smoothing import Array
+from tfx_lr_finder.core.stored_json import MAY_BE_INFINITE
+
+SPACING = 0.5
+"""Decades between two neighbouring rates."""
+OFFSETS = (-0.5, 0.0, 0.5)
+"""Decades from the first rate to the rates that are tried at once."""
+MOST_GROWTH = 5
+"""A trial of the second round has fewer than five times the steps of the first round."""
+LEAN = 0.1
+"""A rate that is a decade higher is as good with a tenth more loss.
+
+Short trainings often end on a plateau, with nearly equal losses over decades of rates. A longer
+training leaves it, and at a higher rate sooner.
+"""
+SHIFT_DECAYING = -0.3
+"""Decades from the best rate of the trials to the peak of a schedule that decays."""
+SHIFT = -0.6
+"""Decades from the best rate of the trials to the rate of a training that does not decay."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A training at a constant rate, from the initial state.
+
+    Attributes:
+        learning_rate: The rate, greater than 0.
+        loss: The loss at the end, on the data that judge a proof; `inf` if it was not finite.
+        num_steps: Number of steps.
+    """
+
+    learning_rate: float
+    loss: float = dataclasses.field(metadata=MAY_BE_INFINITE)
+    num_steps: int
+
+
+Run = Callable[[Sequence[float], int], list[Trial]]
+"""Trains at each of some rates up to a number of steps, going on where an earlier call ended."""
+
+
+def tried(first: float, run: Run, plan: Plan, rates: tuple[float, float]) -> tuple[Trial, ...]:
+    """Returns the trials around a rate, by successive halving.
+
+    In the first round, three rates half a decade apart are tried. While the best rate lies at an
+    end, the next one is tried beyond it, up to six rates. In the second round, the best two go on
+    with the steps that are left (K. Jamieson and A. Talwalkar, arXiv 1502.07943).
+
+    Args:
+        first: The rate that a rule read off the curve.
+        run: Runs the trials.
+        plan: The plan of the search.
+        rates: The least and the greatest rate to try.
+
+    Returns:
+        All trials, in the order in which they ran; those of the second round last.
+    """
+    around = [first * 10**offset for offset in OFFSETS]
+    trials = run([rate for rate in around if rates[0] <= rate <= rates[1]], plan.trial_steps)
+    while len(trials) < MOST_TRIALS and (rate := _beyond(trials, rates)) is not None:
+        trials += run([rate], plan.trial_steps)
+    finalists = [trial.learning_rate for trial in _ranked(trials) if math.isfinite(trial.loss)]
+    if finalists:
+        trials += run(finalists[:NUM_FINALISTS], plan.final_steps(len(trials)))
+    return tuple(trials)
+
+
+def settled(
+    first: float, trials: Sequence[Trial], schedule: Schedule, rates: tuple[float, float]
+) -> float:
+    """Returns the rate for the whole training, from the trials around a first rate.
+
+    With `u` the base-10 logarithm of a rate:
+
+        score(u) = log(loss(u)) - 0.1 * u
+
+    The finalist with the least score wins. If both its neighbours were tried, the vertex of the
+    parabola through the scores of the first round takes its place. A short training bears a higher
+    rate than a long one. So the result is 0.3 decades lower for a schedule that decays, whose peak
+    it is, and otherwise 0.6 decades. It is limited to the range of the sweep.
+
+    If a loss is 0 or negative, `loss / max |loss|` takes the place of every `log(loss)`.
+
+    Args:
+        first: The rate that a rule read off the curve; it is the result if no trial ended with a
+            finite loss.
+        trials: All trials; see `tried`.
+        schedule: How the rate moves in the training to come.
+        rates: The least and the greatest rate of the sweep.
+    """
+    winner = best_of(trials)
+    if winner is None:
+        return first
+    first_round = [trial for trial in trials if trial.num_steps == trials[0].num_steps]
+    first_round.sort(key=lambda trial: trial.learning_rate)
+    place = [trial.learning_rate for trial in first_round].index(winner.learning_rate)
+    around = _scores(first_round)[max(0, place - 1) : place + 2]
+    offset = SPACING * _vertex(*around) if place and around.size == 3 else 0.0
+    log_rate = np.log10(winner.learning_rate) + offset
+    shift = SHIFT_DECAYING if schedule is Schedule.DECAYING else SHIFT
+    return float(np.clip(10 ** (log_rate + shift), *rates))
+
+
+def best_of(trials: Sequence[Trial]) -> Trial | None:
+    """Returns the best of the longest trials; None if no trial ended with a finite loss."""
+    most_steps = max(trial.num_steps for trial in trials)
+    last = _ranked([trial for trial in trials if trial.num_steps == most_steps])
+    return last[0] if math.isfinite(last[0].loss) else None
+
+
+def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns trials of equally many steps in the order of their scores, the best one first."""
+    order = np.argsort(_scores(trials), kind="stable")
+    return [trials[i] for i in order]
+
+
+def _scores(trials: Sequence[Trial]) -> Array:
+    losses = np.array([trial.loss for trial in trials])
+    finite = losses[np.isfinite(losses)]
+    if not finite.size:
+        return losses
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(losses) if losses.min() > 0 else losses / (np.abs(finite).max() or 1.0)
+    return logs - LEAN * np.log10([trial.learning_rate for trial in trials])
+
+
+def _vertex(left: float, middle: float, right: float) -> float:
+    """Returns the vertex of the parabola through three scores, as an offset from the middle one.
+
+    The unit is the spacing of the scores, and the offset is limited to [-0.5, 0.5]. It is 0 if
+    the parabola has no minimum, or a score is infinite.
+    """
+    curvature = left - 2 * middle + right
+    if not 0 < curvature < math.inf:
+        return 0.0
+    return float(np.clip((left - right) / (2 * curvature), -0.5, 0.5))
+
+
+def _beyond(trials: Sequence[Trial], rates: tuple[float, float]) -> float | None:
+    """Returns the next rate beyond the best one, if that lies at an end; otherwise None."""
+    best, tried_rates = _ranked(trials)[0], [trial.learning_rate for trial in trials]
+    lower, higher = best.learning_rate / 10**SPACING, best.learning_rate * 10**SPACING
+    if not math.isfinite(best.loss):
+        lower = min(tried_rates) / 10**SPACING
+        return lower if lower >= rates[0] else None
+    if best.learning_rate == max(tried_rates):
+        return higher if higher <= rates[1] else None
+    if best.learning_rate == min(tried_rates):
+        return lower if lower >= rates[0] else None
+    return None
+
+
+def steps_of(trials: Sequence[Trial]) -> int:
+    """Returns the number of steps of all trials; a rate's later trials went on from its first."""
+    most: dict[float, int] = {}
+    for trial in trials:
+        most[trial.learning_rate] = max(trial.num_steps, most.get(trial.learning_rate, 0))
+    return sum(most.values())
