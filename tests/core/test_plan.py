@@ -45,21 +45,21 @@ def test_finalists_take_what_the_first_round_has_left():
     [
         (None, {}),
         (200, {}),
-        (2_700, {}),
+        (5_100, {}),
         (10_000, {"search_budget": 0.0}),
-        (10_000, {"num_sweeps": 5}),
+        (10_000, {"num_sweeps": 4}),
     ],
     ids=["unknown", "short", "too short", "no budget", "many sweeps"],
 )
 def test_short_training_gets_no_trials(train_steps, options):
-    """Trials of fewer than 20 steps would be worse than none."""
+    """Trials of fewer than 50 steps would be worse than none."""
     assert plan(train_steps, **options).trial_steps == 0
 
 
 def test_least_training_with_trials():
-    """120 + 8 * 20 steps are a tenth of it."""
-    assert plan(2_799).trial_steps == 0
-    assert plan(2_800).trial_steps == MIN_TRIAL_STEPS
+    """120 + 8 * 50 steps are a tenth of it."""
+    assert plan(5_199).trial_steps == 0
+    assert plan(5_200).trial_steps == MIN_TRIAL_STEPS
 
 
 def test_trials_that_were_asked_for_are_not_planned():

@@ -6,7 +6,7 @@ MOST_TRIALS = 6
 """At most this many rates are tried in the first round of trials."""
 NUM_FINALISTS = 2
 """The best trials of the first round go on, in the second round."""
-MIN_TRIAL_STEPS = 20
+MIN_TRIAL_STEPS = 50
 """Trials of fewer steps than this are left out: they choose a worse rate than a rule does."""
 
 MAX_TRIAL_STEPS = 100_000
@@ -83,7 +83,7 @@ def planned(
     """Returns the plan of a search.
 
     The budget pays for the proof, for every sweep but the first, and for trials. There are trials
-    if what is left for each has at least 20 steps. Their number of steps is
+    if what is left for each has at least 50 steps. Their number of steps is
 
         (search_budget * train_steps - proof_steps - (num_sweeps - 1) * sweep_steps) / 8
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from quality.measurement import Measurement
-from quality.oracle import BUDGET_PARTS, LOG_RATES
-from tfx_lr_finder.core.confirmation import Trial, candidate_rates, confirmed_rate
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.rules import DEFAULT_RULE
@@ -52,31 +50,6 @@ class PackageRule:
             return suggest(list(curves[: self.num_sweeps]), self.rule)
         except NoLearningRateError:
             return None
-
-
-def confirmed(
-    measurement: Measurement, rates: Sequence[float | None], budget: int
-) -> list[float | None]:
-    """Returns suggestions confirmed as the component does, by trials of a fifth of the training.
-
-    The trials are read from the oracle's runs, interpolated, each sweep's from another seed.
-    """
-    oracle, is_plain_sgd = measurement.oracle, measurement.combination.optimizer == "sgd"
-    fifth = BUDGET_PARTS.index(0.2)
-    results = []
-    for i, rate in enumerate(rates):
-        if rate is None:
-            results.append(None)
-            continue
-        log_losses = np.log(np.clip(oracle.losses[i % len(oracle.losses)][:, fifth], 1e-30, 1e30))
-        trials = [
-            Trial(r, float(np.exp(np.interp(np.log10(r), LOG_RATES, log_losses))))
-            for r in candidate_rates(rate)
-        ]
-        results.append(
-            confirmed_rate(trials, oracle.budgets[fifth], oracle.budgets[budget], is_plain_sgd)
-        )
-    return results
 
 
 def stopped(curve: Curve, divergence_factor: float = 4.0) -> Curve:

@@ -11,7 +11,7 @@ from quality import peers, search
 from quality.candidates import FORMS, ClassConstants, Constants, rate_at
 from quality.fit import SOURCES, fitted, places
 from quality.measurement import Measurement
-from quality.package_rules import RULES, PackageRule, confirmed
+from quality.package_rules import RULES, PackageRule
 from quality.sweeps import RANGES, all_steps
 
 Array = NDArray[np.float64]
@@ -44,7 +44,6 @@ PUBLISHED_SHIFTS = {
 combinations."""
 PUBLISHED_EXPONENT = -0.58
 
-DEFAULT = PackageRule("own_200")
 SEVERAL = PackageRule("own_200", num_sweeps=3)
 REFERENCE = "package: descent, 200 steps"
 """What the others are compared with in pairs."""
@@ -63,7 +62,6 @@ def contenders(measurements: Sequence[Measurement]) -> list[Contender]:
         Contender("all rates x T, one seed", "31 T", search.full_grid),
         *(_of_package(name, source) for name in RULES for source in ("own_100", "own_200")),
         Contender(f"{REFERENCE}, 3 sweeps", "600", lambda m, b: _array(SEVERAL.rates(m, b))),
-        Contender(f"{REFERENCE}, confirmed", "200 + 0.6 T", _confirmed_default),
         *_candidates(measurements),
         _confirmed("train_100"),
         _confirmed("validation_200"),
@@ -84,10 +82,6 @@ def _of_package(rule: str, source: str) -> Contender:
     asked = PackageRule(source, rule)
     name = f"package: {rule}, {steps} steps"
     return Contender(name, str(steps), lambda m, budget: _array(asked.rates(m, budget)))
-
-
-def _confirmed_default(measurement: Measurement, budget: int) -> Array:
-    return _array(confirmed(measurement, DEFAULT.rates(measurement, budget), budget))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ to the model's distribution strategy. A temporary replacement there takes the da
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -89,15 +89,14 @@ def num_batches_of(arguments: Arguments) -> int | None:
     """Returns the number of batches that arrays or a Python data set have; None of other data."""
     data = arguments["x"]
     if hasattr(data, "on_epoch_end"):  # of Keras's own kind
-        num_batches: int | None = len(data) if hasattr(data, "__len__") else None
-        return num_batches
+        return len(data) if isinstance(data, Sized) else None
     parts = [data] if isinstance(data, tf.data.Dataset | Iterator) else tf.nest.flatten(data)
     shape = getattr(parts[0], "shape", None)
     if not shape:
         return None
-    num_rows = math.floor(shape[0] * (1.0 - arguments["validation_split"]))
-    if arguments["validation_data"] is not None:
-        num_rows = shape[0]
+    # As in Keras, validation data make the split void.
+    split = 0.0 if arguments["validation_data"] is not None else arguments["validation_split"]
+    num_rows: int = math.floor(shape[0] * (1.0 - split))
     return math.ceil(num_rows / (arguments["batch_size"] or DEFAULT_BATCH_SIZE))
 
 
