@@ -15,7 +15,7 @@ from ml_metadata.proto.metadata_store_pb2 import (
 
 from tfx_lr_finder.command_line.lineage import SWEEP_TYPE, Module, latest_rates
 
-FACTS = {"learning_rate": 0.01, "rule": "descent", "verdict": "ok"}
+FACTS = {"learning_rate": 0.01, "rule": "descent", "verdict": "ok", "search_steps": 320}
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def put_sweep(connection, node, facts, **parameters):
     execution = Execution(type_id=execution_type)
     for properties, values in ((sweep, facts), (execution, parameters)):
         for name, value in values.items():
-            kind = "double_value" if isinstance(value, float) else "string_value"
-            setattr(properties.custom_properties[name], kind, value)
+            kind = {float: "double", int: "int", str: "string"}[type(value)]
+            setattr(properties.custom_properties[name], f"{kind}_value", value)
     put_out = Event(type=Event.OUTPUT)
     put_out.path.steps.add(key="sweep")
     store.put_execution(execution, [(sweep, put_out)], [Context(type_id=context_type, name=node)])

@@ -18,7 +18,7 @@ from tfx_lr_finder.command_line import main
 from tfx_lr_finder.command_line.program import tensorflow_loaded_quietly
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.rules import RULES
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search.options import SweepOptions
 
 PNG = b"\x89PNG\r\n\x1a\n"

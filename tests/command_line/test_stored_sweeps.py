@@ -14,7 +14,7 @@ from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.smoothing import local_linear
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search.options import SweepOptions
 
 RATES = 10 ** np.linspace(-6, 1, 200)

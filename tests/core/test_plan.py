@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfx_lr_finder.core.plan import MIN_TRIAL_STEPS, Plan, planned, share
+from tfx_lr_finder.core.trials.plan import MIN_TRIAL_STEPS, Plan, planned, share
 
 
 def plan(train_steps, **options):

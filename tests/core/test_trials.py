@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.plan import Plan
 from tfx_lr_finder.core.schedule import Schedule
-from tfx_lr_finder.core.trials import Trial, settled, steps_of, tried
+from tfx_lr_finder.core.trials.halving import Trial, settled, steps_of, tried
+from tfx_lr_finder.core.trials.plan import Plan
 
 PLAN = Plan(1, 200, 100, 120, 10_000)
 RANGE = (1e-6, 10.0)

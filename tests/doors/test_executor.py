@@ -24,7 +24,7 @@ from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.rules import minimum
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.suggestion import suggest
-from tfx_lr_finder.core.trials import SPACING, settled
+from tfx_lr_finder.core.trials.halving import SPACING, settled
 from tfx_lr_finder.executor import Executor
 
 USER_MODULE = Path(__file__).parents[1] / "data" / "linear" / "linear.py"

@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.types.standard_artifacts import Examples
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search.request import Search, TrialTask
 from tfx_lr_finder.search.workers import Workers
 

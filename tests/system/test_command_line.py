@@ -26,6 +26,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from tfx_lr_finder import LearningRateFinder, Verdict
 from tfx_lr_finder.command_line import main
+from tfx_lr_finder.core.trials.plan import share
 
 PROGRAM = Path(sys.executable).with_name("tfx-lr-finder")
 MODULE_FILE = Path(__file__).parents[1] / "data" / "tuned_penguin" / "model.py"
@@ -469,6 +470,8 @@ def test_rates_are_shown_in_words(metadata, shown):
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.rstrip("\n").split("\n\n")[-1].splitlines() == [
         f"Learning rate  {shown['learning_rate']:.3g} (rule: descent, verdict: ok)",
+        f"Cost           {shown['search_steps']} steps"
+        f"{share(shown['search_steps'], shown['train_steps'])}",
         f"Found          {found_at:%Y-%m-%d %H:%M} UTC by LearningRateFinder of tuned-penguin",
         f"Run            {shown['run']}",
         f"Examples       {example['uri']} (splits eval, train)",

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfx_lr_finder import LrFinderFnResult
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.training.trainings import Trainings
 
 RATE = 0.125

@@ -1,5 +1,6 @@
 """The picture of a sweep: a PNG in which the red line stands at the rate."""
 
+import dataclasses
 import hashlib
 import io
 import struct
@@ -13,10 +14,12 @@ from matplotlib.image import imread
 
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.views.plot import plot
 
 RED = np.array([214, 39, 40]) / 255
 BLUE, GREEN = np.array([47, 134, 209]) / 255, np.array([22, 150, 126]) / 255  # sweeps 1 and 2
+ORANGE = np.array([224, 123, 57]) / 255
 NUM_POINTS = 60
 
 
@@ -82,6 +85,22 @@ def chunks(picture):
         names.append(name.decode())
         position += 12 + length
     return names
+
+
+def test_trials_are_points_at_their_rates_and_losses():
+    """One of two is finite: left of the rate found, at half of the height; the legend has one."""
+    trials = (Trial(1e-3, 4.5, 50), Trial(1e-1, float("inf"), 50))
+    evidence = Evidence.of(Suggestion(1e-2, "valley", Verdict.OK), [valley()])
+
+    without = plot(evidence)
+    with_trials = plot(dataclasses.replace(evidence, trials=trials))
+
+    assert count(pixels(without), ORANGE) == 0
+    marked = np.abs(pixels(with_trials)[:400] - ORANGE).max(axis=2) < 0.02
+    rows, columns = np.nonzero(marked)
+    assert rows.size > 50
+    assert red_column(with_trials) - columns.max() > 100
+    assert 250 < rows.min()
 
 
 def test_plot_is_a_png(picture):

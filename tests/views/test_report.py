@@ -18,7 +18,7 @@ from bokeh.models import HoverTool, Line
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import JudgedOn, Proof
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.views.report import report
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -301,6 +301,14 @@ def test_trials_are_listed_with_their_losses():
 
     assert (rows["0.004"], rows["0.0125"]) == (["50", "0.41"], ["200", "0.302"])
     assert rows["0.04"] == ["50", "not finite"]
+
+
+def test_trials_can_be_switched_off():
+    """A box for all of them, ticked."""
+    text = page_of(VALLEY, trials=(Trial(0.004, 0.41, 50),))
+    boxes = [dict(attributes) for tag, attributes in Page(text).elements if tag == "input"]
+
+    assert "trial at a constant rate" in [box["value"] for box in boxes if "checked" in box]
 
 
 def test_page_without_trials_has_no_table_of_them(page):

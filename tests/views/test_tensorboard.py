@@ -19,7 +19,7 @@ from tensorboard.util import tensor_util
 
 from tfx_lr_finder import Curve, Evidence, StopReason, Suggestion, Verdict
 from tfx_lr_finder.core.evidence import Publication
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.tensorboard import tensorboard_files
 
@@ -168,6 +168,7 @@ def test_search_is_described_by_its_options(events):
         "batch_size": 16,
         "num_replicas": 1,
         "gradient_accumulation_steps": 1,
+        "schedule": "unknown",
         "seed": 0,
     }
 
@@ -292,7 +293,7 @@ def test_server_lists_search_and_trials_in_the_hparams_tab(loaded_server):
     }
     assert metrics == {
         "search": {"search/learning_rate": pytest.approx(0.0312), "search/spread": 0.125},
-        "trial_1": {"trial/validation_loss": 0.5},
-        "trial_2": {"trial/validation_loss": 0.25},
-        "trial_3": {"trial/validation_loss": "Infinity"},
+        "trial_1": {"trial/loss": 0.5},
+        "trial_2": {"trial/loss": 0.25},
+        "trial_3": {"trial/loss": "Infinity"},
     }

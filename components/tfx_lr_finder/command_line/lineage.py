@@ -81,6 +81,8 @@ class FoundRate:
         learning_rate: The rate as stored in the metadata: SQLite and MySQL keep six decimals.
         rule: Name of the rule, or `default`.
         verdict: Value of the verdict.
+        search_steps: Number of training steps that the search took.
+        train_steps: Number of steps of the training to come; None if it was not known.
         sweep: URI of the sweep artifact, which holds the evidence.
         found_at: Time at which the sweep was written, in UTC.
         pipeline: Name of the pipeline.
@@ -95,6 +97,8 @@ class FoundRate:
     learning_rate: float
     rule: str
     verdict: str
+    search_steps: int
+    train_steps: int | None
     sweep: str
     found_at: datetime.datetime
     pipeline: str
@@ -139,6 +143,8 @@ def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
         learning_rate=facts["learning_rate"],
         rule=facts["rule"],
         verdict=facts["verdict"],
+        search_steps=facts["search_steps"],
+        train_steps=facts.get("train_steps"),
         sweep=sweep.uri,
         found_at=datetime.datetime.fromtimestamp(
             sweep.create_time_since_epoch / 1000, datetime.timezone.utc

@@ -14,7 +14,7 @@ from tfx_lr_finder.core.proof import Proof, advice_on
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.stored_json import check_not_negative, parse, plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
-from tfx_lr_finder.core.trials import Trial, steps_of
+from tfx_lr_finder.core.trials.halving import Trial, steps_of
 from tfx_lr_finder.core.verdict import Verdict, advice_on_steps
 
 EVIDENCE_FILE = "sweep.json"

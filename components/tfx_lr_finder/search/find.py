@@ -11,10 +11,10 @@ from absl import logging
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence, Publication
-from tfx_lr_finder.core.plan import Plan, planned
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
-from tfx_lr_finder.core.trials import Run, Trial, settled, tried
+from tfx_lr_finder.core.trials.halving import Run, Trial, finalists, settled, tried
+from tfx_lr_finder.core.trials.plan import Plan, planned
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
 from tfx_lr_finder.search.publication import published
@@ -85,6 +85,7 @@ def _plan(curve: Curve, options: SweepOptions) -> Plan:
 def _here(trainings: Trainings, options: SweepOptions) -> Run:
     """Returns a function that runs trials in this process, in the graph of the sweep."""
     states: dict[float, State] = {}
+    tried: list[Trial] = []
 
     def run(rates: Sequence[float], num_steps: int) -> list[Trial]:
         trials = []
@@ -92,6 +93,11 @@ def _here(trainings: Trainings, options: SweepOptions) -> Run:
             start = states.get(rate)
             trial, states[rate] = trainings.trial(options.seed, rate, num_steps, start)
             trials.append(trial)
+            if start is None:
+                tried.append(trial)
+                # A state is as large as model and optimizer, and only the best two will go on.
+                for other in states.keys() - finalists(tried):
+                    del states[other]
         return trials
 
     return run

@@ -6,9 +6,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from tfx_lr_finder.core.plan import MAX_TRIAL_STEPS
 from tfx_lr_finder.core.rules import DEFAULT_RULE, get_rule
 from tfx_lr_finder.core.sweep import MAX_STEPS, Check, check_rate, check_sweep, must
+from tfx_lr_finder.core.trials.plan import MAX_TRIAL_STEPS
 from tfx_lr_finder.core.verdict import MIN_POINTS, MIN_STEPS_PER_DECADE
 
 FUNCTION = "lr_finder_fn"

@@ -15,7 +15,7 @@ from tfx.utils import json_utils, proto_utils
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import LONGER
 from tfx_lr_finder.core.sweep import exponential_learning_rates
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search import user_module
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate

@@ -19,7 +19,7 @@ from tfx.dsl.io import fileio
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.stored_json import plain, restored
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.request import Search, TrialTask
 from tfx_lr_finder.training.ending import check_not_asked_to_end

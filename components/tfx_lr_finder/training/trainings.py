@@ -14,7 +14,7 @@ from absl import logging
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.smoothing import Array
-from tfx_lr_finder.core.trials import MOST_GROWTH, Trial
+from tfx_lr_finder.core.trials.halving import MOST_GROWTH, Trial
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.judge.held_out import HeldOut

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfx_lr_finder.core.proof import mean_of_last
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.training.graph import Graph
 from tfx_lr_finder.training.judge.validation import inference_loss
 from tfx_lr_finder.training.model.variables import values_of

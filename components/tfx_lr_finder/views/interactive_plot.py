@@ -20,6 +20,8 @@ from tfx_lr_finder.views.view import (
     LOSS_AXIS,
     RATE_AXIS,
     RED,
+    TRIAL_COLOR,
+    TRIAL_LABEL,
     color,
     constant_label,
     constant_loss,
@@ -28,6 +30,7 @@ from tfx_lr_finder.views.view import (
     losses_by_name,
     smoothed_label,
     sweep_names,
+    trial_points,
     unreached_label,
     unreached_range,
 )
@@ -74,6 +77,7 @@ class InteractivePlot:
         self._add_sweeps(evidence.curves)
         self._add_unreached(evidence.curves)
         self._add_constant(evidence.curves)
+        self._add_trials(evidence)
         self._add_rates(evidence)
         self._plot = self._framed(evidence)
 
@@ -120,6 +124,13 @@ class InteractivePlot:
             part = Part(constant_label(constant), GREY, "dashed")
             span = self._model("HSpan", line_color=GREY, line_dash=part.line, line_width=2)
             self._add(part, span, y=[constant])
+
+    def _add_trials(self, evidence: Evidence) -> None:
+        rates, losses = trial_points(evidence)
+        if rates:
+            part = Part(TRIAL_LABEL, TRIAL_COLOR, "dotted")
+            points = self._model("Scatter", size=9, fill_color=TRIAL_COLOR, line_color=None)
+            self._add(part, points, x=rates, y=losses)
 
     def _add_rates(self, evidence: Evidence) -> None:
         found = evidence.published.learning_rate
@@ -183,7 +194,7 @@ class InteractivePlot:
     def _framed(self, evidence: Evidence) -> _Model:
         """Returns the Bokeh plot with all renderers, axes, grid and tools."""
         left, right = learning_rate_range(evidence)
-        bottom, top = loss_range(evidence.curves)
+        bottom, top = loss_range(evidence.curves, trial_points(evidence)[1])
         x_axis = self._model("LogAxis", axis_label=RATE_AXIS)
         y_axis = self._model("LinearAxis", axis_label=LOSS_AXIS)
         names = ("PanTool", "BoxZoomTool", "WheelZoomTool", "ResetTool")

@@ -13,6 +13,8 @@ from tfx_lr_finder.views.view import (
     LOSS_AXIS,
     RATE_AXIS,
     RED,
+    TRIAL_COLOR,
+    TRIAL_LABEL,
     color,
     constant_label,
     constant_loss,
@@ -20,6 +22,7 @@ from tfx_lr_finder.views.view import (
     loss_range,
     smoothed_label,
     sweep_names,
+    trial_points,
     unreached_label,
     unreached_range,
 )
@@ -32,6 +35,7 @@ def plot(evidence: Evidence) -> bytes:
 
     - for every sweep the smoothed loss, the batch losses faintly behind it, and the validation
       loss as a dotted line if there is one;
+    - for every trial the loss at its end as a point over its rate;
     - the loss of the best constant output as a dashed line;
     - the rate that was found as a red line;
     - the rates that no sweep reached as a shaded area.
@@ -43,8 +47,11 @@ def plot(evidence: Evidence) -> bytes:
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_xlim(*learning_rate_range(evidence))
-    axes.set_ylim(*loss_range(evidence.curves))
+    rates, losses = trial_points(evidence)
+    axes.set_ylim(*loss_range(evidence.curves, losses))
     _draw_sweeps(axes, evidence.curves)
+    if rates:
+        axes.plot(rates, losses, "o", color=TRIAL_COLOR, label=TRIAL_LABEL)
     if (constant := constant_loss(evidence.curves)) is not None:
         axes.axhline(constant, color=GREY, linestyle="--", label=constant_label(constant))
     rate = evidence.published.learning_rate

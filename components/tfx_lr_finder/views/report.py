@@ -14,11 +14,11 @@ import jinja2
 from markupsafe import Markup, escape
 
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.core.plan import share
 from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import Suggestion
-from tfx_lr_finder.core.trials import Trial
+from tfx_lr_finder.core.trials.halving import Trial
+from tfx_lr_finder.core.trials.plan import share
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.views.interactive_plot import InteractivePlot
 from tfx_lr_finder.views.view import planned_end, stop_reasons

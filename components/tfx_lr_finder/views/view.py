@@ -1,5 +1,6 @@
 """What all views share: ranges of the axes, names and colours of the lines."""
 
+import math
 from collections.abc import Sequence
 
 from tfx_lr_finder.core.curve import Curve
@@ -14,6 +15,9 @@ RED = "#d62728"
 """The colour of the rate that was found, and of nothing else."""
 GREY = "#808080"
 """The colour of everything that is not a measured loss or a rate."""
+TRIAL_COLOR = "#e07b39"
+"""The colour of the trials."""
+TRIAL_LABEL = "trial at a constant rate"
 RATE_AXIS = "learning rate (logarithmic)"
 LOSS_AXIS = "loss (mean over the examples)"
 
@@ -28,11 +32,20 @@ def losses_by_name(curve: Curve) -> dict[str, Array]:
     return losses if validation is None else {**losses, "validation loss": validation}
 
 
-def loss_range(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Returns the least and the greatest loss that a picture of the curves shows."""
+def trial_points(evidence: Evidence) -> tuple[list[float], list[float]]:
+    """Returns the rates of the trials and their losses at the end, without those that diverged."""
+    finite = [trial for trial in evidence.trials if math.isfinite(trial.loss)]
+    return [trial.learning_rate for trial in finite], [trial.loss for trial in finite]
+
+
+def loss_range(curves: Sequence[Curve], others: Sequence[float] = ()) -> tuple[float, float]:
+    """Returns the least and the greatest loss that a picture of curves and other losses shows.
+
+    Losses far above the start of the curves are cut off.
+    """
     lines = [line for curve in curves for line in losses_by_name(curve).values()]
     start = max(map(initial_loss, lines))
-    lowest = min(line.min() for line in lines)
+    lowest = min(*(line.min() for line in lines), *others)
     if (constant := constant_loss(curves)) is not None:
         lowest = min(lowest, constant)
     fall = (start - lowest) or abs(start) or 1.0
@@ -53,10 +66,10 @@ def constant_label(loss: float) -> str:
 def learning_rate_range(evidence: Evidence) -> tuple[float, float]:
     """Returns the least and the greatest learning rate that a picture shows.
 
-    The range covers the suggested rate and all planned rates of the sweeps, also the rates that
-    were not reached because a sweep stopped early.
+    The range covers the published rate, those of trials, and all planned rates of the sweeps, also
+    the rates that were not reached because a sweep stopped early.
     """
-    rates = [evidence.published.learning_rate]
+    rates = [evidence.published.learning_rate, *trial_points(evidence)[0]]
     for curve in evidence.curves:
         rates += [curve.learning_rates[0], planned_end(curve)]
     return float(min(rates) / MARGIN), float(max(rates) * MARGIN)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfx_lr_finder.core.plan import MOST_TRIALS, NUM_FINALISTS, Plan
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.stored_json import MAY_BE_INFINITE
+from tfx_lr_finder.core.trials.plan import MOST_TRIALS, NUM_FINALISTS, Plan
 
 SPACING = 0.5
 """Decades between two neighbouring rates."""
@@ -68,10 +68,15 @@ def tried(first: float, run: Run, plan: Plan, rates: tuple[float, float]) -> tup
     trials = run([rate for rate in around if rates[0] <= rate <= rates[1]], plan.trial_steps)
     while len(trials) < MOST_TRIALS and (rate := _beyond(trials, rates)) is not None:
         trials += run([rate], plan.trial_steps)
-    finalists = [trial.learning_rate for trial in _ranked(trials) if math.isfinite(trial.loss)]
-    if finalists:
-        trials += run(finalists[:NUM_FINALISTS], plan.final_steps(len(trials)))
+    if rates_to_go_on := finalists(trials):
+        trials += run(rates_to_go_on, plan.final_steps(len(trials)))
     return tuple(trials)
+
+
+def finalists(trials: Sequence[Trial]) -> list[float]:
+    """Returns the rates of the best two trials of a round, without those that diverged."""
+    ranked = [trial.learning_rate for trial in _ranked(trials) if math.isfinite(trial.loss)]
+    return ranked[:NUM_FINALISTS]
 
 
 def settled(
