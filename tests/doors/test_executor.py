@@ -774,7 +774,7 @@ def test_published_rate_is_that_of_the_trials(tried):
     """In every output; the rule is still that of the sweep."""
     evidence = read_evidence(tried.sweep)
     read = suggest(evidence.curves)
-    rate = settled(read.learning_rate, evidence.trials, Schedule.CONSTANT, (1e-6, 10.0))
+    rate = settled(evidence.trials, Schedule.CONSTANT, (1e-6, 10.0))
 
     assert evidence.curves[0].schedule is Schedule.CONSTANT
     assert tried.learning_rate == evidence.published.learning_rate == rate

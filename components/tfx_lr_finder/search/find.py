@@ -53,7 +53,7 @@ def find(search: Search, workers: Workers) -> Evidence:
             if plan.trial_steps:
                 run = _logged(workers.trials if workers.are_needed else _here(trainings, options))
                 trials = tried(rate, run, plan, options.learning_rates)
-                rate = settled(rate, trials, curves[0].schedule, options.learning_rates)
+                rate = settled(trials, curves[0].schedule, options.learning_rates)
             proven = _proven(rate, trainings, plan, options)
             proofs = proven.proofs
             publication = published(read, proven, curves)

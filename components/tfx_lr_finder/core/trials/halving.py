@@ -23,7 +23,7 @@ LEAN = 0.1
 Short trainings often end on a plateau, with nearly equal losses over decades of rates. A longer
 training leaves it, and at a higher rate sooner.
 """
-SHIFT_DECAYING = -0.3
+SHIFT_DECAYING = -0.2
 """Decades from the best rate of the trials to the peak of a schedule that decays."""
 SHIFT = -0.6
 """Decades from the best rate of the trials to the rate of a training that does not decay."""
@@ -79,32 +79,28 @@ def finalists(trials: Sequence[Trial]) -> list[float]:
     return ranked[:NUM_FINALISTS]
 
 
-def settled(
-    first: float, trials: Sequence[Trial], schedule: Schedule, rates: tuple[float, float]
-) -> float:
+def settled(trials: Sequence[Trial], schedule: Schedule, rates: tuple[float, float]) -> float:
     """Returns the rate for the whole training, from the trials around a first rate.
 
     With `u` the base-10 logarithm of a rate:
 
         score(u) = log(loss(u)) - 0.1 * u
 
-    The finalist with the least score wins. If both its neighbours were tried, the vertex of the
+    The finalist with the least score wins. A rate from which on a trial diverged is out; if that
+    leaves no finalist, the best rate of the first round wins, and if it leaves none at all, the
+    lowest rate. If both its neighbours were tried, the vertex of the
     parabola through the scores of the first round takes its place. A short training bears a higher
-    rate than a long one. So the result is 0.3 decades lower for a schedule that decays, whose peak
+    rate than a long one. So the result is 0.2 decades lower for a schedule that decays, whose peak
     it is, and otherwise 0.6 decades. It is limited to the range of the sweep.
 
     If a loss is 0 or negative, `loss / max |loss|` takes the place of every `log(loss)`.
 
     Args:
-        first: The rate that a rule read off the curve; it is the result if no trial ended with a
-            finite loss.
-        trials: All trials; see `tried`.
+        trials: All trials, at least one; see `tried`.
         schedule: How the rate moves in the training to come.
         rates: The least and the greatest rate of the sweep.
     """
-    winner = best_of(trials)
-    if winner is None:
-        return first
+    winner = _best(trials)
     first_round = [trial for trial in trials if trial.num_steps == trials[0].num_steps]
     first_round.sort(key=lambda trial: trial.learning_rate)
     place = [trial.learning_rate for trial in first_round].index(winner.learning_rate)
@@ -115,11 +111,13 @@ def settled(
     return float(np.clip(10 ** (log_rate + shift), *rates))
 
 
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Returns the best of the longest trials; None if no trial ended with a finite loss."""
-    most_steps = max(trial.num_steps for trial in trials)
-    last = _ranked([trial for trial in trials if trial.num_steps == most_steps])
-    return last[0] if math.isfinite(last[0].loss) else None
+def _best(trials: Sequence[Trial]) -> Trial:
+    """Returns the best of the longest trials below the least rate at which one diverged."""
+    rates = [trial.learning_rate for trial in trials if not math.isfinite(trial.loss)]
+    sound = [trial for trial in trials if trial.learning_rate < min(rates, default=math.inf)]
+    sound = sound or [min(trials, key=lambda trial: trial.learning_rate)]
+    most_steps = max(trial.num_steps for trial in sound)
+    return _ranked([trial for trial in sound if trial.num_steps == most_steps])[0]
 
 
 def _ranked(trials: Sequence[Trial]) -> list[Trial]:
