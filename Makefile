@@ -56,8 +56,8 @@ integration: $(VENV)/installed
 docs: $(VENV)/installed  ## Builds the documentation: output/docs/index.html.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # --quiet would let warnings pass
 
-quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for a first look in five minutes.
-	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality $(if $(SUBSET),--subset)
+quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for five minutes, LONG=1 for long trainings.
+	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality$(if $(LONG),.long) $(if $(SUBSET),--subset)
 
 bench: $(VENV)/installed  ## What a sweep costs, beside its limit and the peers; PART=1 for one part of five.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -W ignore -m speed $(if $(PART),--part $(PART))

@@ -9,6 +9,8 @@ from quality import peers, problems
 from quality.candidates import FORMS, ClassConstants, Constants, budget_factor, landmark, rate_at
 from quality.data import load
 from quality.drawn import BODIES, KINDS, Network, draw
+from quality.long import regret
+from quality.long_tasks import LONG_TASKS
 from quality.networks import composed
 from quality.oracle import LOG_RATES, Oracle
 from quality.score import MAX_REGRET, Outcomes, bootstrap, evaluate, paired, score
@@ -215,3 +217,25 @@ def test_halves_hold_the_same_kinds():
     for half in halves.values():
         assert {c.optimizer for c in half} == {"sgd", "momentum", "adam", "adamw", "rmsprop"}
     assert [c.half for c in SUBSET].count(Half.CHOICES) == len(SUBSET) / 2
+
+
+class TestLongTrainings:
+    """The benchmark of whole searches."""
+
+    def test_regret_is_read_between_the_rates(self):
+        """Losses of 1 and e half a decade apart."""
+        losses = [np.e] * 4 + [1.0] + [np.e] * 5
+
+        assert regret(losses, 1e-2) == 0
+        assert regret(losses, 10**-1.75) == pytest.approx(0.5)
+        assert regret([1e6] * 9 + [1.0], 1e-4) == MAX_REGRET
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("task", LONG_TASKS, ids=lambda task: task.name)
+    def test_model_fits_its_data_which_last_for_the_training(self, task):
+        """No example is seen twice, but in the shortest data set more often."""
+        features, labels = task.data()
+        loss = task.loss()(labels[:4], task.build()(features[:4]))
+
+        assert np.isfinite(float(loss))
+        assert len(features) > 0.5 * task.num_steps * task.batch_size
