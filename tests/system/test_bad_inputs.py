@@ -44,6 +44,7 @@ class Mistake:
         examples: Name of the maker of the examples.
         hyperparameters: Files of the upstream hyperparameters, by name; none if None.
         arguments: More arguments of the component.
+        beam_pipeline_args: Arguments of Beam.
     """
 
     error: type
@@ -52,6 +53,7 @@ class Mistake:
     examples: str = "good_examples"
     hyperparameters: dict | None = None
     arguments: dict = dataclasses.field(default_factory=dict)
+    beam_pipeline_args: tuple = ()
 
 
 def write_splits(folder, rows, splits=("train", "eval")):
@@ -246,6 +248,13 @@ MISTAKES_BY_NAME = {
     "labels known": Mistake(
         NoLearningRateError, r"\(flat\)\. The loss never fell\. Check labels", "labels_known"
     ),
+    "on a worker": Mistake(
+        RuntimeError,
+        r"(?s)One of 2 sweeps failed on its worker.*mistakes\.py",
+        "raises",
+        arguments={"num_sweeps": 2},
+        beam_pipeline_args=("--direct_running_mode=multi_threading", "--direct_num_workers=2"),
+    ),
     "validation data NaN": Mistake(
         ValueError,
         "must be finite.*infinite loss of the validation data.*Look for NaN",
@@ -327,7 +336,7 @@ IN_PIPELINES = [
     "no function",  # an imported module, from a wheel that is installed for the time
     "truncated archive",  # open files of the examples
     "loss is NaN",  # a sweep that began
-    "endless validation data",  # a working folder, beside workers
+    "on a worker",  # a working folder, beside workers
     "diverges at the start",  # evidence of a rate that is not published
 ]
 """One mistake for each kind of thing that could be left over."""
@@ -381,7 +390,8 @@ class Pipelines:
             for key, channel in finder.outputs.items()
         }
         properties = {k: v for k, v in finder.spec.exec_properties.items() if v is not None}
-        Executor().Do(inputs, outputs, properties)
+        context = Executor.Context(beam_pipeline_args=list(mistake.beam_pipeline_args))
+        Executor(context).Do(inputs, outputs, properties)
 
     def _inputs(self, mistake):
         examples = self.folder / "examples" / mistake.examples
@@ -396,7 +406,9 @@ class Pipelines:
 
     def _finder(self, name, mistake, inputs):
         code = self._user_code(name, mistake.user_code)
-        return LearningRateFinder(**inputs, **code, **{"num_steps": 60, **mistake.arguments})
+        finder = LearningRateFinder(**inputs, **code, **{"num_steps": 60, **mistake.arguments})
+        arguments = list(mistake.beam_pipeline_args)
+        return finder.with_beam_pipeline_args(arguments) if arguments else finder
 
     def _user_code(self, name, code):
         if "\n" in code:

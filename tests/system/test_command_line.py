@@ -326,16 +326,14 @@ def test_error_of_the_users_module_is_one_line(short_sweep, tmp_path):
     assert result.stderr == f"Error: KeyError: 'units' {place(module)}\n"
 
 
-def test_error_on_a_worker_is_one_line(short_sweep, tmp_path):
-    """Of several sweeps, too."""
+def test_error_of_several_sweeps_is_one_line(short_sweep, tmp_path):
+    """They run in this process."""
     module = changed_module(tmp_path, *MISTAKE)
 
     result = short_sweep(module, tmp_path / "found", "--num-sweeps", "2")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == (
-        f"Error: One of 2 sweeps failed on its worker: KeyError: 'units' {place(module)}\n"
-    )
+    assert result.stderr == f"Error: KeyError: 'units' {place(module)}\n"
 
 
 def test_place_of_an_error_is_shown_if_asked_for(short_sweep, tmp_path):
