@@ -151,8 +151,9 @@ class LearningRateFinder(BaseBeamComponent):
                 spread of the rates. Three sweeps show how far a single one can be trusted. If
                 the user's code sets seeds itself, all sweeps are equal and the spread is 0.
             search_budget: The share of the steps of the training to come that the search may cost,
-                beside one sweep, in [0, 1); default 0.1. If the training is long enough, it pays
-                for trials: trainings at constant rates around the one that was read, whose
+                beside one sweep, in [0, 1); default 0.1. (If the model does not learn in the first
+                proof, further proofs come on top.) If the training is long enough, it pays for
+                trials: trainings at constant rates around the one that was read, whose
                 validation loss decides. 0 means no trials.
             trial_steps: Number of steps of each trial, whatever the budget, from 1 to 100,000;
                 default 0, which means that they are planned by `search_budget`.

@@ -44,10 +44,10 @@ class Executor(BaseBeamExecutor):
     ) -> None:
         """Finds a learning rate by `find`, and writes it with its evidence.
 
-        Several sweeps, and the trials, are run as elements of a Beam pipeline with the
-        `beam_pipeline_args`. If these name no runner, Beam runs in this process. The processes of
-        a cluster train together: each of them runs every sweep and trial, and only the chief
-        writes.
+        If the `beam_pipeline_args` name several workers or another runner than Beam's own, several
+        sweeps, and the trials, are elements of a Beam pipeline; otherwise they run in this process.
+        The processes of a cluster train together: each of them runs every sweep and trial, and only
+        the chief writes.
 
         Args:
             input_dict: `examples`; optionally `transform_graph`, `schema`, `base_model` and

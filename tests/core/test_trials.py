@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from tfx_lr_finder.core.schedule import Schedule
-from tfx_lr_finder.core.trials.halving import Trial, settled, steps_of, tried
+from tfx_lr_finder.core.trials.halving import (
+    Trial,
+    is_cut_off,
+    settled,
+    sound_range,
+    steps_of,
+    tried,
+)
 from tfx_lr_finder.core.trials.plan import Plan
 
 PLAN = Plan(1, 200, 100, 120, 10_000)
@@ -83,14 +90,42 @@ def test_divergence_is_out():
     assert math.log10(settled(trials, Schedule.DECAYING, RANGE)) < -3.5
 
 
-def test_without_a_finite_loss_the_lowest_rate_is_left():
-    """Its proof will tell."""
+def test_without_a_finite_loss_no_rate_that_diverged_is_left():
+    """The proof of a lower one will tell."""
     runs = Runs(lambda *_: math.inf)
 
     trials = tried(1e-3, runs, PLAN, RANGE)
 
     lowest = min(trial.learning_rate for trial in trials)
-    assert settled(trials, Schedule.CONSTANT, RANGE) == pytest.approx(lowest / 10**0.6)
+    for schedule in (Schedule.CONSTANT, Schedule.DECAYING):
+        assert settled(trials, schedule, RANGE) < lowest / 3
+
+
+def test_no_rate_near_one_that_diverged_may_be_proved():
+    """The range of the proofs ends half a decade below."""
+    trials = [Trial(0.01, 1.0, 9), Trial(0.1, math.inf, 9), Trial(1.0, 2.0, 9)]
+
+    assert sound_range(trials, RANGE) == (RANGE[0], pytest.approx(0.1 / 10**0.5))
+    assert sound_range(trials[:1], RANGE) == RANGE
+    assert sound_range([], RANGE) == RANGE
+
+
+@pytest.mark.parametrize(("first", "is_said"), [(5.0, True), (1e-2, False)])
+def test_best_rate_at_the_end_of_the_range_is_known_as_such(first, is_said):
+    """A better one may lie beyond; no rate is tried there."""
+    trials = tried(first, Runs(lambda u, _: 10 - 5 * u), PLAN, RANGE)
+
+    assert is_cut_off(trials, RANGE) is is_said
+    assert not is_cut_off([], RANGE)
+
+
+def test_blow_up_of_a_negative_loss_hides_no_difference():
+    """It is large, but finite."""
+    runs = Runs(lambda u, _: (u + 2.6) ** 2 - 5 if u < -1.8 else 1e9)
+
+    trials = tried(10**-2.1, runs, PLAN, RANGE)
+
+    assert math.log10(settled(trials, Schedule.DECAYING, RANGE)) == pytest.approx(-2.55, abs=0.1)
 
 
 @pytest.mark.parametrize("diverging", [-2.1, -1.6])

@@ -300,13 +300,13 @@ def test_trainers_module_is_run_up_to_its_fit(module_file, inputs, tmp_path, cap
     fn_args = make_fn_args(inputs, exec_properties(**FULL), HYPERPARAMETERS, str(work))
 
     function = load({"module_file": module_file(TRAINER_MODULE)})
-    model, dataset, validation_dataset, train_steps = call(function, fn_args)
+    model, dataset, validation_dataset, train_steps, schedule = call(function, fn_args)
 
     assert capsys.readouterr().out == "loaded\n"
     assert model.output_shape == (None, 8)
     assert [len(x) for x, _ in dataset] == [2, 2, 2]
     assert [len(x) for x, _ in validation_dataset] == [2, 2]
-    assert train_steps is None
+    assert (train_steps, schedule) == (None, None)
     written = [path for path in work.rglob("*") if path.is_file()]
     assert written == [work / "model_run" / "notes.txt"]
 
@@ -379,7 +379,7 @@ def test_result_is_returned():
 
     result = call(function, "arguments")
 
-    assert (*result, calls) == ("model", "dataset", None, None, ["arguments"])
+    assert (*result, calls) == ("model", "dataset", None, None, None, ["arguments"])
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,8 @@ def trials(search):
 
         def run(rates, num_steps):
             for rate in rates:
-                trial, states[rate] = trainings.trial(0, rate, num_steps, states.get(rate))
+                trial, state = trainings.trial(0, rate, num_steps, states.get(rate))
+                states.setdefault(rate, state)
                 yield trial
 
         return both_rounds(run)
@@ -176,6 +177,7 @@ def test_results_do_not_depend_on_the_processes(search, curves, trials, tmp_path
     [
         ([], False),
         (["--runner=BundleBasedDirectRunner"], False),
+        (["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"], False),
         (MODES["multi_threading"], True),
         (MODES["multi_processing"], True),
         (["--runner=FlinkRunner"], True),
@@ -190,15 +192,16 @@ def test_single_worker_in_this_process_is_not_needed(search, tmp_path, options, 
     assert workers.are_needed is are_needed
 
 
-def test_single_element_needs_no_pipeline(search, curves, trials, tmp_path):
-    """It is done in this process; no pipeline is made."""
+def test_processes_that_train_together_need_no_pipeline(search, tmp_path, monkeypatch):
+    """Not one is made."""
 
     def refuse():
-        raise AssertionError("a pipeline for one element")
+        raise AssertionError("a pipeline in a cluster")
 
-    with Workers(search, refuse, str(tmp_path / "results")) as workers:
-        assert workers.sweeps([1]) == [curves[1]]
-        assert workers.trials([RATES[2]], 4) == [trials[2]]
+    task = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+
+    assert not Workers(search, refuse, str(tmp_path / "results")).are_needed
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
@@ -229,14 +232,6 @@ def test_error_of_a_trial_arrives(search, tmp_path):
         in_pipeline(with_function(search, "is_empty"), tmp_path / "results") as workers,
     ):
         workers.trials(RATES, 4)
-
-
-def test_error_of_a_single_element_is_itself(search, tmp_path):
-    """There is no worker to speak of."""
-    workers = in_pipeline(with_function(search, "sometimes_fails"), tmp_path / "results")
-
-    with pytest.raises(LookupError, match=r"the user's own message"), workers:
-        workers.sweeps([2])
 
 
 def test_results_that_do_not_arrive_are_an_error(search, tmp_path):

@@ -39,6 +39,16 @@ def callback(keras_module, name):
         def on_train_batch_begin(self, batch, logs=None):
             self.model.optimizer.learning_rate.assign(0.1 / (1 + batch))
 
+    class Scheduler(callbacks.LearningRateScheduler):
+        def __init__(self):
+            super().__init__(lambda epoch, rate: rate / 2)
+
+    class Plateau(callbacks.ReduceLROnPlateau):
+        pass
+
+    def by_lambda(epoch, logs):
+        raise LookupError("lr")
+
     class Other(callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.last = epoch
@@ -51,6 +61,9 @@ def callback(keras_module, name):
         "fails": lambda: callbacks.LearningRateScheduler(lambda epoch, rate: 1 / (epoch - 3)),
         "on a plateau": callbacks.ReduceLROnPlateau,
         "of its own": Own,
+        "decays by a subclass": Scheduler,
+        "on a plateau by a subclass": Plateau,
+        "by a function": lambda: callbacks.LambdaCallback(on_epoch_end=by_lambda),
         "something else": Other,
     }[name]()
 
@@ -65,6 +78,9 @@ def callback(keras_module, name):
         ("fails", Schedule.UNKNOWN),
         ("on a plateau", Schedule.UNKNOWN),
         ("of its own", Schedule.UNKNOWN),
+        ("decays by a subclass", Schedule.DECAYING),
+        ("on a plateau by a subclass", Schedule.UNKNOWN),
+        ("by a function", Schedule.UNKNOWN),
         ("something else", Schedule.CONSTANT),
     ],
 )
@@ -100,6 +116,53 @@ def test_schedule_of_the_optimizer_is_read_over_the_training(keras_module, name,
     schedule = getattr(keras_module.optimizers.schedules, name)(*arguments)
 
     assert found(model(keras_module, schedule)) is kind
+
+
+def test_later_epochs_alone_count():
+    """The rate is halved once more from epoch 9 on."""
+    decays = callback(keras3, "decays")
+
+    assert found(model(keras3), callbacks=[decays], initial_epoch=9) is Schedule.CONSTANT
+    assert found(model(keras3), callbacks=[decays], epochs=10_001) is Schedule.UNKNOWN
+
+
+def test_schedule_of_the_optimizer_is_not_that_of_a_callback():
+    """Neither Keras lets a callback set the rate of such an optimizer: this one can but look."""
+    decay = keras3.optimizers.schedules.CosineDecay(0.1, 80)
+    made = model(keras3, decay)
+
+    assert found(made, callbacks=[callback(keras3, "of its own")]) is Schedule.DECAYING
+
+
+class Odd(keras3.optimizers.schedules.LearningRateSchedule):
+    """Multiplies a float by the step as it is, or fails."""
+
+    def __init__(self, fails):
+        self.fails = fails
+
+    def __call__(self, step):
+        """Returns a rate that falls to 0."""
+        if self.fails:
+            raise LookupError("user's own")
+        return 0.1 * (1.0 - step / 80.0)
+
+    def get_config(self):
+        """Returns the argument."""
+        return {"fails": self.fails}
+
+
+@pytest.mark.parametrize(("fails", "kind"), [(False, Schedule.DECAYING), (True, Schedule.UNKNOWN)])
+def test_schedule_of_the_users_own_ends_no_search(fails, kind):
+    """Its arithmetic may suit Keras's variable alone; where it fails it will fail in `fit`."""
+    assert found(model(keras3, Odd(fails))) is kind
+
+
+def test_schedule_is_read_over_the_batches_of_accumulated_gradients():
+    """80 batches are 20 updates, and the cosine goes on with every batch."""
+    decay = keras3.optimizers.schedules.CosineDecay(0.1, 80)
+    optimizer = keras3.optimizers.SGD(decay, gradient_accumulation_steps=4)
+
+    assert found(model(keras3, optimizer=optimizer)) is Schedule.DECAYING
 
 
 @pytest.mark.parametrize("scaled", [False, True])

@@ -33,7 +33,8 @@ def trials_of(make, *runs):
     trials, states = [], {}
     with Trainings(lambda seed: LrFinderFnResult(*make()), 10, 0) as trainings:
         for rate, num_steps in runs:
-            trial, states[rate] = trainings.trial(0, rate, num_steps, states.get(rate))
+            trial, state = trainings.trial(0, rate, num_steps, states.get(rate))
+            states.setdefault(rate, state)
             trials.append(trial)
     return trials
 
@@ -129,6 +130,22 @@ def test_trial_is_the_training_of_a_proof():
         trial, _ = trainings.trial(0, 1e-3, 40)
 
     assert trial.loss <= proof.loss
+
+
+def test_rate_that_adafactor_cannot_apply_counts_as_diverging():
+    """It applies no more than 1 / sqrt(step), also in a trial that goes on from an earlier one."""
+
+    def make():
+        optimizer = keras3.optimizers.Adafactor(relative_step=False)
+        return at_random(keras3, lambda: optimizer)()
+
+    with Trainings(lambda seed: LrFinderFnResult(*make()), 10, 0) as trainings:
+        low, state = trainings.trial(0, 0.05, 100)
+        high, _ = trainings.trial(0, 0.2, 100)
+        longer, _ = trainings.trial(0, 0.05, 500, state)
+
+    assert np.isfinite(low.loss)
+    assert (high.loss, longer.loss) == (float("inf"), float("inf"))
 
 
 def test_divergence_is_an_infinite_loss(keras_module):

@@ -13,7 +13,15 @@ from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
-from tfx_lr_finder.core.trials.halving import Run, Trial, finalists, settled, tried
+from tfx_lr_finder.core.trials.halving import (
+    Run,
+    Trial,
+    finalists,
+    is_cut_off,
+    settled,
+    sound_range,
+    tried,
+)
 from tfx_lr_finder.core.trials.plan import Plan, planned
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
@@ -51,12 +59,16 @@ def find(search: Search, workers: Workers) -> Evidence:
             plan = _plan(curves[0], options)
             logging.info("The search: %s.", plan)
             if plan.trial_steps:
-                run = _logged(workers.trials if workers.are_needed else _here(trainings, options))
-                trials = tried(rate, run, plan, options.learning_rates)
+                run = workers.trials if workers.are_needed else _Here(trainings, options.seed)
+                trials = tried(rate, _logged(run), plan, options.learning_rates)
                 rate = settled(trials, curves[0].schedule, options.learning_rates)
-            proven = _proven(rate, trainings, plan, options)
+                del run  # and the states of the finalists
+            rates = sound_range(trials, options.learning_rates)
+            proven = _proven(rate, trainings, plan, options, rates)
             proofs = proven.proofs
-            publication = published(read, proven, curves)
+            publication = published(
+                read, proven, curves, is_cut_off(trials, options.learning_rates)
+            )
         except NoLearningRateError as error:
             if options.default_learning_rate is None:
                 raise
@@ -82,25 +94,28 @@ def _plan(curve: Curve, options: SweepOptions) -> Plan:
     )
 
 
-def _here(trainings: Trainings, options: SweepOptions) -> Run:
-    """Returns a function that runs trials in this process, in the graph of the sweep."""
-    states: dict[float, State] = {}
-    tried: list[Trial] = []
+class _Here:
+    """Runs trials in this process, in the graph of the sweep."""
 
-    def run(rates: Sequence[float], num_steps: int) -> list[Trial]:
-        trials = []
-        for rate in rates:
-            start = states.get(rate)
-            trial, states[rate] = trainings.trial(options.seed, rate, num_steps, start)
-            trials.append(trial)
-            if start is None:
-                tried.append(trial)
-                # A state is as large as model and optimizer, and only the best two will go on.
-                for other in states.keys() - finalists(tried):
-                    del states[other]
-        return trials
+    def __init__(self, trainings: Trainings, seed: int) -> None:
+        self._trainings = trainings
+        self._seed = seed
+        self._first_round: list[Trial] = []
+        self._states: dict[float, State] = {}
 
-    return run
+    def __call__(self, rates: Sequence[float], num_steps: int) -> list[Trial]:
+        return [self._trial(rate, num_steps) for rate in rates]
+
+    def _trial(self, rate: float, num_steps: int) -> Trial:
+        start = self._states.get(rate)
+        trial, state = self._trainings.trial(self._seed, rate, num_steps, start)
+        if state is not None:
+            self._states[rate] = state
+            self._first_round.append(trial)
+            # A state is as large as model and optimizer, and only the best two will go on.
+            for other in self._states.keys() - finalists(self._first_round):
+                del self._states[other]
+        return trial
 
 
 def _logged(run: Run) -> Run:
@@ -114,7 +129,11 @@ def _logged(run: Run) -> Run:
 
 
 def _proven(
-    learning_rate: float, trainings: Trainings, plan: Plan, options: SweepOptions
+    learning_rate: float,
+    trainings: Trainings,
+    plan: Plan,
+    options: SweepOptions,
+    rates: tuple[float, float],
 ) -> Proven:
     """Proves a rate, by longer trainings if need be, but not longer than the user's own."""
     longest = LONGER * options.proof_steps
@@ -125,7 +144,6 @@ def _proven(
         _log_proof(proof)
         return proof
 
-    rates = options.learning_rates
     return put_to_proof(learning_rate, prove, plan.proof_steps, most_steps, rates)
 
 

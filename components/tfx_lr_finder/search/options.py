@@ -40,8 +40,8 @@ class SweepOptions:
             best; greater than 1.
         rule: Name of the rule: `descent`, `steepest`, `minimum`, `valley` or `slide`.
         num_sweeps: Number of sweeps, from 1 to 100; their seeds are `seed`, `seed + 1` and so on.
-        search_budget: The share of the steps of the training to come that trials and proof may
-            cost, in [0, 1); 0 for no trials.
+        search_budget: The share of the steps of the training to come that trials, the first proof
+            and all sweeps but one may cost, in [0, 1); 0 for no trials.
         trial_steps: Steps of each trial, up to 100,000; 0 to plan them by `search_budget`.
         proof_steps: Steps of the short training that puts a rate to the proof, from 10 to
             10,000; no more than the training to come has.

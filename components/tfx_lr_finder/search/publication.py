@@ -10,7 +10,9 @@ from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.verdict import Verdict, is_at_low_end
 
 
-def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publication:
+def published(
+    read: Suggestion, proven: Proven, curves: Sequence[Curve], is_cut_off: bool = False
+) -> Publication:
     """Returns the best rate that was proved, with the verdict to publish.
 
     The verdict is `ok` only if the model learned at the rate in its proof. A proof shows that the
@@ -24,6 +26,7 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publ
         proven: The proofs of that rate (or of the rate to which trials moved it), and of rates
             around it.
         curves: The curves of the sweeps.
+        is_cut_off: Whether a better rate may lie above the range of the sweep, as trials showed.
 
     Raises:
         NoLearningRateError: If the model learned at the rate that was read, but that rate lies at
@@ -46,5 +49,5 @@ def published(read: Suggestion, proven: Proven, curves: Sequence[Curve]) -> Publ
     is_doubtful = (is_as_read and read.verdict in (Verdict.DISTURBED, Verdict.EDGE)) or (
         len(curves) > 1 and read.verdict is Verdict.NOISY
     )
-    verdict = read.verdict if is_doubtful else Verdict.OK
+    verdict = read.verdict if is_doubtful else Verdict.EDGE if is_cut_off else Verdict.OK
     return Publication(best.learning_rate, verdict)

@@ -29,7 +29,7 @@ from tfx_lr_finder.training.trial import State
 
 
 def trainings(make: Make, options: SweepOptions) -> Trainings:
-    """Returns trainings of a model, with room for the steps of a sweep and of a long proof."""
+    """Returns trainings of a model: sweeps and proofs, and trials of any length."""
     # A proof has one more step, at the rate 0: it shows the loss at the start.
     most_steps = max(options.num_steps, LONGER * options.proof_steps + 1)
     return Trainings(make, most_steps, options.seed)
@@ -50,7 +50,8 @@ class TrialTask(NamedTuple):
         learning_rate: The rate.
         num_steps: Number of steps, counted from the initial state.
         start_file: The file with the state to go on from; empty for the initial state.
-        end_file: The file that the state at the end is written to.
+        end_file: The file that the state at the end is written to, by a trial from the initial
+            state.
     """
 
     learning_rate: float
@@ -178,7 +179,8 @@ class Search:
                 start = _read_state(start_file) if start_file else None
                 seed = self.options.seed
                 trial, end = trainings.trial(seed, learning_rate, num_steps, start)
-                write_file(end_file, pickle.dumps(end))
+                if end is not None:
+                    write_file(end_file, pickle.dumps(end))
                 yield trial
 
     @contextlib.contextmanager

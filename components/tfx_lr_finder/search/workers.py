@@ -15,6 +15,7 @@ from typing import Any, Literal
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner, DirectRunner
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tfx.dsl.io import fileio
 
 from tfx_lr_finder.core.curve import Curve
@@ -29,7 +30,7 @@ Kind = Literal["sweeps", "trials"]
 RESULTS: dict[Kind, Any] = {"sweeps": Curve, "trials": Trial}
 """What the methods `Search.sweeps` and `Search.trials` yield."""
 
-_IN_PROCESS = (DirectRunner, BundleBasedDirectRunner)
+_IN_PROCESS = (DirectRunner, BundleBasedDirectRunner, FnApiRunner)
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held by a worker's thread for a whole bundle, since all threads share one random state.
@@ -79,9 +80,11 @@ class Workers:
         That one would load the user's code and trace the graph again, for nothing. Processes that
         train together must all run the same trainings, so they hand none to workers.
         """
+        if not is_alone():
+            return False
         pipeline = self._make_pipeline()
         number = pipeline.options.view_as(DirectOptions).direct_num_workers
-        return is_alone() and not (isinstance(pipeline.runner, _IN_PROCESS) and number == 1)
+        return number != 1 or not isinstance(pipeline.runner, _IN_PROCESS)
 
     def sweeps(self, seeds: Sequence[int]) -> list[Curve]:
         """Runs one sweep for each seed, and returns the curves in order.
@@ -102,12 +105,11 @@ class Workers:
             file = os.path.join(self._folder, "states", f"{rate!r}-{num_steps}")
             tasks.append(TrialTask(rate, num_steps, self._states.get(rate, ""), file))
         trials: list[Trial] = self._run("trials", tasks)
-        self._states.update({task.learning_rate: task.end_file for task in tasks})
+        for task in tasks:
+            self._states.setdefault(task.learning_rate, task.end_file)
         return trials
 
     def _run(self, kind: Kind, elements: Sequence[Any]) -> list[Any]:
-        if len(elements) == 1:  # not worth a pipeline
-            return [*getattr(self._search, kind)(elements)]
         folder = os.path.join(self._folder, str(self._num_runs))
         self._num_runs += 1
         with self._make_pipeline() as pipeline:

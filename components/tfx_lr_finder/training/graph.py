@@ -11,7 +11,12 @@ import tensorflow as tf
 
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.sweep import end_of_sweep
-from tfx_lr_finder.training.checks.applied_rate import check_applied, check_holds, swept_optimizers
+from tfx_lr_finder.training.checks.applied_rate import (
+    AppliedRateError,
+    check_applied,
+    check_holds,
+    swept_optimizers,
+)
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
 from tfx_lr_finder.training.ending import EndedError
 from tfx_lr_finder.training.judge.validation import ValidationError
@@ -112,6 +117,8 @@ class Graph(NamedTuple):
             validation = (
                 subject.validation.iterator if self.validates and subject.validation else None
             )
+            if start is not None:  # an optimizer may bound its rate by the number of steps
+                set_values(self.variables, start)
             check_holds(own, self.learning_rate, rates)
             reseed = functools.partial(seed_everything, seed, self.generators)
             iterators = subject.batches, validation
@@ -154,6 +161,8 @@ def traced(
         yield Graph(subject, form, given, [*known, *others], generators, learning_rate, loop)
 
 
+_EXPLAINED = (TrainStepError, ValidationError, BatchLossError, AppliedRateError)
+"""Errors of this package that have a remedy already."""
 _NOT_OF_THE_BATCH = (
     EndedError,
     MemoryError,
@@ -169,7 +178,7 @@ def _explained(model: Model, batches: BatchIterator, num_steps: int) -> Iterator
     """Turns an error of TensorFlow or Keras in a training step into an error with a remedy."""
     try:
         yield
-    except (TrainStepError, ValidationError, BatchLossError, *_NOT_OF_THE_BATCH):
+    except (*_EXPLAINED, *_NOT_OF_THE_BATCH):
         raise
     except tf.errors.OutOfRangeError as error:
         raise out_of_batches(num_steps) from error

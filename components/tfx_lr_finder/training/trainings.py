@@ -1,4 +1,4 @@
-"""Trainings of one model from its initial state, at any rates: sweeps and proofs."""
+"""Trainings of one model, at any rates: sweeps, trials and proofs."""
 
 import contextlib
 import functools
@@ -37,7 +37,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
     - it differs in anything but values, for example in an activation or a loss;
     - it changes variables that Keras does not list, for example those of a second optimizer.
 
-    Each training depends on its seed alone, not on earlier trainings.
+    Each training depends on its seed and start alone, not on earlier trainings.
     """
 
     def __init__(self, make: Make, most_steps: int, graph_seed: int) -> None:
@@ -132,7 +132,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
     def trial(
         self, seed: int, learning_rate: float, num_steps: int, start: State | None = None
-    ) -> tuple[Trial, State]:
+    ) -> tuple[Trial, State | None]:
         """Trains up to a number of steps at a constant rate; see `run_trial`.
 
         Raises:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tfx_lr_finder.core.proof import mean_of_last
 from tfx_lr_finder.core.trials.halving import Trial
+from tfx_lr_finder.training.checks.applied_rate import AppliedRateError
 from tfx_lr_finder.training.graph import Graph
 from tfx_lr_finder.training.judge.validation import inference_loss
 from tfx_lr_finder.training.model.variables import values_of
@@ -36,8 +37,11 @@ def run_trial(
     learning_rate: float,
     num_steps: int,
     start: State | None,
-) -> tuple[Trial, State]:
-    """Trains up to a number of steps, and returns the result and the state at the end.
+) -> tuple[Trial, State | None]:
+    """Trains up to a number of steps, and returns the result.
+
+    A trial from the initial state also returns the state at its end, to go on from. A rate that
+    the optimizer cannot apply for so many steps counts as one that diverges.
 
     The loss is that of the validation data or, if there are none, of held-out examples. Without
     these it is the mean loss of the batches of the last fifth of the steps.
@@ -54,20 +58,22 @@ def run_trial(
 
     def judge() -> None:
         nonlocal loss, values
-        values = values_of(graph.variables)
+        if start is None:
+            values = values_of(graph.variables)
         if subject.validation is not None:
             loss = inference_loss(graph.subject.model, subject.validation.batches)
             loss = graph.loop.workers_mean(loss)
 
     rates = np.full(num_steps - (start.num_steps if start else 0), learning_rate)
     description = f"Trial at {learning_rate:.3g}"
-    record = graph.run(
-        subject, seed, rates, 0.0, math.inf, description, judge, start and start.values
-    )
+    try:
+        record = graph.run(
+            subject, seed, rates, 0.0, math.inf, description, judge, start and start.values
+        )
+    except AppliedRateError:
+        return Trial(learning_rate, math.inf, num_steps), None
     is_whole = record.losses.size == rates.size
     if is_whole and subject.validation is None:
         loss = mean_of_last(record.losses, num_steps)
-    is_finite = is_whole and math.isfinite(loss)
-    return Trial(learning_rate, loss if is_finite else math.inf, num_steps), State(
-        num_steps, values
-    )
+    loss = loss if is_whole and math.isfinite(loss) else math.inf
+    return Trial(learning_rate, loss, num_steps), State(num_steps, values) if values else None

@@ -86,14 +86,15 @@ def settled(trials: Sequence[Trial], schedule: Schedule, rates: tuple[float, flo
 
         score(u) = log(loss(u)) - 0.1 * u
 
-    The finalist with the least score wins. A rate from which on a trial diverged is out; if that
-    leaves no finalist, the best rate of the first round wins, and if it leaves none at all, the
-    lowest rate. If both its neighbours were tried, the vertex of the
-    parabola through the scores of the first round takes its place. A short training bears a higher
-    rate than a long one. So the result is 0.2 decades lower for a schedule that decays, whose peak
-    it is, and otherwise 0.6 decades. It is limited to the range of the sweep.
+    1. Rates from the least one on at which a trial diverged are out.
+    2. Of the longest trials that are left, the one with the least score wins.
+    3. If it was the best of the first round, too, and both its neighbours were tried, the vertex
+       of the parabola through their scores in the first round takes its place.
+    4. A short training bears a higher rate than a long one. So the result is 0.2 decades lower for
+       a schedule that decays, whose peak it is, and otherwise 0.6 decades.
+    5. It stays within the range of the sweep, and half a decade below a rate that diverged.
 
-    If a loss is 0 or negative, `loss / max |loss|` takes the place of every `log(loss)`.
+    If a loss is 0 or negative, `loss / median |loss|` takes the place of every `log(loss)`.
 
     Args:
         trials: All trials, at least one; see `tried`.
@@ -105,16 +106,37 @@ def settled(trials: Sequence[Trial], schedule: Schedule, rates: tuple[float, flo
     first_round.sort(key=lambda trial: trial.learning_rate)
     place = [trial.learning_rate for trial in first_round].index(winner.learning_rate)
     around = _scores(first_round)[max(0, place - 1) : place + 2]
-    offset = SPACING * _vertex(*around) if place and around.size == 3 else 0.0
-    log_rate = np.log10(winner.learning_rate) + offset
+    is_best = _ranked(first_round)[0].learning_rate == winner.learning_rate
+    has_vertex = is_best and place > 0 and around.size == 3
+    log_rate = np.log10(winner.learning_rate) + (SPACING * _vertex(*around) if has_vertex else 0.0)
     shift = SHIFT_DECAYING if schedule is Schedule.DECAYING else SHIFT
-    return float(np.clip(10 ** (log_rate + shift), *rates))
+    least, greatest = sound_range(trials, rates)
+    return float(np.clip(10 ** (log_rate + shift), least, greatest))
+
+
+def sound_range(trials: Sequence[Trial], rates: tuple[float, float]) -> tuple[float, float]:
+    """Returns a range of rates that ends half a decade below the least one that diverged."""
+    return rates[0], min(rates[1], _least_diverged(trials) / 10**SPACING)
+
+
+def is_cut_off(trials: Sequence[Trial], rates: tuple[float, float]) -> bool:
+    """Returns whether the best trial lies at the end of the range, with no higher rate to try."""
+    highest = max((trial.learning_rate for trial in trials), default=0.0)
+    is_last = highest * 10**SPACING > rates[1]
+    return bool(trials) and is_last and _best(trials).learning_rate == highest
+
+
+def _least_diverged(trials: Sequence[Trial]) -> float:
+    diverged = [trial.learning_rate for trial in trials if not math.isfinite(trial.loss)]
+    return min(diverged, default=math.inf)
 
 
 def _best(trials: Sequence[Trial]) -> Trial:
-    """Returns the best of the longest trials below the least rate at which one diverged."""
-    rates = [trial.learning_rate for trial in trials if not math.isfinite(trial.loss)]
-    sound = [trial for trial in trials if trial.learning_rate < min(rates, default=math.inf)]
+    """Returns the best of the longest trials below the least rate that diverged.
+
+    If no trial is below it, the one with the lowest rate is returned.
+    """
+    sound = [trial for trial in trials if trial.learning_rate < _least_diverged(trials)]
     sound = sound or [min(trials, key=lambda trial: trial.learning_rate)]
     most_steps = max(trial.num_steps for trial in sound)
     return _ranked([trial for trial in sound if trial.num_steps == most_steps])[0]
@@ -132,7 +154,7 @@ def _scores(trials: Sequence[Trial]) -> Array:
     if not finite.size:
         return losses
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(losses) if losses.min() > 0 else losses / (np.abs(finite).max() or 1.0)
+        logs = np.log(losses) if losses.min() > 0 else losses / (np.median(np.abs(finite)) or 1.0)
     return logs - LEAN * np.log10([trial.learning_rate for trial in trials])
 
 

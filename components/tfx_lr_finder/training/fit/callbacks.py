@@ -9,23 +9,29 @@ import numpy as np
 
 from tfx_lr_finder.core.schedule import Schedule, schedule_of
 from tfx_lr_finder.training.model.kind import package
+from tfx_lr_finder.training.model.learning_rate import has_schedule
 
 _RATE_NAMES = {"learning_rate", "lr"}
 """Names by which a callback's code reaches the rate of an optimizer."""
 
+MOST_EPOCHS = 10_000
+"""A function is not asked about more epochs than this: its schedule counts as not known."""
 
-def schedule_by(callbacks: Any, epochs: int, optimizer: Any) -> Schedule | None:
+
+def schedule_by(callbacks: Any, epochs: range, optimizer: Any) -> Schedule | None:
     """Returns how the callbacks of a `fit` move the rate; None if none of them does.
 
-    The function of a `LearningRateScheduler` is called for every epoch. Any other callback that
-    sets the rate, such as `ReduceLROnPlateau`, may do so as the training goes: its schedule is not
-    known.
+    If the optimizer has a schedule of its own, no callback can. The function of a
+    `LearningRateScheduler` is called for every epoch. `ReduceLROnPlateau`, and any other callback
+    whose code mentions the rate, may move it as the training goes: such a schedule is not known.
 
     Args:
         callbacks: What `fit` was given: a callback, several in a list, or None.
-        epochs: Number of epochs of the training.
+        epochs: The epochs of the training.
         optimizer: The optimizer, whose rate the first epoch starts from.
     """
+    if has_schedule(optimizer):
+        return None
     several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
     parts = [part for each in several for part in getattr(each, "callbacks", [each])]
     all_found = [_schedule_by(part, epochs, optimizer) for part in parts]
@@ -33,25 +39,29 @@ def schedule_by(callbacks: Any, epochs: int, optimizer: Any) -> Schedule | None:
     return found[0] if len(found) == 1 else (Schedule.UNKNOWN if found else None)
 
 
-def _schedule_by(callback: Any, epochs: int, optimizer: Any) -> Schedule | None:
-    if package(type(callback)) in ("keras", "tf_keras"):
-        name = type(callback).__name__
-        if name == "LearningRateScheduler":
-            try:
-                rates = _rates(callback.schedule, epochs, float(optimizer.learning_rate))
-                return schedule_of(np.array(list(rates)))
-            except Exception:  # the training itself will show it
-                return Schedule.UNKNOWN
-        return Schedule.UNKNOWN if name == "ReduceLROnPlateau" else None
-    methods = inspect.getmembers(type(callback), inspect.isfunction)
-    own = [method for _, method in methods if package(method) not in ("keras", "tf_keras")]
-    names = {name for method in own for name in _names(method.__code__)}
+def _schedule_by(callback: Any, epochs: range, optimizer: Any) -> Schedule | None:
+    classes = type(callback).__mro__
+    of_keras = {kind.__name__ for kind in classes if package(kind) in ("keras", "tf_keras")}
+    if "LearningRateScheduler" in of_keras:
+        if len(epochs) > MOST_EPOCHS:
+            return Schedule.UNKNOWN
+        try:
+            rates = _rates(callback.schedule, epochs, float(optimizer.learning_rate))
+            return schedule_of(np.array(list(rates)))
+        except Exception:  # the training itself will show it
+            return Schedule.UNKNOWN
+    if "ReduceLROnPlateau" in of_keras:
+        return Schedule.UNKNOWN
+    methods = dict(inspect.getmembers(type(callback), inspect.isfunction)).values()
+    functions = [*methods, *filter(inspect.isfunction, getattr(callback, "__dict__", {}).values())]
+    own = [function for function in functions if package(function) not in ("keras", "tf_keras")]
+    names = {name for function in own for name in _names(function.__code__)}
     return Schedule.UNKNOWN if names & _RATE_NAMES else None
 
 
-def _rates(schedule: Any, epochs: int, rate: float) -> Iterator[float]:
+def _rates(schedule: Any, epochs: range, rate: float) -> Iterator[float]:
     """Yields the rate of each epoch, from a first rate on."""
-    for epoch in range(epochs):
+    for epoch in epochs:
         try:
             rate = float(schedule(epoch, rate))
         except TypeError:  # Keras, too, knows functions of the epoch alone

@@ -37,6 +37,7 @@ def first_fit(function: Callable[[], object]) -> LrFinderFnResult:
     """Runs a function up to its first call of a Keras model's `fit`.
 
     That call creates its data sets and goes no further: no step is trained, and no callback starts.
+    Only the function of a `LearningRateScheduler` is called, to know the schedule.
     The rest of the function does not run, except for `finally` blocks, and `except` blocks that
     catch everything. A `fit` in a thread ends the function, too.
 
@@ -106,7 +107,8 @@ def _capturing(keras: ModuleType, reach: Reach) -> Callable[..., None]:
         dataset = training_batches(keras, model, fit, arguments)
         validation_dataset = validation_batches(keras, model, arguments)
         train_steps = _train_steps(model, dataset, arguments)
-        schedule = schedule_by(arguments["callbacks"], arguments["epochs"], model.optimizer)
+        epochs = range(arguments["initial_epoch"], arguments["epochs"])
+        schedule = schedule_by(arguments["callbacks"], epochs, model.optimizer)
         reach(LrFinderFnResult(model, dataset, validation_dataset, train_steps, schedule))
 
     return capture

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfx_lr_finder.core.schedule import Schedule, schedule_of
 from tfx_lr_finder.training.keras_types import Optimizer, Variable
-from tfx_lr_finder.training.model.optimizer_tree import rated_optimizers
+from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, rated_optimizers
 from tfx_lr_finder.training.model.variables import kept_variables
 
 
@@ -90,8 +90,13 @@ def settable(optimizer: Any) -> Iterator[Variable]:
         object.__setattr__(optimizer, "_learning_rate", own)
 
 
-SAMPLES = 101
-"""A schedule is looked at in at most 101 steps of the training."""
+SAMPLES = 33
+"""A schedule is looked at in at most 33 steps of the training."""
+
+
+def has_schedule(optimizer: Optimizer) -> bool:
+    """Returns whether a rate within an optimizer is a schedule, which nothing else can set."""
+    return any(not hasattr(own, "assign") for own in _rates(optimizer))
 
 
 def optimizer_schedule(optimizer: Optimizer, train_steps: int | None) -> Schedule:
@@ -99,14 +104,25 @@ def optimizer_schedule(optimizer: Optimizer, train_steps: int | None) -> Schedul
 
     Args:
         optimizer: An optimizer of Keras 3 or tf_keras.
-        train_steps: Number of steps of the training; None if not known.
+        train_steps: Number of updates of the training; None if not known.
     """
-    owns = [vars(part)["_learning_rate"] for part in rated_optimizers(optimizer)]
-    schedules = [own for own in owns if not hasattr(own, "assign")]
-    if not schedules:
+    if not has_schedule(optimizer):
         return Schedule.CONSTANT
-    if train_steps is None or len(owns) > 1 or not hasattr(schedules[0], "get_config"):
+    rates = _rates(optimizer)
+    if train_steps is None or len(rates) > 1:
         return Schedule.UNKNOWN
-    steps = np.unique(np.linspace(0, train_steps - 1, SAMPLES).round().astype(int))
-    rates = [float(schedules[0](tf.constant(step, tf.int64))) for step in steps]
-    return schedule_of(np.array(rates))
+    (part,) = rated_optimizers(optimizer)
+    first = int(part.iterations.numpy())  # of a model that is trained further
+    # Keras asks a schedule with the number of batches.
+    last = first + train_steps * accumulation_steps(optimizer) - 1
+    steps = np.unique(np.linspace(first, last, SAMPLES).round().astype(int))
+    for dtype in (tf.int64, tf.float32):  # of the user's arithmetic, Keras's variable takes both
+        try:
+            return schedule_of(np.array([float(rates[0](tf.cast(n, dtype))) for n in steps]))
+        except Exception:
+            continue
+    return Schedule.UNKNOWN
+
+
+def _rates(optimizer: Optimizer) -> list[Any]:
+    return [vars(part)["_learning_rate"] for part in rated_optimizers(optimizer)]
