@@ -306,7 +306,7 @@ def test_trainers_module_is_run_up_to_its_fit(module_file, inputs, tmp_path, cap
     assert model.output_shape == (None, 8)
     assert [len(x) for x, _ in dataset] == [2, 2, 2]
     assert [len(x) for x, _ in validation_dataset] == [2, 2]
-    assert (train_steps, schedule) == (None, None)
+    assert (train_steps, schedule) == (3, None)
     written = [path for path in work.rglob("*") if path.is_file()]
     assert written == [work / "model_run" / "notes.txt"]
 
