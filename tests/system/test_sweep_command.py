@@ -195,8 +195,7 @@ def test_error_of_the_users_code_has_type_file_and_line(sweep, tmp_path, mistake
 
     assert (result.exit_code, result.stdout) == (1, "")
     place = rf"\(at {tmp_path}/module\.py, line {LINE}\)"
-    worker = "" if sweeps == 1 else r"One of 2 sweeps failed on its worker: "
-    assert re.fullmatch(rf"Error: {worker}{message}.* {place}\n", result.stderr)
+    assert re.fullmatch(rf"Error: {message}.* {place}\n", result.stderr)
 
 
 def test_error_while_the_module_is_loaded_has_its_place(arguments, tmp_path):

@@ -38,6 +38,10 @@ _ONE_AT_A_TIME = threading.Lock()
 Holding it during the trainings is not enough: Beam draws Python's random numbers for each element.
 """
 
+_GIVEN_UP = threading.Event()
+"""Set when a search has failed: a bundle that begins later must not train while Python shuts down.
+"""
+
 SECONDS_TO_END = 20
 """How long an error in the main thread waits for a training in another thread to end."""
 
@@ -63,13 +67,16 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         """Begins the use of the folder."""
+        _GIVEN_UP.clear()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Deletes the folder."""
-        if any(error) and _ONE_AT_A_TIME.acquire(timeout=SECONDS_TO_END):
+        if any(error):
+            _GIVEN_UP.set()
             # A signal does not wait for the threads, which still train, and write to the folder.
-            _ONE_AT_A_TIME.release()
+            if _ONE_AT_A_TIME.acquire(timeout=SECONDS_TO_END):
+                _ONE_AT_A_TIME.release()
         if fileio.exists(self._folder):
             fileio.rmtree(self._folder)
 
@@ -172,7 +179,7 @@ class _Train(beam.DoFn):
     def finish_bundle(self) -> None:
         """Runs the elements. Writes a file with the result of each, or with the first error."""
         try:
-            if self._elements:  # a bundle may be empty
+            if self._elements and not _GIVEN_UP.is_set():  # a bundle may be empty
                 self._train()
         finally:
             self.teardown()
