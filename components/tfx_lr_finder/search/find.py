@@ -99,7 +99,7 @@ class _Here:
 
     def __init__(self, trainings: Trainings, seed: int) -> None:
         self._trainings = trainings
-        self._seed = seed
+        self._trials_seed = seed
         self._first_round: list[Trial] = []
         self._states: dict[float, State] = {}
 
@@ -108,7 +108,7 @@ class _Here:
 
     def _trial(self, rate: float, num_steps: int) -> Trial:
         start = self._states.get(rate)
-        trial, state = self._trainings.trial(self._seed, rate, num_steps, start)
+        trial, state = self._trainings.trial(self._trials_seed, rate, num_steps, start)
         if state is not None:
             self._states[rate] = state
             self._first_round.append(trial)
