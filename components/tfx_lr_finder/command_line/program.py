@@ -174,7 +174,7 @@ def tensorflow_loaded_quietly() -> Iterator[None]:
 
 
 def _one_line(text: str) -> str:
-    """Returns a message in one line, without the frames of a worker's traceback."""
+    """Returns a message in one line, without the frames of a traceback that stands in it."""
     said, _, traced = text.partition("Traceback (most recent call last):")
     if frames := list(FRAME.finditer(traced)):
         traced = traced[frames[-1].end() :]

@@ -217,11 +217,22 @@ def _best_around(first: Proof, run: Callable[[float], Proof], rates: tuple[float
 
     while len(tried) < MOST_RATES:
         best = min(tried, key=order)
-        lower, higher = best.learning_rate / 10**SPACING, best.learning_rate * 10**SPACING
-        if best is tried[0] and lower >= rates[0]:
-            tried.insert(0, run(lower))
-        elif best is tried[-1] and higher <= rates[1] and math.isfinite(best.loss):
-            tried.append(run(higher))
-        else:
+        rate = rate_beyond(best.learning_rate, [p.learning_rate for p in tried], rates)
+        if rate is None or (rate > best.learning_rate and not math.isfinite(best.loss)):
             break
+        tried.append(run(rate))
     return min(tried, key=order)
+
+
+def rate_beyond(best: float, tried: Sequence[float], rates: tuple[float, float]) -> float | None:
+    """Returns the rate half a decade beyond the best one, if that lies at an end of those tried.
+
+    Args:
+        best: The best of the rates that were tried.
+        tried: All of them.
+        rates: The least and the greatest rate to try. None is returned where they are exceeded.
+    """
+    lower, higher = best / 10**SPACING, best * 10**SPACING
+    if best == min(tried) and lower >= rates[0]:
+        return lower
+    return higher if best == max(tried) and higher <= rates[1] else None

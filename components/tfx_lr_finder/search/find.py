@@ -43,6 +43,7 @@ def find(search: Search, workers: Workers) -> Evidence:
         NoLearningRateError: If no rate can be published, and the options have no default rate.
     """
     options, started = search.options, time.monotonic()
+    limits = options.min_learning_rate, options.max_learning_rate
     seeds = range(options.seed, options.seed + options.num_sweeps)
     _log_start(options)
     hands_out = len(seeds) > 1 and workers.are_needed
@@ -60,15 +61,12 @@ def find(search: Search, workers: Workers) -> Evidence:
             logging.info("The search: %s.", plan)
             if plan.trial_steps:
                 run = workers.trials if workers.are_needed else _Here(trainings, options.seed)
-                trials = tried(rate, _logged(run), plan, options.learning_rates)
-                rate = settled(trials, curves[0].schedule, options.learning_rates)
+                trials = tried(rate, _logged(run), plan, limits)
+                rate = settled(trials, curves[0].schedule, limits)
                 del run  # and the states of the finalists
-            rates = sound_range(trials, options.learning_rates)
-            proven = _proven(rate, trainings, plan, options, rates)
+            proven = _proven(rate, trainings, plan, options, sound_range(trials, limits))
             proofs = proven.proofs
-            publication = published(
-                read, proven, curves, is_cut_off(trials, options.learning_rates)
-            )
+            publication = published(read, proven, curves, is_cut_off(trials, limits))
         except NoLearningRateError as error:
             if options.default_learning_rate is None:
                 raise

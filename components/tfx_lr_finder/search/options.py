@@ -75,11 +75,6 @@ class SweepOptions:
         for name, value in checked(dataclasses.asdict(self)).items():
             object.__setattr__(self, name, value)
 
-    @property
-    def learning_rates(self) -> tuple[float, float]:
-        """The first and the last rate of a sweep."""
-        return self.min_learning_rate, self.max_learning_rate
-
 
 def the_one_given(values: Mapping[str, Any], remedy: str) -> str:
     """Returns the one name that has a value.

@@ -19,7 +19,7 @@ from tfx_lr_finder.training.checks.applied_rate import (
 )
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
 from tfx_lr_finder.training.ending import EndedError
-from tfx_lr_finder.training.judge.validation import ValidationError
+from tfx_lr_finder.training.judge.validation import ValidationError, inference_loss
 from tfx_lr_finder.training.keras_types import BatchIterator, Model, RandomGenerator, Variable
 from tfx_lr_finder.training.loop import Loop, Record
 from tfx_lr_finder.training.model.built import build_model
@@ -82,6 +82,17 @@ class Graph(NamedTuple):
         with kept_random_state(seed):
             loop = build_loop(self.subject.model, subject.batches, self.learning_rate, most_steps)
         return self._replace(loop=loop, validates=False)
+
+    def final_loss(self, subject: Subject) -> float | None:
+        """Returns the loss of the model as it is, in inference mode, on the data that judge it.
+
+        None if the training data judge it. Call it at the end of a run.
+        """
+        if subject.validation is None:
+            return None
+        return self.loop.workers_mean(
+            inference_loss(self.subject.model, subject.validation.batches)
+        )
 
     def run(
         self,

@@ -19,7 +19,6 @@ from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.cluster import check_trained_together
 from tfx_lr_finder.training.model.form import form_of
 from tfx_lr_finder.training.model.kind import has_own_train_step, inner_optimizer, is_adapted
-from tfx_lr_finder.training.model.learning_rate import optimizer_schedule
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, optimizers_within
 from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.model.variables import training_variables
@@ -33,7 +32,8 @@ class Subject(NamedTuple):
         batches: An iterator over the batches of the training.
         validation: Batches whose loss is recorded after each step, or None.
         train_steps: Number of steps that the model will be trained for, or None.
-        schedule: How the rate will move in that training.
+        schedule: How the rate will move in that training, as the user says or a callback shows;
+            None if nobody says it.
         judged_on: The examples by which a proof is judged.
     """
 
@@ -41,7 +41,7 @@ class Subject(NamedTuple):
     batches: BatchIterator
     validation: ValidationBatches | None
     train_steps: int | None
-    schedule: Schedule
+    schedule: Schedule | None
     judged_on: JudgedOn
 
     @property
@@ -103,15 +103,14 @@ def make_subject(
         if not has_own_train_step(model) and (held := held_out()) is not None:
             dataset, validation_dataset = held.taken_from(dataset), held.batches
             judged_on = JudgedOn.HELD_OUT_EXAMPLES
-    if schedule is None:
-        schedule = optimizer_schedule(model.optimizer, train_steps)
     batches = iter(_batches(model, dataset, first_step, num_steps))
     with kept_random_state(seed):  # reading the data may draw random numbers
         validation = validation_batches(model, validation_dataset)
-    return Subject(model, batches, validation, train_steps, Schedule(schedule), judged_on)
+    schedule = None if schedule is None else Schedule(schedule)
+    return Subject(model, batches, validation, train_steps, schedule, judged_on)
 
 
-def facts_of(subject: Subject, batch_size: int) -> Facts:
+def facts_of(subject: Subject, batch_size: int, schedule: Schedule) -> Facts:
     """Returns the facts of a training of the subject with batches of the given size."""
     model, optimizer = subject.model, inner_optimizer(subject.model.optimizer)
     name = type(optimizer).__name__
@@ -125,7 +124,7 @@ def facts_of(subject: Subject, batch_size: int) -> Facts:
         num_replicas=model.distribute_strategy.num_replicas_in_sync,
         gradient_accumulation_steps=accumulation_steps(optimizer),
         train_steps=subject.train_steps,
-        schedule=subject.schedule,
+        schedule=schedule,
     )
 
 

@@ -18,8 +18,9 @@ from tfx_lr_finder.core.trials.halving import MOST_GROWTH, Trial
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.judge.held_out import HeldOut
-from tfx_lr_finder.training.judge.validation import ValidationBatches, inference_loss
+from tfx_lr_finder.training.judge.validation import ValidationBatches
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
+from tfx_lr_finder.training.model.learning_rate import optimizer_schedule
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
 from tfx_lr_finder.training.subject import Subject, facts_of, make_subject
@@ -77,6 +78,9 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             ValueError: As for `range_test`.
         """
         subject = self._subject(seed, rates.size)
+        # Before the graph puts a variable in the place of the optimizer's schedule.
+        optimizer, train_steps = subject.model.optimizer, subject.train_steps
+        schedule = subject.schedule or optimizer_schedule(optimizer, train_steps)
         graph = self._graph_for(subject, seed, rates.max())
         record = graph.run(
             subject, seed, rates, smoothing, divergence_factor, "Learning-rate sweep"
@@ -92,7 +96,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             num_steps=rates.size,
             seed=seed,
             constant_loss=self._constant_loss(graph, seed, subject.validation),
-            **vars(facts_of(subject, record.batch_size)),
+            **vars(facts_of(subject, record.batch_size, schedule)),
         )
 
     def proof(self, seed: int, learning_rate: float, num_steps: int) -> Proof:
@@ -111,9 +115,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
 
         def judge() -> None:
             nonlocal final_loss
-            if subject.validation is not None:
-                loss = inference_loss(graph.subject.model, subject.validation.batches)
-                final_loss = graph.loop.workers_mean(loss)
+            final_loss = graph.final_loss(subject)
 
         description = f"Proof at {learning_rate:.3g}"
         record = graph.run(subject, seed, rates, 0.0, math.inf, description, judge)

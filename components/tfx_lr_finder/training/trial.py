@@ -10,7 +10,6 @@ from tfx_lr_finder.core.proof import mean_of_last
 from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.training.checks.applied_rate import AppliedRateError
 from tfx_lr_finder.training.graph import Graph
-from tfx_lr_finder.training.judge.validation import inference_loss
 from tfx_lr_finder.training.model.variables import values_of
 from tfx_lr_finder.training.subject import Subject
 
@@ -54,15 +53,14 @@ def run_trial(
         num_steps: Number of steps, counted from the initial state.
         start: The state that an earlier trial left; None for the initial state.
     """
-    loss, values = math.inf, list[npt.NDArray[Any]]()
+    final_loss: float | None = None
+    end: State | None = None
 
     def judge() -> None:
-        nonlocal loss, values
+        nonlocal final_loss, end
         if start is None:
-            values = values_of(graph.variables)
-        if subject.validation is not None:
-            loss = inference_loss(graph.subject.model, subject.validation.batches)
-            loss = graph.loop.workers_mean(loss)
+            end = State(num_steps, values_of(graph.variables))
+        final_loss = graph.final_loss(subject)
 
     rates = np.full(num_steps - (start.num_steps if start else 0), learning_rate)
     description = f"Trial at {learning_rate:.3g}"
@@ -72,8 +70,7 @@ def run_trial(
         )
     except AppliedRateError:
         return Trial(learning_rate, math.inf, num_steps), None
-    is_whole = record.losses.size == rates.size
-    if is_whole and subject.validation is None:
-        loss = mean_of_last(record.losses, num_steps)
-    loss = loss if is_whole and math.isfinite(loss) else math.inf
-    return Trial(learning_rate, loss, num_steps), State(num_steps, values) if values else None
+    loss = math.inf
+    if record.losses.size == rates.size:  # or else one of them was not finite
+        loss = mean_of_last(record.losses, num_steps) if final_loss is None else final_loss
+    return Trial(learning_rate, loss if math.isfinite(loss) else math.inf, num_steps), end

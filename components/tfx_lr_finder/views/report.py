@@ -18,7 +18,7 @@ from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.trials.halving import Trial
-from tfx_lr_finder.core.trials.plan import share
+from tfx_lr_finder.core.trials.plan import count, share
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.views.interactive_plot import InteractivePlot
 from tfx_lr_finder.views.view import planned_end, stop_reasons
@@ -93,26 +93,22 @@ def _loss(loss: float) -> str:
 
 def _origin(evidence: Evidence) -> str:
     """Returns a sentence that says how the rate was found."""
-    sweeps = _count(len(evidence.curves), "sweep")
+    sweeps = count(len(evidence.curves), "sweep")
     if evidence.read is None or evidence.published.is_default:
         reason = f"no rate could be read off {sweeps}"
         if evidence.proofs:
-            reason = f"the model did not learn in {_count(len(evidence.proofs), 'short training')}"
+            reason = f"the model did not learn in {count(len(evidence.proofs), 'short training')}"
         return f"The default rate was published: {reason}."
     sentence = f"Read off {sweeps} by the rule {evidence.read.rule}"
     if evidence.trials:
-        read, trials = _rate(evidence.read.learning_rate), _count(len(evidence.trials), "trial")
+        read, trials = _rate(evidence.read.learning_rate), count(len(evidence.trials), "trial")
         sentence += f" as {read}, then settled by {trials}"
     if evidence.proofs:
         first = evidence.proofs[0].learning_rate
         moved = first != evidence.published.learning_rate
         sentence += f" as {_rate(first)}, at which it did not learn" if moved else ""
-        sentence += f"; put to the proof by {_count(len(evidence.proofs), 'training')}"
+        sentence += f"; put to the proof by {count(len(evidence.proofs), 'training')}"
     return f"{sentence}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _meaning(rule: str) -> str:

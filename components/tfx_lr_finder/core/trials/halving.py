@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tfx_lr_finder.core.proof import SPACING, rate_beyond
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.stored_json import MAY_BE_INFINITE
 from tfx_lr_finder.core.trials.plan import MOST_TRIALS, NUM_FINALISTS, Plan
 
-SPACING = 0.5
-"""Decades between two neighbouring rates."""
-OFFSETS = (-0.5, 0.0, 0.5)
+OFFSETS = (-SPACING, 0.0, SPACING)
 """Decades from the first rate to the rates that are tried at once."""
 MOST_GROWTH = 5
 """A trial of the second round has fewer than five times the steps of the first round."""
@@ -171,17 +170,13 @@ def _vertex(left: float, middle: float, right: float) -> float:
 
 
 def _beyond(trials: Sequence[Trial], rates: tuple[float, float]) -> float | None:
-    """Returns the next rate beyond the best one, if that lies at an end; otherwise None."""
-    best, tried_rates = _ranked(trials)[0], [trial.learning_rate for trial in trials]
-    lower, higher = best.learning_rate / 10**SPACING, best.learning_rate * 10**SPACING
-    if not math.isfinite(best.loss):
-        lower = min(tried_rates) / 10**SPACING
-        return lower if lower >= rates[0] else None
-    if best.learning_rate == max(tried_rates):
-        return higher if higher <= rates[1] else None
-    if best.learning_rate == min(tried_rates):
-        return lower if lower >= rates[0] else None
-    return None
+    """Returns the next rate to try, if the best one lies at an end; otherwise None.
+
+    If every trial diverged, the lowest rate counts as the best one.
+    """
+    tried_rates, best = [trial.learning_rate for trial in trials], _ranked(trials)[0]
+    place = best.learning_rate if math.isfinite(best.loss) else min(tried_rates)
+    return rate_beyond(place, tried_rates, rates)
 
 
 def steps_of(trials: Sequence[Trial]) -> int:

@@ -8,7 +8,6 @@ NUM_FINALISTS = 2
 """The best trials of the first round go on, in the second round."""
 MIN_TRIAL_STEPS = 50
 """Trials of fewer steps than this are left out: they choose a worse rate than a rule does."""
-
 MAX_TRIAL_STEPS = 100_000
 """Trials of more steps than this would tell nothing more."""
 
@@ -50,16 +49,20 @@ class Plan:
 
     def __str__(self) -> str:
         """Returns the plan in words."""
-        sweeps = f"{self.num_sweeps} sweep{'s' if self.num_sweeps > 1 else ''}"
+        sweeps = f"{count(self.num_sweeps, 'sweep')} of {self.sweep_steps} steps"
         trials = (
-            f"up to {MOST_TRIALS} trials of {self.trial_steps} steps, of which the best "
-            f"{NUM_FINALISTS} go on, "
+            f", up to {MOST_TRIALS} trials of {self.trial_steps} steps, of which the best "
+            f"{NUM_FINALISTS} go on"
         )
         return (
-            f"{sweeps} of {self.sweep_steps} steps, {trials if self.trial_steps else ''}"
-            f"and a proof of {self.proof_steps} steps: at most {self.most_steps} steps"
-            f"{share(self.most_steps, self.train_steps)}"
+            f"{sweeps}{trials if self.trial_steps else ''}, and a proof of {self.proof_steps} "
+            f"steps: at most {self.most_steps} steps{share(self.most_steps, self.train_steps)}"
         )
+
+
+def count(number: int, noun: str) -> str:
+    """Returns a number and a noun, in the plural unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def share(num_steps: int, train_steps: int | None) -> str:

@@ -23,7 +23,7 @@ from tfx_lr_finder.training.checks.tried_updates import (
     updated,
 )
 from tfx_lr_finder.training.keras_types import Model, Optimizer, Variable
-from tfx_lr_finder.training.model.kind import is_tf_keras, package
+from tfx_lr_finder.training.model.kind import is_of_keras, is_tf_keras
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable
 from tfx_lr_finder.training.model.optimizer_tree import optimizers_within, rated_optimizers
 from tfx_lr_finder.training.model.variables import kept_variables, not_among, training_variables
@@ -136,13 +136,9 @@ def check_applied(model: Model, learning_rate: LearningRate, greatest: float) ->
         if not all(followed):
             names = zip(variables, followed, strict=True)
             raise _not_followed(model, [variable.name for variable, ok in names if not ok])
-        if not all(map(_is_of_keras, optimizers_within(model.optimizer))):
+        if not all(is_of_keras(type(part)) for part in optimizers_within(model.optimizer)):
             learning_rate.assign(TRIED_RATE)
             _check_steady(model, variables, learning_rate)
-
-
-def _is_of_keras(optimizer: Optimizer) -> bool:
-    return package(type(optimizer)) in ("keras", "tf_keras")
 
 
 def _differ(first: Array, second: Array) -> bool:

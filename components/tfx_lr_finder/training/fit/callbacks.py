@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfx_lr_finder.core.schedule import Schedule, schedule_of
-from tfx_lr_finder.training.model.kind import package
+from tfx_lr_finder.training.model.kind import is_of_keras
 from tfx_lr_finder.training.model.learning_rate import has_schedule
 
 _RATE_NAMES = {"learning_rate", "lr"}
@@ -41,7 +41,7 @@ def schedule_by(callbacks: Any, epochs: range, optimizer: Any) -> Schedule | Non
 
 def _schedule_by(callback: Any, epochs: range, optimizer: Any) -> Schedule | None:
     classes = type(callback).__mro__
-    of_keras = {kind.__name__ for kind in classes if package(kind) in ("keras", "tf_keras")}
+    of_keras = {kind.__name__ for kind in classes if is_of_keras(kind)}
     if "LearningRateScheduler" in of_keras:
         if len(epochs) > MOST_EPOCHS:
             return Schedule.UNKNOWN
@@ -54,7 +54,7 @@ def _schedule_by(callback: Any, epochs: range, optimizer: Any) -> Schedule | Non
         return Schedule.UNKNOWN
     methods = dict(inspect.getmembers(type(callback), inspect.isfunction)).values()
     functions = [*methods, *filter(inspect.isfunction, getattr(callback, "__dict__", {}).values())]
-    own = [function for function in functions if package(function) not in ("keras", "tf_keras")]
+    own = [function for function in functions if not is_of_keras(function)]
     names = {name for function in own for name in _names(function.__code__)}
     return Schedule.UNKNOWN if names & _RATE_NAMES else None
 

@@ -106,23 +106,24 @@ def _capturing(keras: ModuleType, reach: Reach) -> Callable[..., None]:
         model, arguments = call.arguments.pop("self"), call.arguments
         dataset = training_batches(keras, model, fit, arguments)
         validation_dataset = validation_batches(keras, model, arguments)
-        train_steps = _train_steps(model, dataset, arguments)
         epochs = range(arguments["initial_epoch"], arguments["epochs"])
+        train_steps = _train_steps(model, dataset, arguments, len(epochs))
         schedule = schedule_by(arguments["callbacks"], epochs, model.optimizer)
         reach(LrFinderFnResult(model, dataset, validation_dataset, train_steps, schedule))
 
     return capture
 
 
-def _train_steps(model: Model, dataset: tf.data.Dataset, arguments: Arguments) -> int | None:
+def _train_steps(
+    model: Model, dataset: tf.data.Dataset, arguments: Arguments, num_epochs: int
+) -> int | None:
     """Returns the number of updates in all epochs; None if neither call nor data tell it."""
     epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
     if epoch_steps < 0:
         epoch_steps = num_batches_of(arguments)
     if epoch_steps is None:
         return None
-    num_batches = max(0, arguments["epochs"] - arguments["initial_epoch"]) * epoch_steps
-    return int(num_batches) // accumulation_steps(model.optimizer) or None
+    return int(num_epochs * epoch_steps) // accumulation_steps(model.optimizer) or None
 
 
 def _refusing(reach: Reach) -> Callable[..., None]:

@@ -90,21 +90,23 @@ def num_batches_of(arguments: Arguments) -> int | None:
     data = arguments["x"]
     if hasattr(data, "on_epoch_end"):  # of Keras's own kind
         return len(data) if isinstance(data, Sized) else None
-    parts = [data] if isinstance(data, tf.data.Dataset | Iterator) else tf.nest.flatten(data)
-    shape = getattr(parts[0], "shape", None)
-    if not shape:
+    if not getattr(tf.nest.flatten(data)[0], "shape", None):
         return None
+    return math.ceil(_num_rows(arguments) / (arguments["batch_size"] or DEFAULT_BATCH_SIZE))
+
+
+def _num_rows(arguments: Arguments) -> int:
+    """Returns the number of rows of the arrays that are trained on: the first ones."""
     # As in Keras, validation data make the split void.
     split = 0.0 if arguments["validation_data"] is not None else arguments["validation_split"]
-    num_rows: int = math.floor(shape[0] * (1.0 - split))
-    return math.ceil(num_rows / (arguments["batch_size"] or DEFAULT_BATCH_SIZE))
+    num_rows: int = math.floor(tf.nest.flatten(arguments["x"])[0].shape[0] * (1.0 - split))
+    return num_rows
 
 
 def _last_rows(arguments: Arguments) -> Nest:
     """Returns the last rows of the arrays, which `validation_split` keeps out of the training."""
     arrays = arguments["x"], arguments["y"], arguments["sample_weight"]
-    num_rows = tf.nest.flatten(arrays)[0].shape[0]
-    start = math.floor(num_rows * (1.0 - arguments["validation_split"]))
+    start = _num_rows(arguments)
 
     def rows(array: tf.Tensor | None) -> tf.Tensor | None:
         if isinstance(array, tf.SparseTensor):

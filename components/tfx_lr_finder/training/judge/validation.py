@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model, Nest
 from tfx_lr_finder.training.model.autograph import as_in_fit
-from tfx_lr_finder.training.model.kind import has_own_train_step, package
+from tfx_lr_finder.training.model.kind import has_own_train_step, is_of_keras
 from tfx_lr_finder.training.model.replicas import (
     first_dimension,
     mean_over_replicas,
@@ -178,7 +178,7 @@ def unpacked(batch: Batch) -> tuple[Nest, Nest | None, Nest | None]:
 
 def penalties(model: Model) -> tf.Tensor | float:
     """Returns the penalties of a forward pass, which Keras's `compute_loss` adds to the loss."""
-    is_own = package(type(model).compute_loss) not in ("keras", "tf_keras")
+    is_own = not is_of_keras(type(model).compute_loss)
     # Each replica adds an equal share of the penalties.
     num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return 0.0 if is_own or not model.losses else tf.add_n(model.losses) / num_replicas

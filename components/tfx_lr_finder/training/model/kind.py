@@ -16,6 +16,11 @@ def package(part: type | Callable[..., object]) -> str:
     return str(part.__module__).partition(".")[0]
 
 
+def is_of_keras(part: type | Callable[..., object]) -> bool:
+    """Returns whether a class or function is one of Keras 3 or tf_keras."""
+    return package(part) in ("keras", "tf_keras")
+
+
 def is_tf_keras(model: Model) -> bool:
     """Returns whether a model belongs to tf_keras, not to Keras 3."""
     return any(package(base) == "tf_keras" for base in type(model).__mro__)
@@ -23,14 +28,13 @@ def is_tf_keras(model: Model) -> bool:
 
 def has_own_train_step(model: Model) -> bool:
     """Returns whether a model's training step is the user's own, which may have any loss."""
-    return package(type(model).train_step) not in ("keras", "tf_keras")
+    return not is_of_keras(type(model).train_step)
 
 
 def reports_own_loss(model: Model) -> bool:
     """Returns whether user code may decide which loss a training step reports."""
     makers = (type(model).compute_metrics, type(model).get_metrics_result)
-    is_own = any(package(maker) not in ("keras", "tf_keras") for maker in makers)
-    return is_own or has_own_train_step(model)
+    return not all(is_of_keras(maker) for maker in makers) or has_own_train_step(model)
 
 
 def inner_optimizer(optimizer: Optimizer) -> Optimizer:

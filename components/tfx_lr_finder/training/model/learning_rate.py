@@ -96,7 +96,8 @@ SAMPLES = 33
 
 def has_schedule(optimizer: Optimizer) -> bool:
     """Returns whether a rate within an optimizer is a schedule, which nothing else can set."""
-    return any(not hasattr(own, "assign") for own in _rates(optimizer))
+    rates = [vars(part)["_learning_rate"] for part in rated_optimizers(optimizer)]
+    return not all(hasattr(rate, "assign") for rate in rates)
 
 
 def optimizer_schedule(optimizer: Optimizer, train_steps: int | None) -> Schedule:
@@ -108,21 +109,16 @@ def optimizer_schedule(optimizer: Optimizer, train_steps: int | None) -> Schedul
     """
     if not has_schedule(optimizer):
         return Schedule.CONSTANT
-    rates = _rates(optimizer)
-    if train_steps is None or len(rates) > 1:
+    part, *others = rated_optimizers(optimizer)
+    if train_steps is None or others:
         return Schedule.UNKNOWN
-    (part,) = rated_optimizers(optimizer)
-    first = int(part.iterations.numpy())  # of a model that is trained further
-    # Keras asks a schedule with the number of batches.
+    schedule, first = vars(part)["_learning_rate"], int(part.iterations.numpy())
+    # Keras asks a schedule with the number of batches, from all trainings of the model.
     last = first + train_steps * accumulation_steps(optimizer) - 1
     steps = np.unique(np.linspace(first, last, SAMPLES).round().astype(int))
     for dtype in (tf.int64, tf.float32):  # of the user's arithmetic, Keras's variable takes both
         try:
-            return schedule_of(np.array([float(rates[0](tf.cast(n, dtype))) for n in steps]))
+            return schedule_of(np.array([float(schedule(tf.cast(n, dtype))) for n in steps]))
         except Exception:
             continue
     return Schedule.UNKNOWN
-
-
-def _rates(optimizer: Optimizer) -> list[Any]:
-    return [vars(part)["_learning_rate"] for part in rated_optimizers(optimizer)]
