@@ -7,6 +7,7 @@ import pytest
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.rules import descent
+from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
 
 FALL_BEGINS, FALL_ENDS = -4.0, -1.0  # logarithms of the rates between which the loss falls
@@ -34,20 +35,46 @@ def curve(losses=ramp, num_steps=200, is_plain_sgd=True, train_steps=None):
     )
 
 
-def test_rate_lies_where_most_of_the_descent_is_done():
-    """0.1 decades above the place where 95% is done."""
-    nearly_done = FALL_BEGINS + 0.95 * (FALL_ENDS - FALL_BEGINS)
-
-    assert np.log10(descent(curve())) == pytest.approx(nearly_done + 0.1, abs=0.15)
+def falls_to_a_plain(log_rates):
+    """Returns a loss that falls from 2 to 1 over five decades, and then stays."""
+    return 2 - np.clip((log_rates + 4.5) / 5, 0, 1)
 
 
-def test_descent_is_done_at_95_percent_and_not_at_98():
-    """They lie 0.15 decades apart in a long fall to a plain, of which the kernel rounds little."""
-    begins, ends = -4.5, 0.5
-    falls = curve(lambda log_rates: 2 - np.clip((log_rates - begins) / (ends - begins), 0, 1))
-    nearly_done = begins + 0.95 * (ends - begins)
+def test_rate_lies_between_most_of_the_descent_and_its_end():
+    """Three quarters of the way from the end down to 80%, and 0.1 decades above."""
+    landmark = FALL_ENDS - 0.75 * 0.2 * (FALL_ENDS - FALL_BEGINS)
 
-    assert np.log10(descent(falls)) == pytest.approx(nearly_done + 0.1, abs=0.05)
+    assert np.log10(descent(curve())) == pytest.approx(landmark + 0.1, abs=0.15)
+
+
+def test_descent_counts_from_the_loss_of_the_best_constant_output():
+    """A loss of 2 that a constant output would take to 1.5 has 80% done at 1.1, else at 1.2."""
+    falls = curve(falls_to_a_plain)
+    below = dataclasses.replace(falls, constant_loss=1.5)
+
+    higher = np.log10(descent(below) / descent(falls))
+    assert higher == pytest.approx(0.75 * 0.1 * 5, abs=0.05)
+
+
+@pytest.mark.parametrize("constant_loss", [0.9, 1.01, 2.5], ids=["below", "nearly", "above"])
+def test_constant_output_that_says_nothing_of_the_descent_is_left_out(constant_loss):
+    """The loss of one that the sweep does not beat, or that is worse than the start."""
+    falls = curve(falls_to_a_plain)
+    known = dataclasses.replace(falls, constant_loss=constant_loss)
+
+    assert descent(known) == descent(falls)
+
+
+@pytest.mark.parametrize("is_plain_sgd", [True, False])
+@pytest.mark.parametrize(
+    ("schedule", "decades"), [(s, 0.3 if s is Schedule.DECAYING else 0) for s in Schedule]
+)
+def test_peak_of_a_rate_that_decays_is_higher(schedule, decades, is_plain_sgd):
+    """By 0.3 decades, whatever the optimizer."""
+    constant = curve(is_plain_sgd=is_plain_sgd)
+    peak = dataclasses.replace(constant, schedule=schedule)
+
+    assert np.log10(descent(peak) / descent(constant)) == pytest.approx(decades)
 
 
 def test_place_moves_with_the_fall():
@@ -75,30 +102,30 @@ def test_unit_of_the_loss_does_not_matter(factor):
 
 @pytest.mark.parametrize("num_steps", [30, 200, 1000])
 def test_rate_of_other_optimizers_goes_with_the_steps_a_decade(num_steps):
-    """On the same curve, more steps a decade have learned more: 75 leave the landmark as it is."""
+    """On the same curve, more steps a decade have learned more: 80 leave the landmark as it is."""
     difference = np.log10(
         descent(curve(num_steps=num_steps, is_plain_sgd=False))
         / descent(curve(num_steps=num_steps))
     )
 
-    assert difference == pytest.approx(np.log10((num_steps - 1) / 7 / 75) - 0.1)
+    assert difference == pytest.approx(np.log10((num_steps - 1) / 7 / 80) - 0.1)
 
 
 @pytest.mark.parametrize(
-    ("train_steps", "factor"), [(None, 1), (100_000, 1), (400, 1), (100, 4**0.4), (4, 100**0.4)]
+    ("train_steps", "factor"), [(None, 1), (100_000, 1), (400, 1), (100, 4**0.5), (4, 100**0.5)]
 )
 def test_short_training_takes_a_higher_rate(train_steps, factor):
-    """Below 400 steps the rate goes with their number to the power -0.4."""
+    """Below 400 steps the rate goes with their number to the power -0.5."""
     rate = descent(curve(is_plain_sgd=False, train_steps=train_steps))
 
     assert rate / descent(curve(is_plain_sgd=False)) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(
-    ("train_steps", "factor"), [(None, 1), (100_000, 1), (400, 1), (100, 4**0.1), (40, 10**0.1)]
+    ("train_steps", "factor"), [(None, 1), (100_000, 1), (400, 1), (100, 4**0.2), (40, 10**0.2)]
 )
 def test_short_training_by_plain_descent_takes_a_slightly_higher_rate(train_steps, factor):
-    """It goes with the tenth root: such a training is unstable at once where a rate is too high."""
+    """It goes with the fifth root: such a training is unstable at once where a rate is too high."""
     rate = descent(curve(train_steps=train_steps))
 
     assert rate / descent(curve()) == pytest.approx(factor)
@@ -143,7 +170,7 @@ def test_second_descent_after_a_blow_up_is_not_looked_at():
 
 @pytest.mark.parametrize(
     ("is_plain_sgd", "shift"),
-    [(True, 0.1), (False, np.log10(199 / 7 / 75))],
+    [(True, 0.1), (False, np.log10(199 / 7 / 80))],
     ids=["plain", "other"],
 )
 def test_rate_without_a_descent_lies_below_the_edge(is_plain_sgd, shift):
