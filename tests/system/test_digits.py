@@ -102,6 +102,51 @@ def test_one_cycle_with_the_found_peak_reaches_the_accuracy(digits, suggestion):
     assert accuracy(digits, OneCycle(suggestion.learning_rate, steps)) > ACCURACY
 
 
+def one_cycle(rate, steps):
+    """Returns the schedule of this package."""
+    return OneCycle(rate, steps)
+
+
+def warmed_up_cosine(rate, steps):
+    """Returns Keras's schedule: a tenth of the steps up, the others down to 0."""
+    warmup = steps // 10
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", [one_cycle, warmed_up_cosine])
+def test_schedule_trains_better_than_a_constant_rate_of_the_same_search(digits, schedule):
+    """By 3% of the loss in three epochs; 7% and 5% were measured, and in eight epochs 14% and 9%.
+
+    The sweep sees the schedule in the optimizer, and the peak is twice the constant rate.
+    """
+    steps = 3 * len(batches(digits))
+    evaluation = tf.data.Dataset.from_tensor_slices((digits[1], digits[3])).batch(BATCH_SIZE)
+    losses = {"constant": [], "schedule": []}
+    for seed in range(5):
+        for name, of_rate in (("constant", lambda rate, _: rate), ("schedule", schedule)):
+            keras.utils.set_random_seed(seed)
+            swept = model(of_rate(1e-3, steps))
+            found = suggest(
+                range_test(
+                    swept,
+                    batches(digits),
+                    validation_dataset=evaluation,
+                    train_steps=steps,
+                    seed=seed,
+                )
+            )
+            keras.utils.set_random_seed(seed)
+            trained = model(of_rate(found.learning_rate, steps))
+            trained.fit(batches(digits), epochs=3, verbose=0)
+            loss, _ = trained.evaluate(evaluation, verbose=0)
+            losses[name].append(loss)
+
+    assert np.mean(losses["schedule"]) < 0.97 * np.mean(losses["constant"])
+
+
 @pytest.mark.parametrize("learning_rate", [1e-4, 1.0], ids=str)
 def test_other_rates_of_the_range_do_not_reach_the_accuracy(digits, learning_rate):
     """Which rate is taken matters: one of these is much too low, the other much too high."""
