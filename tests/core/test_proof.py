@@ -7,10 +7,10 @@ import pytest
 
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import JudgedOn, Proof, advice_on, put_to_proof
+from tfx_lr_finder.core.publishing.publication import published
 from tfx_lr_finder.core.stored_json import plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.verdict import Verdict
-from tfx_lr_finder.search.publication import published
 
 RATES = (1e-6, 10.0)
 

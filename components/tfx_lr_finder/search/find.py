@@ -12,6 +12,7 @@ from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
+from tfx_lr_finder.core.publishing.publication import published
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
 from tfx_lr_finder.core.trials.halving import (
     Run,
@@ -25,7 +26,6 @@ from tfx_lr_finder.core.trials.halving import (
 from tfx_lr_finder.core.trials.plan import Plan, planned
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
-from tfx_lr_finder.search.publication import published
 from tfx_lr_finder.search.request import Search, sweep
 from tfx_lr_finder.search.workers import Workers
 from tfx_lr_finder.training.trainings import Trainings

@@ -1,0 +1,1 @@
+"""What a search publishes: a rate, and the verdict on it."""
