@@ -16,7 +16,6 @@ from sklearn.model_selection import train_test_split
 from tfx_lr_finder import Curve, NoLearningRateError, plot_curve, range_test, suggest
 from tfx_lr_finder.core.descent import DONE, course_of
 from tfx_lr_finder.core.rules import RULES
-from tfx_lr_finder.views.view import planned_end
 
 FOLDER = Path(__file__).parent
 BLUE, RED, GREY = "#2f86d1", "#d62728", "#808080"
@@ -126,7 +125,7 @@ def draw_verdicts(curves: dict[str, Curve]) -> None:
     figure = Figure(figsize=(11, 5.6), dpi=150, layout="constrained", facecolor="white")
     for axes, (description, curve) in zip(figure.subplots(2, 3).flat, curves.items(), strict=True):
         show(axes, curve)
-        axes.set_xlim(curve.learning_rates[0] / 1.5, planned_end(curve) * 1.5)
+        axes.set_xlim(curve.learning_rates[0] / 1.5, curve.planned_end * 1.5)
         try:
             suggestion = suggest(curve)
             verdict = suggestion.verdict

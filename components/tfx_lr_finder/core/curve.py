@@ -158,6 +158,17 @@ class Curve(Facts):
         first, last = self.log_learning_rates[[0, -1]]
         return float((len(self) - 1) / (last - first)) if len(self) > 1 else 0.0
 
+    @property
+    def planned_end(self) -> float:
+        """The last planned rate, extrapolated if the sweep stopped early.
+
+        A single point does not show the spacing of the rates: its own rate is returned.
+        """
+        if len(self) in (1, self.num_steps):
+            return float(self.learning_rates[-1])
+        first, last = self.log_learning_rates[[0, -1]]
+        return float(10 ** (first + (last - first) * (self.num_steps - 1) / (len(self) - 1)))
+
     def __len__(self) -> int:
         """Returns the number of points."""
         return int(self.losses.size)

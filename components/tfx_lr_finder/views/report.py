@@ -21,7 +21,7 @@ from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.core.trials.plan import count, share
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.views.interactive_plot import InteractivePlot
-from tfx_lr_finder.views.view import planned_end, stop_reasons
+from tfx_lr_finder.views.view import stop_reasons
 
 _TONES = {Verdict.OK: "good", Verdict.NOISY: "warning", Verdict.EDGE: "warning"}
 _FAR_APART = 10.0
@@ -156,7 +156,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
     facts = {
         "Model": curve.model,
         "Optimizer": curve.optimizer,
-        "Learning rates": f"{_rate(curve.learning_rates[0])} to {_rate(planned_end(curve))}",
+        "Learning rates": f"{_rate(curve.learning_rates[0])} to {_rate(curve.planned_end)}",
         "Steps done": ", ".join(f"{len(c)} of {c.num_steps}" for c in curves),
         "Ended because": stop_reasons(curves),
         "Batch size": str(curve.batch_size),

@@ -71,7 +71,7 @@ def learning_rate_range(evidence: Evidence) -> tuple[float, float]:
     """
     rates = [evidence.published.learning_rate, *trial_points(evidence)[0]]
     for curve in evidence.curves:
-        rates += [curve.learning_rates[0], planned_end(curve)]
+        rates += [curve.learning_rates[0], curve.planned_end]
     return float(min(rates) / MARGIN), float(max(rates) * MARGIN)
 
 
@@ -83,23 +83,12 @@ def unreached_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
     if any(len(curve) == curve.num_steps for curve in curves):
         return None
     reached = max(curve.learning_rates[-1] for curve in curves)
-    return float(reached), max(planned_end(curve) for curve in curves)
+    return float(reached), max(curve.planned_end for curve in curves)
 
 
 def unreached_label(curves: Sequence[Curve]) -> str:
     """Returns the label of the unreached range, which says why the sweeps ended."""
     return f"not reached: {stop_reasons(curves)}"
-
-
-def planned_end(curve: Curve) -> float:
-    """Returns the last planned rate of a sweep, extrapolated if the sweep stopped early.
-
-    A single point does not show the spacing of the rates: its own rate is returned.
-    """
-    first, last = curve.log_learning_rates[[0, -1]]
-    if len(curve) in (1, curve.num_steps):
-        return float(curve.learning_rates[-1])
-    return float(10 ** (first + (last - first) * (curve.num_steps - 1) / (len(curve) - 1)))
 
 
 def stop_reasons(curves: Sequence[Curve]) -> str:
