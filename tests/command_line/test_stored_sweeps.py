@@ -29,7 +29,7 @@ def stored(make_curve):
     proof = Proof(1e-2, 0.5, 1.5, 1.0, (0.5,), 120, 0, JudgedOn.VALIDATION_DATA)
     read = suggest(curve)
     evidence = Evidence(
-        Publication(1e-2, Verdict.OK),
+        Publication(1e-2, Verdict.OK, interval=(5e-3, 2e-2)),
         read,
         (curve,),
         trials=trials,
@@ -52,6 +52,7 @@ def with_value(stored, path, value):
 
 PATHS = {
     "published rate": ["published", "learning_rate"],
+    "end of the interval": ["published", "interval", 0],
     "rate that was read": ["read", "learning_rate"],
     "spread": ["read", "spread"],
     "first rate": ["curves", 0, "learning_rates", 0],
@@ -131,6 +132,8 @@ OTHER_FORMS = {
     "nothing published": (["published"], None),
     "nothing read for a rate that is not the default": (["read"], None),
     "unknown field": (["curves", 0, "taste"], 1),
+    "interval with one end": (["published", "interval"], [5e-3]),
+    "interval beside the rate": (["published", "interval"], [2e-2, 3e-2]),
     "trials that are none": (["trials"], [7]),
     "trials by name": (["trials"], {"a": 1}),
     "versions in a row": (["versions"], [1]),
@@ -146,6 +149,21 @@ def test_other_form_is_refused(stored, path, value):
     """In words, whichever command reads it."""
     with pytest.raises(ValueError, match=r"(?s)^Not the JSON of an evidence: .* Read the sweep"):
         Evidence.from_json(with_value(stored, path, value))
+
+
+def test_interval_beside_the_rate_is_named(stored):
+    """With its ends and the rate."""
+    text = with_value(stored, ["published", "interval"], [0.02, 0.03])
+
+    with pytest.raises(ValueError, match=r"must be two learning .* \[0\.02, 0\.03\] around 0\.01"):
+        Evidence.from_json(text)
+
+
+def test_sweep_that_was_stored_without_an_interval_has_none(stored):
+    """It is read all the same."""
+    del stored["published"]["interval"]
+
+    assert Evidence.from_json(json.dumps(stored)).published.interval is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import JudgedOn, Proof, advice_on, put_to_proof
+from tfx_lr_finder.core.publishing.interval import HALF_WIDTH_TRIALS, HALF_WIDTHS
 from tfx_lr_finder.core.publishing.publication import published
 from tfx_lr_finder.core.stored_json import plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion
@@ -234,6 +235,44 @@ def test_model_that_learns_nowhere_down_to_the_least_rate_is_told_to_lower_it(ma
 
     with pytest.raises(NoLearningRateError, match=r"\(low_end_of_range\).*Lower `min_learning"):
         published(Suggestion(2e3, "descent", Verdict.OK), proven, [curve])
+
+
+def interval_of(make_curve, read, best):
+    """Returns the interval that is published where the first proof was at 0.01."""
+    prove, _ = trained(bowl(best))
+    proven = put_to_proof(0.01, prove, 100, 100, RATES)
+    curves = [make_curve(np.linspace(2, 1, 50))]
+    publication = published(Suggestion(read, "valley", Verdict.OK), proven, curves)
+    assert publication.learning_rate == pytest.approx(best)
+    return publication.interval
+
+
+def test_interval_of_the_rate_that_was_read_is_that_of_its_rule(make_curve):
+    """A sweep alone found it."""
+    width = HALF_WIDTHS["valley"]
+
+    assert interval_of(make_curve, 0.01, 0.01) == pytest.approx(
+        (0.01 / 10**width, 0.01 * 10**width)
+    )
+
+
+def test_interval_of_a_rate_from_trials_is_that_of_trials(make_curve):
+    """Trials had moved the rate before it was proved."""
+    width = HALF_WIDTH_TRIALS
+
+    assert interval_of(make_curve, 0.04, 0.01) == pytest.approx(
+        (0.01 / 10**width, 0.01 * 10**width)
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "expected"),
+    [(1e-4, (1e-4 / 10**0.5, 1e-2)), (1.0, (1e-2, 10**0.5))],
+    ids=["lower", "higher"],
+)
+def test_interval_of_a_rate_that_proofs_moved_reaches_beyond_it(make_curve, best, expected):
+    """Half a decade on, and back to the rate where the proofs began."""
+    assert interval_of(make_curve, 0.01, best) == pytest.approx(expected)
 
 
 def test_advice_names_the_constant():

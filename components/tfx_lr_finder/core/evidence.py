@@ -11,6 +11,12 @@ from typing import Any
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import Proof, advice_on
+from tfx_lr_finder.core.publishing.interval import (
+    HALF_WIDTHS,
+    Interval,
+    expected_interval,
+    half_width,
+)
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.stored_json import check_not_negative, parse, plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
@@ -33,11 +39,14 @@ class Publication:
         learning_rate: The rate, greater than 0.
         verdict: How far the rate can be trusted. Of a default rate: why no other one was found.
         is_default: Whether it is the user's `default_learning_rate`.
+        interval: Two rates: 9 of 10 repetitions of the search, each with another seed, find a
+            rate from the first to the second one. None for a default rate.
     """
 
     learning_rate: float
     verdict: Verdict
     is_default: bool = False
+    interval: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +88,15 @@ class Evidence:
 
     @classmethod
     def of(cls, suggestion: Suggestion, curves: Sequence[Curve]) -> "Evidence":
-        """Returns the evidence for a rule's suggestion from the curves alone."""
-        published = Publication(suggestion.learning_rate, suggestion.verdict)
+        """Returns the evidence for a suggestion from the curves alone.
+
+        It has an interval if the suggestion is one of the package's rules.
+        """
+        rate, rule, interval = suggestion.learning_rate, suggestion.rule, None
+        if rule in HALF_WIDTHS:
+            width = half_width(rule, len(curves), suggestion.spread)
+            interval = expected_interval(rate, width, curves)
+        published = Publication(rate, suggestion.verdict, interval=interval)
         return cls(published, suggestion, tuple(curves))
 
     @property
@@ -160,8 +176,18 @@ def _from_dict(content: Any) -> Evidence:
         check_not_negative("spread", evidence.read.spread)
     if not min(rates) > 0:
         raise ValueError(f"A learning rate must be greater than 0. Received: {min(rates)}.")
+    _check_interval(evidence.published)
     check_not_negative("seconds", evidence.seconds)
     return evidence
+
+
+def _check_interval(published: Publication) -> None:
+    rate, interval = published.learning_rate, published.interval
+    if interval is not None and not (len(interval) == 2 and 0 < interval[0] <= rate <= interval[1]):
+        raise ValueError(
+            "An interval must be two learning rates, with the published one from the first to the "
+            f"second. Received: {list(interval)} around {rate}."
+        )
 
 
 def _check_end(curve: Curve) -> None:

@@ -1,1 +1,1 @@
-"""What a search publishes: a rate, and the verdict on it."""
+"""What a search publishes: the rate, the verdict on it, and the interval expected around it."""

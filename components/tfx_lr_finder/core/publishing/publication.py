@@ -1,4 +1,4 @@
-"""Which rate a search publishes, and with which verdict."""
+"""Which rate a search publishes, with which verdict and which interval."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,11 @@ from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Publication
 from tfx_lr_finder.core.proof import SPACING, Proven
+from tfx_lr_finder.core.publishing.interval import (
+    HALF_WIDTH_TRIALS,
+    expected_interval,
+    half_width,
+)
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.verdict import Verdict, is_at_low_end
 
@@ -41,7 +46,7 @@ def published(
             verdict = Verdict.LOW_END  # a better rate, if there is one, is lower
         if not verdict.has_rate or not read.verdict.has_rate or not best.is_harmless:
             raise NoLearningRateError(verdict, curves[0], proofs=proven.proofs)
-        return Publication(best.learning_rate, verdict)
+        return _publication(read, proven, curves, verdict)
     is_as_read = best.learning_rate == read.learning_rate
     was_low = is_as_read and read.verdict is Verdict.LOW_END
     if was_low or is_at_low_end(curves[0], best.learning_rate):
@@ -50,4 +55,14 @@ def published(
         len(curves) > 1 and read.verdict is Verdict.NOISY
     )
     verdict = read.verdict if is_doubtful else Verdict.EDGE if is_cut_off else Verdict.OK
-    return Publication(best.learning_rate, verdict)
+    return _publication(read, proven, curves, verdict)
+
+
+def _publication(
+    read: Suggestion, proven: Proven, curves: Sequence[Curve], verdict: Verdict
+) -> Publication:
+    first, rate = proven.proofs[0].learning_rate, proven.best.learning_rate
+    has_trials = first != read.learning_rate
+    width = HALF_WIDTH_TRIALS if has_trials else half_width(read.rule, len(curves), read.spread)
+    interval = expected_interval(rate, width, curves, first)
+    return Publication(rate, verdict, interval=interval)
