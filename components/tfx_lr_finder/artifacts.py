@@ -25,6 +25,8 @@ class LearningRateSweep(Artifact):
     Custom properties, set when it is written:
 
     - `learning_rate` (float);
+    - `learning_rate_low` and `learning_rate_high` (float): the interval of rates in which 9 of 10
+      repetitions of the search find theirs, unless the rate is the default one;
     - `spread` (float): standard deviation of the sweeps' rates in decades, if there are several;
     - `constant_loss` (float): loss of the best constant output, if it is known;
     - `proof_loss` (float): loss of the published rate's last proof, if it is finite;
@@ -92,8 +94,11 @@ def _properties(evidence: Evidence) -> dict[str, float | int | str]:
     published, curve = evidence.published, evidence.curves[0]
     proofs = [p for p in evidence.proofs if p.learning_rate == published.learning_rate]
     proof = proofs[-1] if proofs else None
+    low, high = published.interval or (None, None)
     properties = {
         "learning_rate": published.learning_rate,
+        "learning_rate_low": low,
+        "learning_rate_high": high,
         "spread": evidence.spread,
         "constant_loss": curve.constant_loss,
         "proof_loss": proof.loss if proof and math.isfinite(proof.loss) else None,

@@ -43,7 +43,8 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
 
     - `learning_rate`: a number, for the next task or a `dsl.If`.
     - `best_hyperparameters` and `sweep`: the same as the outputs of the TFX component.
-    - `metrics`, shown on the page of the run: `learning_rate`, `verdict`, and for several sweeps
+    - `metrics`, shown on the page of the run: `learning_rate`, the interval that is expected
+      around it (`learning_rate_low` and `learning_rate_high`), `verdict`, and for several sweeps
       `spread` in decades.
     - `report`, shown on the page of the run: the HTML report of the sweep.
 

@@ -1,6 +1,9 @@
 """The rates in a metadata store: which of its sweeps count, and what is said of the module."""
 
+import json
+
 import pytest
+from click.testing import CliRunner
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import (
     Artifact,
@@ -13,6 +16,7 @@ from ml_metadata.proto.metadata_store_pb2 import (
     ExecutionType,
 )
 
+from tfx_lr_finder.command_line import main
 from tfx_lr_finder.command_line.lineage import SWEEP_TYPE, Module, latest_rates
 
 FACTS = {"learning_rate": 0.01, "rule": "descent", "verdict": "ok", "search_steps": 320}
@@ -48,6 +52,20 @@ def test_imported_sweep_is_left_out(connection):
     put_sweep(connection, "Importer", {})
 
     assert [rate.sweep for rate in latest_rates(connection, 1)] == ["/root/LearningRateFinder"]
+
+
+def test_interval_is_shown_where_there_is_one(connection, tmp_path):
+    """A default rate has none."""
+    ends = {"learning_rate_low": 0.005, "learning_rate_high": 0.02}
+    put_sweep(connection, "Default", FACTS)
+    put_sweep(connection, "LearningRateFinder", {**FACTS, **ends})
+
+    shown = CliRunner().invoke(main, ["show", str(tmp_path / "metadata.db")]).stdout
+    content = CliRunner().invoke(main, ["show", str(tmp_path / "metadata.db"), "--json"]).stdout
+
+    assert [rate["interval"] for rate in json.loads(content)["rates"]] == [[0.005, 0.02], None]
+    assert shown.count("Expected       0.005 to 0.02 in 9 of 10 repetitions\n") == 1
+    assert shown.count("Expected") == 1
 
 
 @pytest.mark.parametrize("root", ["/root", "/home/me@team/root"])

@@ -77,23 +77,29 @@ def printed(*arguments):
 
 
 def test_suggest_prints_the_rate_with_its_verdict_in_words(sweep, falling):
-    """For people: two lines."""
+    """For people: three lines."""
     rate = suggest(falling).learning_rate
+    low, high = rate / 10**0.3, rate * 10**0.3
 
     result = run("suggest", sweep)
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        f"Learning rate  {rate:.3g} (rule: descent, verdict: ok)\n{Verdict.OK.meaning}\n"
+        f"Learning rate  {rate:.3g} (rule: descent, verdict: ok)\n"
+        f"Expected       {low:.3g} to {high:.3g} in 9 of 10 repetitions\n"
+        f"{Verdict.OK.meaning}\n"
     )
 
 
 def test_suggest_prints_the_suggestion_as_json(sweep, falling):
     """For scripts: every digit of the rate."""
+    rate = suggest(falling).learning_rate
+
     assert printed("suggest", sweep) == {
-        "learning_rate": suggest(falling).learning_rate,
+        "learning_rate": rate,
         "rule": "descent",
         "verdict": "ok",
+        "interval": pytest.approx([rate / 10**0.3, rate * 10**0.3]),
         "spread": None,
         "meaning": Verdict.OK.meaning,
         "advice": "",
@@ -113,6 +119,7 @@ def test_suggest_repeats_what_was_published(default_sweep):
     found = printed("suggest", default_sweep)
 
     assert [found[k] for k in ("learning_rate", "rule", "verdict")] == [1e-3, "default", "flat"]
+    assert found["interval"] is None
 
 
 def test_sweep_may_be_given_as_its_file(sweep):

@@ -48,7 +48,7 @@ CURVE = Curve(
 SUGGESTION = Suggestion(0.0123, "steepest", Verdict.NOISY, spread=0.25)
 PROOF = Proof(0.0123, 0.5, 2.0, 1.5, (), 120, 7, JudgedOn.VALIDATION_DATA)
 EVIDENCE = Evidence(
-    Publication(0.0123, Verdict.NOISY),
+    Publication(0.0123, Verdict.NOISY, interval=(0.006, 0.025)),
     SUGGESTION,
     (CURVE, CURVE),
     proofs=(PROOF,),
@@ -152,6 +152,12 @@ def test_integer_property_is_set(sweep, name, value):
 def test_rate_property_is_set(sweep):
     """The suggested rate, without loss."""
     assert sweep.get_float_custom_property("learning_rate") == 0.0123
+
+
+def test_interval_properties_are_set(sweep):
+    """The two ends, as floats."""
+    assert sweep.get_float_custom_property("learning_rate_low") == 0.006
+    assert sweep.get_float_custom_property("learning_rate_high") == 0.025
 
 
 def test_spread_property_is_set(sweep):

@@ -21,6 +21,7 @@ from tfx.types.channel import Channel
 from tfx_lr_finder import LearningRateFinder, LearningRateSweep, NoLearningRateError, Verdict
 from tfx_lr_finder.artifacts import read_evidence
 from tfx_lr_finder.core.evidence import Publication
+from tfx_lr_finder.core.publishing.interval import HALF_WIDTH_TRIALS, half_width
 from tfx_lr_finder.core.rules import minimum
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.suggestion import suggest
@@ -647,6 +648,13 @@ def test_default_rate_is_published(fallen_back):
     assert fallen_back.sweep.get_float_custom_property("learning_rate") == 0.003
 
 
+def test_default_rate_has_no_interval(fallen_back):
+    """Every repetition that falls back publishes the same rate."""
+    assert read_evidence(fallen_back.sweep).published.interval is None
+    assert not fallen_back.sweep.has_custom_property("learning_rate_low")
+    assert not fallen_back.sweep.has_custom_property("learning_rate_high")
+
+
 def test_default_rate_is_recorded_as_such(fallen_back):
     """The rule is `default`, and the verdict says why."""
     assert fallen_back.sweep.get_string_custom_property("rule") == "default"
@@ -723,6 +731,19 @@ def test_single_sweep_has_no_spread(run):
     assert not run.sweep.has_custom_property("spread")
 
 
+@pytest.mark.parametrize("sweeps", ["run", "three_sweeps"])
+def test_interval_is_that_of_the_sweeps(sweeps, request):
+    """In the artifact and among its properties; three sweeps that agree narrow it."""
+    sweep = request.getfixturevalue(sweeps).sweep
+    evidence = read_evidence(sweep)
+    ends = [sweep.get_float_custom_property(f"learning_rate_{end}") for end in ("low", "high")]
+    width = half_width("descent", len(evidence.curves), evidence.spread)
+    rate = evidence.published.learning_rate
+
+    assert tuple(ends) == evidence.published.interval
+    assert ends == pytest.approx([rate / 10**width, rate * 10**width])
+
+
 def test_outputs_of_several_sweeps_are_those_of_one(three_sweeps, run):
     """What the workers left for us is gone; TensorBoard has the events of each sweep."""
     files = [[name for name in r.files if "/tensorboard/" not in name] for r in (three_sweeps, run)]
@@ -785,6 +806,16 @@ def test_published_rate_is_that_of_the_trials(tried):
     assert tried.sweep.get_string_custom_property("rule") == "descent"
     assert tried.sweep.get_int_custom_property("num_trials") == len(evidence.trials)
     assert tried.sweep.get_int_custom_property("search_steps") == evidence.num_steps
+
+
+def test_interval_of_trials_is_wider_than_that_of_a_sweep(tried):
+    """It lies around the published rate, not around the one that was read."""
+    published = read_evidence(tried.sweep).published
+    width = 10**HALF_WIDTH_TRIALS
+
+    assert published.interval == pytest.approx(
+        (published.learning_rate / width, published.learning_rate * width)
+    )
 
 
 def test_long_training_gets_trials_within_the_budget(new_run):

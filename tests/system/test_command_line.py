@@ -24,8 +24,9 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import Metadata, mysql_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
-from tfx_lr_finder import LearningRateFinder, Verdict
+from tfx_lr_finder import Evidence, LearningRateFinder, Verdict
 from tfx_lr_finder.command_line import main
+from tfx_lr_finder.core.publishing.interval import expectation
 from tfx_lr_finder.core.trials.plan import share
 
 PROGRAM = Path(sys.executable).with_name("tfx-lr-finder")
@@ -96,13 +97,15 @@ def files(folder):
 
 
 def test_sweep_prints_the_rate_with_its_verdict_and_places(process):
-    """Two lines of the rate, three of places, and nothing else."""
+    """Three lines of the rate, three of places, and nothing else."""
     exit_code, folder, _ = process
     rate = float((folder / "found" / "learning_rate" / "value").read_text())
+    evidence = Evidence.from_json((folder / "found" / "sweep" / "sweep.json").read_text())
 
     assert exit_code == 0
     assert (folder / "stdout").read_text().splitlines() == [
         f"Learning rate  {rate:.3g} (rule: descent, verdict: ok)",
+        f"Expected       {expectation(evidence.published.interval)}",
         Verdict.OK.meaning,
         "found/best_hyperparameters",
         "found/learning_rate/value",
@@ -468,6 +471,7 @@ def test_rates_are_shown_in_words(metadata, shown):
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.rstrip("\n").split("\n\n")[-1].splitlines() == [
         f"Learning rate  {shown['learning_rate']:.3g} (rule: descent, verdict: ok)",
+        f"Expected       {expectation(shown['interval'])}",
         f"Cost           {shown['search_steps']} steps"
         f"{share(shown['search_steps'], shown['train_steps'])}",
         f"Found          {found_at:%Y-%m-%d %H:%M} UTC by LearningRateFinder of tuned-penguin",

@@ -202,7 +202,9 @@ def test_metrics_of_several_sweeps_have_their_spread(executor_input, tmp_path):
 
     found = reported(tmp_path)
     metrics = json_format.MessageToDict(found["metrics"].metadata)
-    assert set(metrics) == {"learning_rate", "verdict", "spread"}
+    interval = {"learning_rate_low", "learning_rate_high"}
+    assert set(metrics) == {"learning_rate", "verdict", "spread", *interval}
+    assert metrics["learning_rate_low"] < metrics["learning_rate"] < metrics["learning_rate_high"]
     assert metrics["spread"] == found["sweep"].metadata["spread"] >= 0
 
 

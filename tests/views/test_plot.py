@@ -103,6 +103,23 @@ def test_trials_are_points_at_their_rates_and_losses():
     assert rows.min() > 250
 
 
+def test_interval_is_a_band_around_the_rate():
+    """0.45 decades each way, the width of the rule, of the 5.35 decades that the axes show."""
+    evidence = Evidence.of(Suggestion(1e-2, "valley", Verdict.OK), [valley()])
+    published = dataclasses.replace(evidence.published, interval=None)
+
+    def reddish(picture):
+        shade = 0.12 * RED + 0.88
+        columns = np.abs(pixels(picture) - shade).max(axis=2) < 0.01
+        return np.flatnonzero(columns.sum(axis=0) > 200)
+
+    band = reddish(plot(evidence))
+
+    assert band.max() - band.min() == pytest.approx(0.9 / 5.35 * (1185 - 110), abs=15)
+    assert (band.max() + band.min()) / 2 == pytest.approx(red_column(plot(evidence)), abs=3)
+    assert reddish(plot(dataclasses.replace(evidence, published=published))).size == 0
+
+
 def test_plot_is_a_png(picture):
     """The bytes begin with the signature of the format and end with its last chunk."""
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
@@ -221,7 +238,9 @@ def test_rates_that_no_sweep_reached_are_shaded():
     rates, losses = whole.learning_rates[:40], whole.losses[:40]
     stopped = Curve(rates, losses, 0.0, StopReason.DIVERGED, NUM_POINTS, 0, batch_size=8)
 
-    shaded = shaded_columns(picture_of(stopped)).size - shaded_columns(picture_of(whole)).size
+    # The rate lies so low that its band leaves the grey area free.
+    pictures = [picture_of(curve, rate=1e-3) for curve in (stopped, whole)]
+    shaded = np.subtract(*(shaded_columns(picture).size for picture in pictures))
 
     decade = red_column(picture_of(whole, rate=1e-1)) - red_column(picture_of(whole, rate=1e-2))
     assert shaded == pytest.approx(5 * 20 / 59 * decade, abs=10)

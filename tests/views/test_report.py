@@ -366,6 +366,12 @@ def test_facts_of_every_sweep_are_listed():
     assert rows["Spread"] == ["0.12 decades"]
 
 
+def test_interval_is_listed_where_there_is_one(page):
+    """0.45 decades around the rate, the width of its rule; a default rate has none."""
+    assert page.rows["Expected rate"] == ["0.00436 to 0.0347 in 9 of 10 repetitions"]
+    assert "Expected rate" not in Page(page_of(FLAT, **DEFAULT)).rows
+
+
 def test_what_is_not_known_is_not_listed(page):
     """A model without a name, a spread of a single sweep; the budget's absence is said."""
     assert not {"Model", "Optimizer", "Versions", "Spread"} & set(page.rows)

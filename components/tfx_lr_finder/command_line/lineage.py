@@ -21,6 +21,8 @@ from tfx_lr_finder.search.options import CODE_KEYS, RATE_KEYS
 _WHEEL = re.compile(r"(?P<module>[^@]+)@.*-(?P<version>[^-]+)-py3-none-any\.whl")
 """How TFX records a packaged module: module name, `@`, and a wheel whose version has a hash."""
 
+_INTERVAL = ("learning_rate_low", "learning_rate_high")
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -81,6 +83,7 @@ class FoundRate:
         learning_rate: The rate as stored in the metadata: SQLite and MySQL keep six decimals.
         rule: Name of the rule, or `default`.
         verdict: Value of the verdict.
+        interval: The least and the greatest rate that are expected; None for a default rate.
         search_steps: Number of training steps that the search took.
         train_steps: Number of steps of the training to come; None if it was not known.
         sweep: URI of the sweep artifact, which holds the evidence.
@@ -97,6 +100,7 @@ class FoundRate:
     learning_rate: float
     rule: str
     verdict: str
+    interval: tuple[float, ...] | None
     search_steps: int
     train_steps: int | None
     sweep: str
@@ -143,6 +147,7 @@ def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
         learning_rate=facts["learning_rate"],
         rule=facts["rule"],
         verdict=facts["verdict"],
+        interval=tuple(facts[name] for name in _INTERVAL if name in facts) or None,
         search_steps=facts["search_steps"],
         train_steps=facts.get("train_steps"),
         sweep=sweep.uri,

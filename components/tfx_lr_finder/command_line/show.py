@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tfx_lr_finder.command_line.program import Command, put_out
+from tfx_lr_finder.core.publishing.interval import expectation
 from tfx_lr_finder.core.trials.plan import share
 
 _PASSWORD_VARIABLE = "TFX_LR_FINDER_PASSWORD"
@@ -89,6 +90,7 @@ def _in_words(rate: Any) -> str:
     module = rate.module.name + (f" (version {rate.module.version})" if rate.module.version else "")
     lines = [
         ("Learning rate", f"{rate.learning_rate:.3g} (rule: {rate.rule}, verdict: {rate.verdict})"),
+        *(("Expected", text) for text in filter(None, [expectation(rate.interval)])),
         ("Cost", f"{rate.search_steps} steps{share(rate.search_steps, rate.train_steps)}"),
         ("Found", f"{rate.found_at:%Y-%m-%d %H:%M} UTC by {rate.node} of {rate.pipeline}"),
         ("Run", rate.run),

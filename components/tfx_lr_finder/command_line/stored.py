@@ -13,6 +13,7 @@ import click
 
 from tfx_lr_finder.command_line.program import Command, put_out
 from tfx_lr_finder.core.evidence import EVIDENCE_FILE, Evidence
+from tfx_lr_finder.core.publishing.interval import expectation
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import suggest
 
@@ -165,6 +166,7 @@ def to_dict(evidence: Evidence) -> dict[str, Any]:
         "learning_rate": published.learning_rate,
         "rule": evidence.rule,
         "verdict": published.verdict.value,
+        "interval": published.interval,
         "spread": evidence.spread,
         "meaning": published.verdict.meaning,
         "advice": evidence.advice,
@@ -173,12 +175,14 @@ def to_dict(evidence: Evidence) -> dict[str, Any]:
 
 def in_words(evidence: Evidence) -> str:
     """Returns what was published as text for human readers."""
-    published = evidence.published
-    return (
+    published, expected = evidence.published, expectation(evidence.published.interval)
+    lines = [
         f"Learning rate  {published.learning_rate:.3g} "
-        f"(rule: {evidence.rule}, verdict: {published.verdict.value})\n"
-        f"{published.verdict.meaning}{evidence.advice and ' ' + evidence.advice}"
-    )
+        f"(rule: {evidence.rule}, verdict: {published.verdict.value})",
+        expected and f"Expected       {expected}",
+        f"{published.verdict.meaning}{evidence.advice and ' ' + evidence.advice}",
+    ]
+    return "\n".join(filter(None, lines))
 
 
 def _write(path: str, content: bytes, evidence: Evidence, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.views.view import (
     GREY,
+    INTERVAL_OPACITY,
     LOSS_AXIS,
     RATE_AXIS,
     RED,
@@ -133,12 +134,14 @@ class InteractivePlot:
             self._add(part, points, x=rates, y=losses)
 
     def _add_rates(self, evidence: Evidence) -> None:
-        found = evidence.published.learning_rate
-        self._add(
-            Part(f"learning rate {found:.3g}", RED),
-            self._model("VSpan", line_color=RED, line_width=3),
-            x=[found],
-        )
+        found, interval = evidence.published.learning_rate, evidence.published.interval
+        part = Part(f"learning rate {found:.3g}", RED)
+        self._add(part, self._model("VSpan", line_color=RED, line_width=3), x=[found])
+        if interval:
+            band = self._model(
+                "VStrip", fill_color=RED, fill_alpha=INTERVAL_OPACITY, line_color=None
+            )
+            self._add(part, band, x0=interval[:1], x1=interval[1:])
         for number, (rule, answer) in enumerate(evidence.answers.items(), 1):
             if isinstance(answer, Suggestion) and answer.learning_rate != found:
                 rate = answer.learning_rate

@@ -10,6 +10,7 @@ from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.views.view import (
     GREY,
+    INTERVAL_OPACITY,
     LOSS_AXIS,
     RATE_AXIS,
     RED,
@@ -37,7 +38,7 @@ def plot(evidence: Evidence) -> bytes:
       loss as a dotted line if there is one;
     - for every trial the loss at its end as a point over its rate;
     - the loss of the best constant output as a dashed line;
-    - the rate that was found as a red line;
+    - the rate that was found as a red line, in the red band of its interval;
     - the rates that no sweep reached as a shaded area.
 
     The background is white, to suit documents of any colour. The picture is drawn without pyplot,
@@ -57,6 +58,14 @@ def plot(evidence: Evidence) -> bytes:
     rate = evidence.published.learning_rate
     label = f"{rate:.3g}"
     axes.axvline(rate, color=RED, linewidth=2, label=f"learning rate {label} ({evidence.rule})")
+    if interval := evidence.published.interval:
+        axes.axvspan(
+            *interval,
+            color=RED,
+            alpha=INTERVAL_OPACITY,
+            linewidth=0,
+            label="9 of 10 repetitions",
+        )
     to_axes = axes.transData + axes.transAxes.inverted()
     has_room = to_axes.transform((rate, 0))[0] < 0.85
     axes.annotate(

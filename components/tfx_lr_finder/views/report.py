@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.core.proof import Proof
+from tfx_lr_finder.core.publishing.interval import expectation
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.suggestion import Suggestion
 from tfx_lr_finder.core.trials.halving import Trial
@@ -154,6 +155,7 @@ def _bound(evidence: Evidence) -> str:
 def _facts(evidence: Evidence) -> dict[str, str]:
     curves, curve = evidence.curves, evidence.curves[0]
     facts = {
+        "Expected rate": expectation(evidence.published.interval),
         "Model": curve.model,
         "Optimizer": curve.optimizer,
         "Learning rates": f"{_rate(curve.learning_rates[0])} to {_rate(curve.planned_end)}",

@@ -12,7 +12,9 @@ HEADROOM = 0.5
 MARGIN = 1.5
 """Factor between the outermost learning rate and the edge of the picture."""
 RED = "#d62728"
-"""The colour of the rate that was found, and of nothing else."""
+"""The colour of the rate that was found and of its interval, and of nothing else."""
+INTERVAL_OPACITY = 0.12
+"""Opacity of the band between the ends of the rate's interval."""
 GREY = "#808080"
 """The colour of everything that is not a measured loss or a rate."""
 TRIAL_COLOR = "#e07b39"
