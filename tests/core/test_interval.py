@@ -29,7 +29,10 @@ READ = """
 -2.31 -2.24 -2.34 -2.09 -1.36   -1.60 -1.67 -1.88 -1.71 -1.85   -1.57 -1.50 -1.46 -1.57 -1.46
 -1.43 -2.27 -2.20 -2.24 -2.27   -0.10 -0.06  0.26 -0.17 -0.17
 """
-"""Base-10 logarithms of the rates that `descent` read off five sweeps each of 29 models."""
+"""Base-10 logarithms of the rates that a rule read off five sweeps each of 29 models.
+
+The rule is `descent` with the landmark at 95% of the fall.
+"""
 LOG_RATES = np.array(READ.split(), dtype=float).reshape(29, 5)
 
 
