@@ -44,6 +44,7 @@ PUBLISHED_SHIFTS = {
 combinations."""
 PUBLISHED_EXPONENT = -0.58
 
+DEFAULT = PackageRule("own_200")
 SEVERAL = PackageRule("own_200", num_sweeps=3)
 REFERENCE = "package: descent, 200 steps"
 """What the others are compared with in pairs."""
