@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from quality.data import Data
 from quality.models import build
 from quality.oracle import BUDGET_PARTS, LOG_RATES, Oracle
+from quality.splits import Data
 from quality.tasks import Combination
 
 Array = NDArray[np.float64]

@@ -1,6 +1,5 @@
-"""The data sets, split and scaled: all of them ship with packages or lie in the repository."""
+"""The data sets: all of them ship with packages or lie in the repository."""
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
@@ -12,40 +11,10 @@ from numpy.typing import NDArray
 
 from quality import problems, text
 from quality.drawn import NUM_DRAWS
+from quality.splits import Data, of_classes, of_images, of_values, split, standardised
 
 _HERE = pathlib.Path(__file__).parent
 _PENGUINS = _HERE.parents[2] / "pipelines" / "penguin" / "data" / "penguins.csv"
-
-VALIDATION_PART = 0.3
-MAX_VALIDATION = 600
-"""Enough for a steady loss; more would only make the oracle slower."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """A supervised data set.
-
-    Attributes:
-        train: Features and targets of the training split.
-        validation: Features and targets of the validation split.
-        num_outputs: Number of classes, or of values to predict.
-        is_classification: Whether the targets are classes.
-    """
-
-    train: tuple[NDArray[Any], NDArray[Any]]
-    validation: tuple[NDArray[Any], NDArray[Any]]
-    num_outputs: int
-    is_classification: bool
-
-    @property
-    def constant_loss(self) -> float:
-        """The validation loss of the best predictor that does not look at the features."""
-        targets = self.validation[1]
-        if not self.is_classification:
-            return float(np.mean(np.var(targets, axis=0)))
-        shares = np.bincount(targets) / targets.size
-        shares = shares[shares > 0]
-        return float(-np.sum(shares * np.log(shares)))
 
 
 def load(name: str) -> Data:
@@ -53,41 +22,9 @@ def load(name: str) -> Data:
     return DATA_SETS[name]()
 
 
-def _classes(x: NDArray[Any], y: NDArray[Any], scaled: bool = True) -> Data:
-    train, validation = _split(len(x))
-    x = _standardised(x, train) if scaled else x
-    y = y.astype(np.int32)
-    return Data((x[train], y[train]), (x[validation], y[validation]), int(y.max()) + 1, True)
-
-
-def _values(x: NDArray[Any], y: NDArray[Any]) -> Data:
-    y = y.astype(np.float32).reshape(len(y), -1)
-    train, validation = _split(len(x))
-    x, y = _standardised(x, train), _standardised(y, train)
-    return Data((x[train], y[train]), (x[validation], y[validation]), y.shape[1], False)
-
-
-def _split(num_examples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    shuffled = np.random.default_rng(0).permutation(num_examples)
-    num_validation = int(VALIDATION_PART * num_examples)
-    return shuffled[num_validation:], shuffled[: min(num_validation, MAX_VALIDATION)]
-
-
-def _standardised(values: NDArray[Any], train: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns values with the training split's mean 0 and deviation 1, column by column."""
-    deviation = values[train].std(axis=0)
-    scaled = (values - values[train].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    return scaled.astype(np.float32)
-
-
-def _images(pixels: NDArray[Any], labels: NDArray[Any], greatest: float) -> Data:
-    images = (pixels / greatest).astype(np.float32)[..., np.newaxis]
-    return _classes(images, labels, scaled=False)
-
-
 def _digits() -> Data:
     digits = sklearn.datasets.load_digits()
-    return _images(digits.images, digits.target, 16.0)
+    return of_images(digits.images, digits.target, 16.0)
 
 
 def _noisy_digits() -> Data:
@@ -95,7 +32,7 @@ def _noisy_digits() -> Data:
     digits, random = sklearn.datasets.load_digits(), np.random.default_rng(6)
     is_wrong = random.random(digits.target.size) < 0.2
     wrong = random.integers(0, 10, digits.target.size)
-    return _images(digits.images, np.where(is_wrong, wrong, digits.target), 16.0)
+    return of_images(digits.images, np.where(is_wrong, wrong, digits.target), 16.0)
 
 
 def _digits_pixels() -> Data:
@@ -123,13 +60,13 @@ def _photo_pixels() -> Data:
 
 def _pixels(pixels: NDArray[Any]) -> Data:
     pixels = pixels.astype(np.float32)
-    train, validation = _split(len(pixels))
+    train, validation = split(len(pixels))
     return Data((pixels[train],) * 2, (pixels[validation],) * 2, pixels.shape[1], False)
 
 
 def _mnist() -> Data:
     with np.load(_HERE / "data" / "mnist_14x14.npz") as arrays:
-        return _images(arrays["images"], arrays["labels"], 255.0)
+        return of_images(arrays["images"], arrays["labels"], 255.0)
 
 
 def _table(path: pathlib.Path) -> NDArray[np.float64]:
@@ -139,46 +76,48 @@ def _table(path: pathlib.Path) -> NDArray[np.float64]:
 def _iris() -> Data:
     # The petals alone separate the species: a loss near 0 has no meaningful ratio to another.
     x, y = sklearn.datasets.load_iris(return_X_y=True)
-    return _classes(x[:, :2], y)
+    return of_classes(x[:, :2], y)
 
 
 def _penguins() -> Data:
     # For the same reason the two columns that leave some doubt.
     table = _table(_PENGUINS)
-    return _classes(table[:, [2, 4]], table[:, 0])
+    return of_classes(table[:, [2, 4]], table[:, 0])
 
 
 def _body_mass() -> Data:
     table = _table(_PENGUINS)
     species = np.eye(3)[table[:, 0].astype(int)]
-    return _values(np.column_stack([species, table[:, 1:4]]), table[:, 4])
+    return of_values(np.column_stack([species, table[:, 1:4]]), table[:, 4])
 
 
 def _taxi() -> Data:
     table = _table(_HERE / "data" / "taxi.csv")
-    return _classes(table[:, :-1], table[:, -1])
+    return of_classes(table[:, :-1], table[:, -1])
 
 
 def _fare() -> Data:
     # Logarithms, as a few trips cost and last many times the median.
     table = _table(_HERE / "data" / "taxi.csv")
-    return _values(np.column_stack([np.log1p(table[:, 1:3]), table[:, 3:6]]), np.log1p(table[:, 0]))
+    return of_values(
+        np.column_stack([np.log1p(table[:, 1:3]), table[:, 3:6]]), np.log1p(table[:, 0])
+    )
 
 
 def _friedman() -> Data:
-    return _values(*sklearn.datasets.make_friedman1(1500, noise=1.0, random_state=0))
+    return of_values(*sklearn.datasets.make_friedman1(1500, noise=1.0, random_state=0))
 
 
 def _moons() -> Data:
-    return _classes(*sklearn.datasets.make_moons(1000, noise=0.25, random_state=0))
+    return of_classes(*sklearn.datasets.make_moons(1000, noise=0.25, random_state=0))
 
 
 def _swiss() -> Data:
-    return _values(*sklearn.datasets.make_swiss_roll(1500, noise=0.5, random_state=0))
+    return of_values(*sklearn.datasets.make_swiss_roll(1500, noise=0.5, random_state=0))
 
 
 def _rings() -> Data:
-    return _classes(
+    return of_classes(
         *sklearn.datasets.make_gaussian_quantiles(
             n_samples=1500, n_features=4, n_classes=3, random_state=0
         )
@@ -186,7 +125,7 @@ def _rings() -> Data:
 
 
 def _blobs() -> Data:
-    return _classes(
+    return of_classes(
         *sklearn.datasets.make_classification(
             1500, 20, n_informative=6, n_classes=4, flip_y=0.1, random_state=0
         )
@@ -194,7 +133,7 @@ def _blobs() -> Data:
 
 
 def _imbalanced() -> Data:
-    return _classes(
+    return of_classes(
         *sklearn.datasets.make_classification(
             2000, 12, n_informative=5, weights=[0.93], class_sep=0.7, random_state=0
         )
@@ -207,7 +146,7 @@ def _correlated(num_examples: int = 1500, width: int = 20) -> Data:
     directions = np.linalg.qr(random.normal(size=(width, width)))[0]
     x = (random.normal(size=(num_examples, width)) * np.logspace(0, -1, width)) @ directions
     y = x @ random.normal(size=(width, 3))
-    return _values(x, y + random.normal(0, 0.3, y.shape) * y.std())
+    return of_values(x, y + random.normal(0, 0.3, y.shape) * y.std())
 
 
 def _adding(length: int = 12, num_examples: int = 2000) -> Data:
@@ -216,7 +155,7 @@ def _adding(length: int = 12, num_examples: int = 2000) -> Data:
     numbers = random.uniform(0, 1, (num_examples, length))
     marked = random.random((num_examples, length)).argsort(axis=1) < 2
     x = np.stack([numbers, marked], axis=2)
-    return _values(x, (numbers * marked).sum(axis=1) + random.normal(0, 0.1, num_examples))
+    return of_values(x, (numbers * marked).sum(axis=1) + random.normal(0, 0.1, num_examples))
 
 
 def _series(length: int = 24, num_examples: int = 1500) -> Data:
@@ -229,23 +168,23 @@ def _series(length: int = 24, num_examples: int = 1500) -> Data:
     time = np.arange(length + 1)
     waves = np.sin(2 * np.pi * time / periods[:, np.newaxis] + phases[:, np.newaxis])
     waves += random.normal(0, 0.2, waves.shape)
-    return _values(waves[:, :-1, np.newaxis], waves[:, -1])
+    return of_values(waves[:, :-1, np.newaxis], waves[:, -1])
 
 
 def _distinct() -> Data:
     tokens, counts = text.distinct()
-    train, validation = _split(len(tokens))
-    counts = _standardised(counts[:, np.newaxis], train)
+    train, validation = split(len(tokens))
+    counts = standardised(counts[:, np.newaxis], train)
     return Data((tokens[train], counts[train]), (tokens[validation], counts[validation]), 1, False)
 
 
 def _drawn(number: int) -> Data:
     x, y = problems.drawn(number)
-    return _classes(x, y) if y.dtype.kind == "i" else _values(x, y)
+    return of_classes(x, y) if y.dtype.kind == "i" else of_values(x, y)
 
 
 def _tokens(make: Callable[[], text.Text]) -> Callable[[], Data]:
-    return lambda: _classes(*make(), scaled=False)
+    return lambda: of_classes(*make(), scaled=False)
 
 
 def _bundled(load_set: Callable[..., Any], form: Callable[..., Data]) -> Callable[[], Data]:
@@ -254,13 +193,13 @@ def _bundled(load_set: Callable[..., Any], form: Callable[..., Data]) -> Callabl
 
 DATA_SETS: dict[str, Callable[[], Data]] = {
     "iris": _iris,
-    "wine": _bundled(sklearn.datasets.load_wine, _classes),
-    "cancer": _bundled(sklearn.datasets.load_breast_cancer, _classes),
-    "diabetes": _bundled(sklearn.datasets.load_diabetes, _values),
+    "wine": _bundled(sklearn.datasets.load_wine, of_classes),
+    "cancer": _bundled(sklearn.datasets.load_breast_cancer, of_classes),
+    "diabetes": _bundled(sklearn.datasets.load_diabetes, of_values),
     "digits": _digits,
     "noisy_digits": _noisy_digits,
     "digits_pixels": _digits_pixels,
-    "photos": lambda: _images(*_photos(), 255.0),
+    "photos": lambda: of_images(*_photos(), 255.0),
     "photo_pixels": _photo_pixels,
     "mnist": _mnist,
     "penguins": _penguins,

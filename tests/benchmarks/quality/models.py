@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from quality.data import Data
 from quality.drawn import Network
 from quality.networks import attention, batch_normalization, composed, embedded, recurrent
+from quality.splits import Data
 from quality.tasks import Combination
 
 Body = Callable[[Any, int], Any]

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from quality.data import Data
 from quality.models import build
+from quality.splits import Data
 from quality.tasks import Combination
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.training.range_test import range_test
