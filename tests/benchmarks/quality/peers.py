@@ -13,8 +13,6 @@ Array = NDArray[np.float64]
 PeerRule = Callable[[Array, Array], float | None]
 """From rates and raw losses, both of shape `(num_steps,)`, to a rate or None."""
 
-KERAS_DEFAULTS = {"sgd": 0.01, "momentum": 0.01, "adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3}
-
 
 def _average(losses: Array, exponent: int) -> Array:
     """Returns the moving average with weight 0.98, its correction `exponent` steps ahead."""

@@ -11,6 +11,7 @@ from quality import peers, search
 from quality.candidates import FORMS, ClassConstants, Constants, rate_at
 from quality.fit import SOURCES, fitted, places
 from quality.measurement import Measurement
+from quality.models import OPTIMIZERS
 from quality.package_rules import RULES, PackageRule
 from quality.sweeps import RANGES, all_steps
 
@@ -155,7 +156,8 @@ def _confirmed(source: str) -> Contender:
 
 
 def _keras_default(measurement: Measurement, budget: int) -> Array:
-    return np.array([peers.KERAS_DEFAULTS[measurement.combination.optimizer]])
+    optimizer = OPTIMIZERS[measurement.combination.optimizer]()
+    return np.array([float(optimizer.learning_rate)])
 
 
 def _array(rates: Any) -> Array:
