@@ -33,10 +33,9 @@ class PackageRule:
     def suggestions(self, measurement: Measurement, budget: int) -> tuple[Suggestion | None, ...]:
         """Returns what each seed and the next ones suggest; None where they refuse."""
         steps = measurement.oracle.budgets[budget]
-        is_plain_sgd = measurement.combination.optimizer == "sgd"
         curves = [
-            # Set here as well as by the sweep: each budget is asked for on the same curve.
-            dataclasses.replace(stopped(s), is_plain_sgd=is_plain_sgd, train_steps=steps)
+            # Each budget is asked for on the same curve.
+            dataclasses.replace(stopped(s), train_steps=steps)
             for s in measurement.sweeps[self.sweeps]
         ]
         return tuple(self._suggest(np.roll(curves, -i)) for i in range(len(curves)))
