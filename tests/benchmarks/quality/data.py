@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quality import problems, text
 from quality.drawn import NUM_DRAWS
+from quality.labels import LABELS, relabelled
 from quality.splits import Data, of_classes, of_images, of_values, split, standardised
 
 _HERE = pathlib.Path(__file__).parent
@@ -183,6 +184,11 @@ def _drawn(number: int) -> Data:
     return of_classes(x, y) if y.dtype.kind == "i" else of_values(x, y)
 
 
+def _relabelled(name: str) -> Data:
+    original, deviation, mean = LABELS[name]
+    return relabelled(load(original), deviation, mean)
+
+
 def _tokens(make: Callable[[], text.Text]) -> Callable[[], Data]:
     return lambda: of_classes(*make(), scaled=False)
 
@@ -221,5 +227,6 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "docstrings": _tokens(text.docstrings),
     "next_character": _tokens(text.next_character),
     **{f"drawn_{number}": functools.partial(_drawn, number) for number in range(NUM_DRAWS)},
+    **{name: functools.partial(_relabelled, name) for name in LABELS},
 }
 """Every data set by its name."""
