@@ -9,7 +9,7 @@ import numpy as np
 import sklearn.datasets
 from numpy.typing import NDArray
 
-from quality import problems, text
+from quality import fine_tuning, problems, text
 from quality.drawn import NUM_DRAWS
 from quality.labels import LABELS, relabelled
 from quality.splits import Data, of_classes, of_images, of_values, split, standardised
@@ -228,5 +228,6 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "next_character": _tokens(text.next_character),
     **{f"drawn_{number}": functools.partial(_drawn, number) for number in range(NUM_DRAWS)},
     **{name: functools.partial(_relabelled, name) for name in LABELS},
+    **fine_tuning.DATA_SETS,
 }
 """Every data set by its name."""

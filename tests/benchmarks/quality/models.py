@@ -1,11 +1,14 @@
 """The models and optimizers: small enough for a training step of about a millisecond."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import layers
+from numpy.typing import NDArray
 
+from quality.data import load
 from quality.drawn import Network
 from quality.networks import attention, batch_normalization, composed, embedded, recurrent
 from quality.splits import Data
@@ -16,16 +19,40 @@ Body = Callable[[Any, int], Any]
 
 
 def build(combination: Combination, data: Data, seed: int) -> Any:
-    """Returns a combination's compiled model, its weights and dropout seeded."""
+    """Returns a combination's compiled model, its weights and dropout seeded.
+
+    Of a model trained before, only a last layer for other classes has new weights.
+    """
+    optimizer = OPTIMIZERS[combination.optimizer]
+    if combination.pretrained_on is None:
+        return _compiled(combination.model, optimizer, data, seed)
+    trained = _trained(combination.model, combination.pretrained_on)
+    model = _compiled(combination.model, optimizer, data, seed)
+    for variable, value in zip(model.weights, trained, strict=True):
+        if variable.shape == value.shape:  # not so in a last layer for other classes
+            variable.assign(value)
+    return model
+
+
+@functools.cache
+def _trained(model: str | Network, data_set: str) -> list[NDArray[Any]]:
+    """Returns the weights of a model after 20 epochs with Adam; with every seed the same."""
+    data = load(data_set)
+    trained = _compiled(model, lambda: keras.optimizers.Adam(3e-3), data, seed=0)
+    trained.fit(*data.train, epochs=20, verbose=0)
+    return trained.get_weights()  # type: ignore[no-any-return]
+
+
+def _compiled(model: str | Network, optimizer: Callable[[], Any], data: Data, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     x = data.train[0]
     inputs = keras.Input(x.shape[1:], dtype=x.dtype.name)
-    model = keras.Model(inputs, _outputs(combination.model, inputs, data.num_outputs))
+    compiled = keras.Model(inputs, _outputs(model, inputs, data.num_outputs))
     loss: Any = keras.losses.MeanSquaredError()
     if data.is_classification:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(OPTIMIZERS[combination.optimizer](), loss, jit_compile=False)
-    return model
+    compiled.compile(optimizer(), loss, jit_compile=False)
+    return compiled
 
 
 def _outputs(model: str | Network, inputs: Any, num_outputs: int) -> Any:

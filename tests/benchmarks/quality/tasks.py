@@ -27,6 +27,7 @@ class Combination:
         batch_size: Examples in a batch, 16 to 256.
         budget: Steps of the full training, 200 to 400.
         is_drawn: Whether chance composed it.
+        pretrained_on: Name of a data set that the model was trained on before, if on any.
     """
 
     half: Half
@@ -36,11 +37,13 @@ class Combination:
     batch_size: int
     budget: int = 400
     is_drawn: bool = False
+    pretrained_on: str | None = None
 
     @property
     def name(self) -> str:
         """The combination in words that make a file name."""
-        return f"{self.data}-{self.model}-{self.optimizer}-{self.batch_size}"
+        before = f"{self.pretrained_on}-" if self.pretrained_on else ""
+        return f"{before}{self.data}-{self.model}-{self.optimizer}-{self.batch_size}"
 
 
 def _half(half: Half, *rows: tuple[str, str, str, int, int]) -> tuple[Combination, ...]:

@@ -61,9 +61,9 @@ def docstrings(length: int = 48, num_examples: int = 2000) -> Text:
     return np.concatenate(pieces), np.concatenate(labels)
 
 
-def next_character(num_examples: int = 3000) -> Text:
-    """Returns pieces of documentation; the label is the character that follows."""
-    text = _tokens(_MODULES[0])
+def next_character(num_examples: int = 3000, group: int = 0) -> Text:
+    """Returns pieces of a group's documentation; the label is the character that follows."""
+    text = _tokens(_MODULES[group])
     starts = np.random.default_rng(3).integers(0, text.size - LENGTH - 1, num_examples)
     return np.stack([text[s : s + LENGTH] for s in starts]), text[starts + LENGTH]
 
