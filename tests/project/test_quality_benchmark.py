@@ -1,6 +1,7 @@
 """The benchmark's scores, peers' rules and candidates on curves with known answers."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -9,12 +10,20 @@ from quality import peers, problems
 from quality.candidates import FORMS, ClassConstants, Constants, budget_factor, landmark, rate_at
 from quality.data import load
 from quality.drawn import BODIES, KINDS, Network, draw
+from quality.further import FURTHER, Group
+from quality.further_table import further_table
+from quality.labels import LABELS
 from quality.long import regret
 from quality.long_tasks import LONG_TASKS
+from quality.measurement import Measurement
+from quality.models import build
 from quality.networks import composed
 from quality.oracle import LOG_RATES, Oracle
+from quality.roster import Contender
 from quality.score import MAX_REGRET, Outcomes, bootstrap, evaluate, paired, score
-from quality.tasks import COMBINATIONS, SUBSET, Half
+from quality.tasks import COMBINATIONS, SUBSET, Combination, Half
+
+from tfx_lr_finder.core.curve import Curve
 
 RATES = np.geomspace(1e-7, 10, 100)
 U = np.log10(RATES)
@@ -217,6 +226,85 @@ def test_halves_hold_the_same_kinds():
     for half in halves.values():
         assert {c.optimizer for c in half} == {"sgd", "momentum", "adam", "adamw", "rmsprop"}
     assert [c.half for c in SUBSET].count(Half.CHOICES) == len(SUBSET) / 2
+
+
+class TestFurtherCombinations:
+    """The combinations that only the tables of their groups show."""
+
+    combinations = tuple(c for group in FURTHER for c in group.combinations)
+
+    def test_each_has_a_directory_of_its_own(self):
+        """No two combinations share files, and none needs a folder within its directory."""
+        names = [c.name for c in (*COMBINATIONS, *self.combinations)]
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch(r"[\w.-]+", name) for name in names)
+
+    def test_optimizers_are_those_of_no_other_combination(self):
+        """A row of three for each."""
+        group = FURTHER[0]
+        optimizers = [group.row(c) for c in group.combinations]
+        assert {optimizers.count(name) for name in optimizers} == {3}
+        assert not {*optimizers} & {c.optimizer for c in COMBINATIONS}
+
+    def test_fine_tuning_has_few_examples(self):
+        """25 to 2,000, and enough for a batch."""
+        for combination in (c for c in self.combinations if c.pretrained_on):
+            num_examples = len(load(combination.data).train[0])
+            assert max(25, combination.batch_size) <= num_examples <= 2000
+
+    def test_fine_tuning_starts_from_the_same_trained_weights(self):
+        """With each seed the same body; a head for as many classes as before is kept, too."""
+        combination = Combination(
+            Half.REPORT, "digits_0_to_5", "logistic", "sgd", 16, pretrained_on="digits_0_to_5"
+        )
+        data = load("digits_0_to_5")
+        models = [build(combination, data, seed) for seed in (1, 2)]
+        for first, second in zip(*(model.get_weights() for model in models), strict=True):
+            np.testing.assert_array_equal(first, second)
+        x, y = data.validation
+        assert np.mean(models[0].predict(x, verbose=0).argmax(axis=1) == y) > 0.9
+
+    def test_head_for_other_classes_is_new(self):
+        """Six digits before, four afterwards: the last layer differs with the seed."""
+        combination = Combination(
+            Half.REPORT, "digits_6_to_9", "logistic", "sgd", 16, pretrained_on="digits_0_to_5"
+        )
+        data = load("digits_6_to_9")
+        kernels = [build(combination, data, seed).get_weights()[0] for seed in (1, 2)]
+        assert kernels[0].shape == (64, 4)
+        assert not np.array_equal(*kernels)
+
+    @pytest.mark.parametrize("name", LABELS)
+    def test_labels_are_the_original_ones_scaled_and_moved(self, name):
+        """They keep features, and have the mean and the deviation that they should."""
+        original, deviation, mean = LABELS[name]
+        data = load(name)
+        np.testing.assert_array_equal(data.train[0], load(original).train[0])
+        assert np.mean(data.train[1]) == pytest.approx(mean, abs=1e-3 * deviation)
+        assert np.std(data.train[1]) == pytest.approx(deviation, rel=1e-3)
+        assert data.constant_loss == pytest.approx(load(original).constant_loss * deviation**2)
+
+    def test_table_has_regret_distance_and_verdicts_of_each_row(self, oracle):
+        """Half a decade above the best rate, 0.01; what does not learn has only verdicts."""
+        curve = Curve(
+            learning_rates=RATES,
+            losses=logistic_fall(-3.0),
+            smoothing=0.9,
+            stop_reason="all_steps",
+            num_steps=RATES.size,
+            batch_size=32,
+            seed=0,
+        )
+        oracles = {"lion": oracle, "lamb": dataclasses.replace(oracle, constant_loss=0.5)}
+        measurements = [
+            Measurement(Combination(Half.REPORT, "iris", "mlp", name, 16), of, {"own_200": [curve]})
+            for name, of in oracles.items()
+        ]
+        group = Group("", (), row=lambda combination: combination.optimizer)
+        rule = Contender("too high", "0", lambda m, budget: np.array([10**-1.5]))
+        lion, lamb = further_table(group, measurements, [rule]).splitlines()[2:]
+        assert lion == "| lion | 1 of 1 | 0.500 / 0% / 0% / 0% / +0.50 | ok 1 |"
+        assert lamb == "| lamb | 0 of 1 |  | ok 1 |"
 
 
 class TestLongTrainings:

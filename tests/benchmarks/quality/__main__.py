@@ -10,14 +10,17 @@ import argparse
 import os
 import pathlib
 import time
+from collections.abc import Iterable
 
 os.environ.update(CUDA_VISIBLE_DEVICES="-1", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
 
 import tensorflow as tf
 
+from quality.further import FURTHER
 from quality.measurement import Measurement, measure
 from quality.report import write_report
-from quality.tasks import COMBINATIONS, SUBSET
+from quality.sweeps import FURTHER_RANGES, RANGES
+from quality.tasks import COMBINATIONS, SUBSET, Combination
 
 
 def main() -> None:
@@ -28,12 +31,20 @@ def main() -> None:
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    measurements: list[Measurement] = []
-    for combination in SUBSET if arguments.subset else COMBINATIONS:
-        started = time.monotonic()
-        measurements.append(measure(combination, arguments.output))
-        print(f"{combination.name}: {time.monotonic() - started:.0f} s", flush=True)
-    print(write_report(arguments.output, measurements))
+    combinations, groups = (SUBSET, ()) if arguments.subset else (COMBINATIONS, FURTHER)
+    measurements = [_measured(c, arguments.output, RANGES) for c in combinations]
+    further = [
+        (group, [_measured(c, arguments.output, FURTHER_RANGES) for c in group.combinations])
+        for group in groups
+    ]
+    print(write_report(arguments.output, measurements, further))
+
+
+def _measured(combination: Combination, output: pathlib.Path, ranges: Iterable[str]) -> Measurement:
+    started = time.monotonic()
+    measurement = measure(combination, output, ranges)
+    print(f"{combination.name}: {time.monotonic() - started:.0f} s", flush=True)
+    return measurement
 
 
 if __name__ == "__main__":

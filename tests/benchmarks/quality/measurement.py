@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable
 
 import keras
 
@@ -21,7 +22,7 @@ class Measurement:
     Attributes:
         combination: What was measured.
         oracle: Its validation losses at constant rates.
-        sweeps: For each name in `RANGES`, one sweep a seed.
+        sweeps: For each range, by its name, one sweep a seed.
     """
 
     combination: Combination
@@ -29,8 +30,16 @@ class Measurement:
     sweeps: dict[str, list[Curve]]
 
 
-def measure(combination: Combination, directory: pathlib.Path) -> Measurement:
-    """Returns the measurement of a combination; of what a file holds, nothing is repeated."""
+def measure(
+    combination: Combination, directory: pathlib.Path, ranges: Iterable[str]
+) -> Measurement:
+    """Returns the measurement of a combination; of what a file holds, nothing is repeated.
+
+    Args:
+        combination: What to measure.
+        directory: Where the files are.
+        ranges: Names of the ranges of the sweeps.
+    """
     directory = directory / combination.name
     directory.mkdir(parents=True, exist_ok=True)
     data = load(combination.data)
@@ -39,12 +48,12 @@ def measure(combination: Combination, directory: pathlib.Path) -> Measurement:
     if not oracle_file.exists():
         _write(oracle_file, measure_oracle(combination, data).to_json())
     measured = {}
-    for name, sweep_range in sweeps.RANGES.items():
+    for name in ranges:
         sweeps_file = directory / f"{name}.json"
         if not sweeps_file.exists():
             texts = [
-                sweeps.sweep(combination, data, sweep_range, seed).to_json()
-                for seed in range(sweeps.num_seeds(combination, sweep_range))
+                sweeps.sweep(combination, data, sweeps.RANGES[name], seed).to_json()
+                for seed in range(sweeps.num_seeds(combination, sweeps.RANGES[name]))
             ]
             _write(sweeps_file, json.dumps(texts))
         measured[name] = [Curve.from_json(text) for text in json.loads(sweeps_file.read_text())]

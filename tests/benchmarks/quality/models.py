@@ -161,5 +161,13 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "rmsprop": keras.optimizers.RMSprop,
+    "nesterov": lambda: keras.optimizers.SGD(momentum=0.9, nesterov=True),
+    "sgd_decay": lambda: keras.optimizers.SGD(weight_decay=1e-3),
+    "adam_decay": lambda: keras.optimizers.Adam(weight_decay=0.1),
+    "nadam": keras.optimizers.Nadam,
+    "lamb": keras.optimizers.Lamb,
+    "lion": keras.optimizers.Lion,
+    "adafactor": lambda: keras.optimizers.Adafactor(relative_step=False),
+    "adagrad": keras.optimizers.Adagrad,
 }
 """Every optimizer by its name, at Keras's default rate."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from quality.candidates import FORMS, ClassConstants
 from quality.figure import draw
 from quality.fit import SOURCES, fitted
+from quality.further import Group
+from quality.further_table import CELL, further_table
 from quality.measurement import Measurement
 from quality.results import (
     Results,
@@ -19,13 +21,21 @@ from quality.roster import DEFAULT, REFERENCE, SEVERAL, contenders
 from quality.tasks import Half
 from quality.verdicts import verdict_table
 
+FURTHER_RULES = (REFERENCE, "Keras's default rate", "fastai: valley")
+"""The rules that are scored on the further combinations."""
 
-def write_report(directory: pathlib.Path, measurements: Sequence[Measurement]) -> str:
+
+def write_report(
+    directory: pathlib.Path,
+    measurements: Sequence[Measurement],
+    further: Sequence[tuple[Group, Sequence[Measurement]]],
+) -> str:
     """Writes report.md, scores.csv, suggestions.csv and regret.png; returns the report.
 
     Args:
         directory: Where to write.
         measurements: The combinations measured, of both halves.
+        further: The groups of further combinations that were measured.
     """
     kept = [m for m in measurements if m.oracle.learns]
     roster = contenders(kept)
@@ -43,6 +53,10 @@ def write_report(directory: pathlib.Path, measurements: Sequence[Measurement]) -
         lines += [_constants(form, source, constants[source]) for source in SOURCES]
     for results in sections:
         lines += ["", *_section(results)]
+    named = {contender.name: contender for contender in roster}
+    rules = [named[name] for name in FURTHER_RULES]
+    for group, measured in further:
+        lines += ["", f"## {group.title}: {CELL}", "", further_table(group, measured, rules)]
     text = "\n".join(lines) + "\n"
     (directory / "report.md").write_text(text)
     write_scores(directory / "scores.csv", sections)

@@ -47,6 +47,12 @@ RANGES = {
 """Ours at two lengths, and the peers' defaults. torch-lr-finder, whose first rate is the
 optimizer's, is read from ours: its users start it from 1e-7 to 1e-5, as its README does."""
 
+GREATEST_RATES = {"adafactor": 0.07}
+"""Where sweeps end earlier: within 200 steps, Adafactor applies no rate above 1 / sqrt(200)."""
+
+FURTHER_RANGES = ("own_200", "fastai")
+"""Names of the ranges of the further combinations: of the default rule, and of the best peer."""
+
 
 def num_seeds(combination: Combination, sweep_range: Range) -> int:
     """Returns how many sweeps of a range a combination gets."""
@@ -56,6 +62,7 @@ def num_seeds(combination: Combination, sweep_range: Range) -> int:
 def sweep(combination: Combination, data: Data, sweep_range: Range, seed: int) -> Curve:
     """Runs one sweep to its last rate: each rule stops where its own sweep would have."""
     model = build(combination, data, seed)
+    greatest = GREATEST_RATES.get(combination.optimizer, sweep_range.max_learning_rate)
     train, validation = map(tf.data.Dataset.from_tensor_slices, (data.train, data.validation))
     shuffled = train.shuffle(len(data.train[0]), seed=seed)
     return range_test(
@@ -65,7 +72,7 @@ def sweep(combination: Combination, data: Data, sweep_range: Range, seed: int) -
         if sweep_range.validates
         else None,
         min_learning_rate=sweep_range.min_learning_rate,
-        max_learning_rate=sweep_range.max_learning_rate,
+        max_learning_rate=greatest,
         num_steps=sweep_range.num_steps,
         divergence_factor=float("inf"),
         seed=seed,
