@@ -22,7 +22,7 @@ def swept(num_steps, num_points=None):
 def test_few_steps_a_decade_come_with_a_warning(num_points):
     """It names the number of steps that would do, whether the sweep went to its end or not."""
     assert swept(50, num_points).advice == (
-        "With 7 steps a decade the rate is unsure: of the rates with 7, one in four was off by "
+        "With 7 steps a decade the rate is unsure: of the rates with 7, half were off by "
         "more than a factor of 2. Raise `num_steps` to 99."
     )
 

@@ -87,6 +87,33 @@ def chunks(picture):
     return names
 
 
+def falling(**attributes):
+    """Returns a curve that `descent` can read: it falls from 2 to 1, and rises again."""
+    place = np.linspace(-1, 1, NUM_POINTS)
+    return curve(1 + np.abs(place).clip(0, 0.8) / 0.8, **attributes)
+
+
+def test_what_the_default_rule_reads_is_drawn_with_its_landmark():
+    """In grey: a line along the curve, and a diamond on it, left of the lowest loss."""
+    grey = np.array([128, 128, 128]) / 255
+    other = picture_of(falling(), rule="valley")
+    drawn = picture_of(falling(), rule="descent")
+
+    is_grey = [np.abs(pixels(p)[:480] - grey).max(axis=2) < 0.02 for p in (other, drawn)]
+    assert is_grey[1].sum() > 5 * is_grey[0].sum()
+    added = is_grey[1].sum(axis=0) - is_grey[0].sum(axis=0)
+    assert added.max() > 12
+    assert 450 < added.argmax() < 640
+
+
+@pytest.mark.parametrize("losses", [[1.0], np.ones(NUM_POINTS)], ids=["one point", "flat"])
+def test_sweep_without_a_rate_shows_nothing_that_was_read(losses):
+    """Beside another sweep, of which a rate was read."""
+    drawn = picture_of(falling(), curve(losses, seed=1), rule="descent")
+
+    assert drawn[1:4] == b"PNG"
+
+
 def test_trials_are_points_at_their_rates_and_losses():
     """One of two is finite: left of the rate found, at half of the height; the legend has one."""
     trials = (Trial(1e-3, 4.5, 50), Trial(1e-1, float("inf"), 50))

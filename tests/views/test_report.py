@@ -311,6 +311,17 @@ def test_trials_can_be_switched_off():
     assert "trial at a constant rate" in [box["value"] for box in boxes if "checked" in box]
 
 
+@pytest.mark.parametrize(("rule", "is_drawn"), [("descent", True), ("valley", False)])
+def test_what_the_default_rule_reads_can_be_switched_off(rule, is_drawn):
+    """Its smoothed loss and its landmark have a box each, ticked; other rules read neither."""
+    text = page_of(VALLEY, suggestion=dataclasses.replace(SUGGESTION, rule=rule))
+    boxes = [dict(of) for tag, of in Page(text).elements if tag == "input"]
+
+    ticked = {box["value"] for box in boxes if "checked" in box}
+    labels = {"loss as the rule reads it", "landmark of the rule"}
+    assert labels & ticked == (labels if is_drawn else set())
+
+
 def test_page_without_trials_has_no_table_of_them(page):
     """There is nothing to see."""
     assert "Trials" not in page.text

@@ -16,8 +16,8 @@ MIN_POINTS = 10
 MIN_STEPS_PER_DECADE = 7.0
 """A curve with fewer steps per decade than this is too coarse for a verdict.
 
-28 models were swept over seven decades with different numbers of steps. With 100 steps, 26 of the
-rates lay within 0.3 decades of the rate from 200 steps; with 50 steps, 21; with 30 steps, 8.
+24 models were swept over seven decades with different numbers of steps. With 100 steps, 23 of the
+rates lay within 0.3 decades of the rate from 200 steps; with 50 steps, 12.
 """
 ENOUGH_STEPS_PER_DECADE = 14.0
 """A rate from a curve with fewer steps per decade than this comes with a warning."""
@@ -176,7 +176,7 @@ def advice_on_steps(curve: Curve) -> str:
     enough = math.ceil((curve.num_steps - 1) * ENOUGH_STEPS_PER_DECADE / per_decade - 0.01) + 1
     return (
         f"With {per_decade:.3g} steps a decade the rate is unsure: of the rates with "
-        f"{MIN_STEPS_PER_DECADE:g}, one in four was off by more than a factor of 2. "
+        f"{MIN_STEPS_PER_DECADE:g}, half were off by more than a factor of 2. "
         f"Raise `num_steps` to {enough}."
     )
 

@@ -13,19 +13,23 @@ import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.suggestion import Suggestion
+from tfx_lr_finder.views.tooltip import listed, table
 from tfx_lr_finder.views.view import (
     GREY,
     INTERVAL_OPACITY,
+    LANDMARK_LABEL,
     LOSS_AXIS,
     RATE_AXIS,
+    READ_LABEL,
     RED,
     TRIAL_COLOR,
     TRIAL_LABEL,
     color,
     constant_label,
     constant_loss,
+    courses,
+    landmark_point,
     learning_rate_range,
     loss_range,
     losses_by_name,
@@ -38,6 +42,8 @@ from tfx_lr_finder.views.view import (
 
 _FAINT = "99"
 """Alpha channel to append to a CSS colour `#rrggbb`: 60% opaque."""
+
+_DIAMOND = {"type": "value", "value": "diamond"}
 
 _Model = dict[str, Any]
 """A Bokeh object as its script reads it. Attributes that are left out have Bokeh's defaults."""
@@ -78,6 +84,7 @@ class InteractivePlot:
         self._add_sweeps(evidence.curves)
         self._add_unreached(evidence.curves)
         self._add_constant(evidence.curves)
+        self._add_courses(evidence)
         self._add_trials(evidence)
         self._add_rates(evidence)
         self._plot = self._framed(evidence)
@@ -87,11 +94,14 @@ class InteractivePlot:
 
         Keep its order: Bokeh needs an object before the references to it.
         """
-        version = importlib.metadata.version("bokeh")
         return {
             "target_id": target,
             "root_id": self._plot["id"],
-            "doc": {"version": version, "title": "", "roots": [self._plot]},
+            "doc": {
+                "version": importlib.metadata.version("bokeh"),
+                "title": "",
+                "roots": [self._plot],
+            },
         }
 
     def _model(self, kind: str, /, **attributes: Any) -> _Model:
@@ -102,20 +112,18 @@ class InteractivePlot:
         batch = Part("batch loss", f"{color(0)}{_FAINT}")
         validation = Part("validation loss", color(0), "dotted")
         for number, (curve, name) in enumerate(zip(curves, sweep_names(curves), strict=True)):
-            smoothed = Part(smoothed_label(name), color(number))
-            thin = self._model("Line", line_color=f"{color(number)}{_FAINT}", line_width=1.5)
-            thick = self._model("Line", line_color=smoothed.color, line_width=3)
+            hue = color(number)
+            smoothed = Part(smoothed_label(name), hue)
+            thin = self._model("Line", line_color=f"{hue}{_FAINT}", line_width=1.5)
+            thick = self._model("Line", line_color=hue, line_width=3)
             self._add(batch, thin, x=curve.learning_rates, y=curve.losses)
             self._add(smoothed, thick, x=curve.learning_rates, y=curve.smoothed_losses)
             if curve.validation_losses is not None:
-                dotted = self._model(
-                    "Line", line_color=color(number), line_width=3, line_dash="dotted"
-                )
+                dotted = self._model("Line", line_color=hue, line_width=3, line_dash="dotted")
                 self._add(validation, dotted, x=curve.learning_rates, y=curve.validation_losses)
 
     def _add_unreached(self, curves: Sequence[Curve]) -> None:
-        unreached = unreached_range(curves)
-        if unreached is not None:
+        if (unreached := unreached_range(curves)) is not None:
             part = Part(unreached_label(curves), GREY)
             strip = self._model("VStrip", fill_color=GREY, fill_alpha=0.2, line_color=None)
             self._add(part, strip, x0=unreached[:1], x1=unreached[1:])
@@ -126,12 +134,17 @@ class InteractivePlot:
             span = self._model("HSpan", line_color=GREY, line_dash=part.line, line_width=2)
             self._add(part, span, y=[constant])
 
+    def _add_courses(self, evidence: Evidence) -> None:
+        landmark = Part(LANDMARK_LABEL, GREY, "dotted")
+        for course in courses(evidence):
+            line = self._model("Line", line_color=GREY, line_width=1.5)
+            self._add(Part(READ_LABEL, GREY), line, x=10**course.log_rates, y=course.smoothed)
+            self._add_points(landmark, *landmark_point(course), marker=_DIAMOND, size=11)
+
     def _add_trials(self, evidence: Evidence) -> None:
         rates, losses = trial_points(evidence)
         if rates:
-            part = Part(TRIAL_LABEL, TRIAL_COLOR, "dotted")
-            points = self._model("Scatter", size=9, fill_color=TRIAL_COLOR, line_color=None)
-            self._add(part, points, x=rates, y=losses)
+            self._add_points(Part(TRIAL_LABEL, TRIAL_COLOR, "dotted"), rates, losses, size=9)
 
     def _add_rates(self, evidence: Evidence) -> None:
         found, interval = evidence.published.learning_rate, evidence.published.interval
@@ -150,6 +163,10 @@ class InteractivePlot:
                     "VSpan", line_color=part.color, line_dash=part.line, line_width=2
                 )
                 self._add(part, span, x=[rate])
+
+    def _add_points(self, part: Part, x: list[float], y: list[float], **looks: Any) -> None:
+        glyph = self._model("Scatter", fill_color=part.color, line_color=None, **looks)
+        self._add(part, glyph, x=x, y=y)
 
     def _add(self, part: Part, glyph: _Model, **columns: Iterable[float]) -> None:
         if part not in self.parts:
@@ -179,20 +196,15 @@ class InteractivePlot:
             heights[at] = np.clip(curve.smoothed_losses, *loss_range(curves))
             losses = losses_by_name(curve)
             smoothed = losses.pop("smoothed loss")
-            texts[at] = [f"{smoothed[i]:.4g} ({_listed(losses, i)})" for i in range(len(curve))]
+            texts[at] = [f"{smoothed[i]:.4g} ({listed(losses, i)})" for i in range(len(curve))]
             columns[f"sweep_{number}"] = texts.tolist()
             tooltips[name or "smoothed loss"] = f"@sweep_{number}"
         line = self._model("Line", line_alpha=0)
         target = self._draw(line, {"x": rates.tolist(), "y": heights.tolist(), **columns})
-        return [
-            self._model(
-                "HoverTool",
-                renderers=[_reference(target)],
-                mode="vline",
-                tooltips=_table(tooltips),
-            ),
-            self._model("CrosshairTool", dimensions="height", line_color=GREY),
-        ]
+        hover = self._model(
+            "HoverTool", renderers=[_reference(target)], mode="vline", tooltips=table(tooltips)
+        )
+        return [hover, self._model("CrosshairTool", dimensions="height", line_color=GREY)]
 
     def _framed(self, evidence: Evidence) -> _Model:
         """Returns the Bokeh plot with all renderers, axes, grid and tools."""
@@ -228,15 +240,3 @@ class InteractivePlot:
 
 def _reference(model: _Model) -> dict[str, str]:
     return {"id": model["id"]}
-
-
-def _listed(losses: dict[str, Array], index: int) -> str:
-    return ", ".join(
-        f"{name.removesuffix(' loss')} {line[index]:.4g}" for name, line in losses.items()
-    )
-
-
-def _table(rows: dict[str, str]) -> str:
-    """Returns an HTML table. Nothing is escaped, so the text must come from this package."""
-    cells = (f"<tr><th align=left>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
-    return f"<table>{''.join(cells)}</table>"

@@ -11,14 +11,18 @@ from tfx_lr_finder.core.evidence import Evidence
 from tfx_lr_finder.views.view import (
     GREY,
     INTERVAL_OPACITY,
+    LANDMARK_LABEL,
     LOSS_AXIS,
     RATE_AXIS,
+    READ_LABEL,
     RED,
     TRIAL_COLOR,
     TRIAL_LABEL,
     color,
     constant_label,
     constant_loss,
+    courses,
+    landmark_point,
     learning_rate_range,
     loss_range,
     smoothed_label,
@@ -36,6 +40,7 @@ def plot(evidence: Evidence) -> bytes:
 
     - for every sweep the smoothed loss, the batch losses faintly behind it, and the validation
       loss as a dotted line if there is one;
+    - for every sweep the loss as the rule `descent` read it, thin and grey, with its landmark;
     - for every trial the loss at its end as a point over its rate;
     - the loss of the best constant output as a dashed line;
     - the rate that was found as a red line, in the red band of its interval;
@@ -51,6 +56,7 @@ def plot(evidence: Evidence) -> bytes:
     rates, losses = trial_points(evidence)
     axes.set_ylim(*loss_range(evidence.curves, losses))
     _draw_sweeps(axes, evidence.curves)
+    _draw_courses(axes, evidence)
     if rates:
         axes.plot(rates, losses, "o", color=TRIAL_COLOR, label=TRIAL_LABEL)
     if (constant := constant_loss(evidence.curves)) is not None:
@@ -103,6 +109,13 @@ def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
     if unreached is not None:
         label = unreached_label(curves)
         axes.axvspan(*unreached, color=GREY, alpha=0.15, linewidth=0, label=label)
+
+
+def _draw_courses(axes: Axes, evidence: Evidence) -> None:
+    for number, course in enumerate(courses(evidence)):
+        line, point = ("", "") if number else (READ_LABEL, LANDMARK_LABEL)
+        axes.plot(10**course.log_rates, course.smoothed, color=GREY, linewidth=1.2, label=line)
+        axes.plot(*landmark_point(course), "D", color=GREY, markersize=7, label=point)
 
 
 def _title(evidence: Evidence) -> str:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 
 from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.descent import Course, course_of
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.rules import DEFAULT_RULE
 from tfx_lr_finder.core.smoothing import Array, initial_loss
 
 HEADROOM = 0.5
@@ -20,6 +22,8 @@ GREY = "#808080"
 TRIAL_COLOR = "#e07b39"
 """The colour of the trials."""
 TRIAL_LABEL = "trial at a constant rate"
+READ_LABEL = "loss as the rule reads it"
+LANDMARK_LABEL = "landmark of the rule"
 RATE_AXIS = "learning rate (logarithmic)"
 LOSS_AXIS = "loss (mean over the examples)"
 
@@ -32,6 +36,24 @@ def losses_by_name(curve: Curve) -> dict[str, Array]:
     losses = {"batch loss": curve.losses, "smoothed loss": curve.smoothed_losses}
     validation = curve.validation_losses
     return losses if validation is None else {**losses, "validation loss": validation}
+
+
+def courses(evidence: Evidence) -> list[Course]:
+    """Returns what `descent` read the rate from, one course for each sweep that has a rate.
+
+    It smooths the losses in its own way, and measures from a landmark. The other rules read the
+    smoothed loss: for them, nothing is returned.
+    """
+    if evidence.read is None or evidence.read.rule != DEFAULT_RULE:
+        return []
+    read = [course_of(curve) for curve in evidence.curves if len(curve) > 1]
+    return [course for course in read if course.shows_rate]
+
+
+def landmark_point(course: Course) -> tuple[list[float], list[float]]:
+    """Returns the rate of a course's landmark and the loss there, in a list each."""
+    rate = 10**course.landmark
+    return [rate], [course.loss_at(rate)]
 
 
 def trial_points(evidence: Evidence) -> tuple[list[float], list[float]]:
