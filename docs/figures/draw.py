@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from tfx_lr_finder import Curve, NoLearningRateError, plot_curve, range_test, suggest
-from tfx_lr_finder.core.descent import DONE, course_of
+from tfx_lr_finder.core.descent import course_of
 from tfx_lr_finder.core.rules import RULES
 
 FOLDER = Path(__file__).parent
@@ -100,7 +100,10 @@ def draw_landmarks(curve: Curve) -> None:
     height = np.interp(course.landmark, course.log_rates, course.smoothed)
     point = (10**course.landmark, height)
     axes.plot(*point, "o", color="black")
-    axes.annotate(f"{DONE:.0%} of the descent", point, (-2, -16), textcoords="offset points")
+    axes.annotate("landmark", point, (-58, -10), textcoords="offset points")
+    lowest = (10 ** course.log_rates[course.lowest], course.smoothed[course.lowest])
+    axes.plot(*lowest, "o", color=GREY)
+    axes.annotate("lowest loss", lowest, (-2, -16), textcoords="offset points")
     rate = suggest(curve).learning_rate
     axes.axvline(rate, color=RED, linewidth=2, label=f"learning rate {rate:.2g}")
     limit(axes, curve)
