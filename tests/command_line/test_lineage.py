@@ -68,6 +68,16 @@ def test_interval_is_shown_where_there_is_one(connection, tmp_path):
     assert shown.count("Expected") == 1
 
 
+def test_interval_that_the_store_has_rounded_to_zero_is_not_shown(connection):
+    """SQLite keeps six decimals."""
+    ends = {"learning_rate_low": 4e-7, "learning_rate_high": 1.6e-6}
+    put_sweep(connection, "LearningRateFinder", {**FACTS, "learning_rate": 8e-7, **ends})
+
+    (rate,) = latest_rates(connection, 1)
+
+    assert rate.interval is None
+
+
 @pytest.mark.parametrize("root", ["/root", "/home/me@team/root"])
 def test_packed_module_is_told_from_its_wheel(connection, root):
     """At the first `@`, for the path of the wheel may have some of its own."""

@@ -9,6 +9,7 @@ from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.rules import descent
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
+from tfx_lr_finder.core.verdict import judge
 
 FALL_BEGINS, FALL_ENDS = -4.0, -1.0  # logarithms of the rates between which the loss falls
 
@@ -75,6 +76,29 @@ def test_peak_of_a_rate_that_decays_is_higher(schedule, decades, is_plain_sgd):
     peak = dataclasses.replace(constant, schedule=schedule)
 
     assert np.log10(descent(peak) / descent(constant)) == pytest.approx(decades)
+
+
+@pytest.mark.parametrize("blow_up", [-1.5, -1.9])
+def test_peak_stays_below_the_first_blow_up(blow_up):
+    """The constant rate itself is not lowered; a peak between it and the blow-up has a margin."""
+
+    def blows_up(log_rates):
+        return np.where(log_rates < blow_up, ramp(log_rates), 4.0)
+
+    constant = curve(blows_up)
+    peak = dataclasses.replace(constant, schedule=Schedule.DECAYING)
+
+    rise = np.log10(descent(peak) / descent(constant))
+    assert 0 <= rise < 0.3
+    assert judge(peak, descent(peak)) is judge(constant, descent(constant))
+
+
+@pytest.mark.parametrize("train_steps", [None, 100])
+def test_peak_without_a_descent_is_the_constant_rate(train_steps):
+    """It is read off the edge of stability, and a higher rate would lie at the edge."""
+    rises = curve(lambda u: 1 + np.clip(u + 1, 0, None), train_steps=train_steps)
+
+    assert descent(dataclasses.replace(rises, schedule=Schedule.DECAYING)) == descent(rises)
 
 
 def test_place_moves_with_the_fall():

@@ -47,10 +47,42 @@ def test_every_rule_has_a_width():
     assert HALF_WIDTHS.keys() == RULES.keys()
 
 
-@pytest.mark.parametrize(("num_sweeps", "spread"), [(1, None), (1, 0.12), (4, None)], ids=str)
-def test_width_of_a_single_rate_is_that_of_its_rule(num_sweeps, spread):
-    """Of four sweeps, three may have had no rate."""
-    assert half_width("descent", num_sweeps, spread) == pytest.approx(0.3)
+def suggestion(spread=None, num_rates=1, verdict=Verdict.OK, rule="descent"):
+    """Returns what a rule read."""
+    return Suggestion(0.01, rule, verdict, spread, num_rates)
+
+
+def test_width_of_a_single_rate_is_that_of_its_rule():
+    """Whatever the number of sweeps that had none."""
+    assert half_width(suggestion()) == 0.3
+
+
+@pytest.mark.parametrize(
+    "unsure",
+    [
+        suggestion(verdict=Verdict.DISTURBED),
+        suggestion(verdict=Verdict.DISTURBED, spread=0.1, num_rates=3),
+        suggestion(verdict=Verdict.NOISY),
+        suggestion(rule="mine"),
+    ],
+    ids=["disturbed", "disturbed_sweeps", "noisy_sweep", "another_rule"],
+)
+def test_rate_of_which_nothing_was_measured_has_no_interval(curve, unsure):
+    """A single batch or chance made it, or a rule that is not one of the package's."""
+    assert half_width(unsure) is None
+    assert expected_interval(0.01, None, [curve]) is None
+    assert Evidence.of(unsure, [curve]).published.interval is None
+
+
+def test_sweeps_without_a_rate_do_not_make_it_surer(make_curve):
+    """Five that fall have the same interval beside five flat ones."""
+    losses = np.concatenate([np.linspace(2, 1, 71), np.linspace(1.05, 3, 30)])
+    falling = [make_curve(np.roll(losses, shift).clip(1), seed=shift) for shift in range(3)]
+    flat = make_curve(np.full(101, 2.0))
+
+    alone, beside = (suggest(curves) for curves in (falling, [*falling, flat, flat]))
+
+    assert half_width(beside) == half_width(alone)
 
 
 @pytest.mark.parametrize(
@@ -67,21 +99,21 @@ def test_width_of_several_sweeps_weighs_their_spread_and_the_expected_one(
     num_sweeps, spread, expected
 ):
     """0.3 decades are 2.5 standard deviations of 0.12; what is expected counts as two sweeps."""
-    assert half_width("descent", num_sweeps, spread) == pytest.approx(expected)
+    assert half_width(suggestion(spread, num_sweeps)) == pytest.approx(expected)
 
 
 def test_nine_of_ten_repetitions_of_a_sweep_lie_in_the_interval():
     """Over all pairs of a model's five sweeps."""
     distances = [abs(one - other) for one, other in itertools.combinations(LOG_RATES.T, 2)]
 
-    assert np.mean(np.array(distances) <= half_width("descent")) == pytest.approx(0.9, abs=0.01)
+    assert np.mean(np.array(distances) <= half_width(suggestion())) == pytest.approx(0.9, abs=0.01)
 
 
 def test_nine_of_ten_repetitions_of_two_sweeps_lie_in_the_interval():
     """Two sweeps of a model against two others."""
     inside = [
         abs(np.mean(rates[list(two)]) - np.mean(rates[list(others)]))
-        <= half_width("descent", 2, np.std(rates[list(two)], ddof=1))
+        <= half_width(suggestion(np.std(rates[list(two)], ddof=1), 2))
         for rates in LOG_RATES
         for two in itertools.combinations(range(5), 2)
         for others in itertools.combinations(set(range(5)) - set(two), 2)
@@ -94,19 +126,12 @@ def test_interval_of_one_sweep_is_a_factor_of_two_each_way(make_curve):
     """The evidence from curves alone has it."""
     losses = np.concatenate([np.linspace(2, 1, 71), np.linspace(1.05, 3, 30)])
     curve = make_curve(losses)
-    suggestion = suggest(curve)
+    read = suggest(curve)
 
-    low, high = Evidence.of(suggestion, [curve]).published.interval
+    low, high = Evidence.of(read, [curve]).published.interval
 
-    assert low == pytest.approx(suggestion.learning_rate / 2, rel=0.01)
-    assert high == pytest.approx(suggestion.learning_rate * 2, rel=0.01)
-
-
-def test_rate_of_an_unknown_rule_has_no_interval(curve):
-    """A picture can show a rate that somebody chose; nothing was measured for it."""
-    chosen = Suggestion(0.01, "a friend's advice", Verdict.OK)
-
-    assert Evidence.of(chosen, [curve]).published.interval is None
+    assert low == pytest.approx(read.learning_rate / 2, rel=0.01)
+    assert high == pytest.approx(read.learning_rate * 2, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -737,7 +737,7 @@ def test_interval_is_that_of_the_sweeps(sweeps, request):
     sweep = request.getfixturevalue(sweeps).sweep
     evidence = read_evidence(sweep)
     ends = [sweep.get_float_custom_property(f"learning_rate_{end}") for end in ("low", "high")]
-    width = half_width("descent", len(evidence.curves), evidence.spread)
+    width = half_width(evidence.read)
     rate = evidence.published.learning_rate
 
     assert tuple(ends) == evidence.published.interval

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_metadata import MetadataStore
@@ -83,7 +83,8 @@ class FoundRate:
         learning_rate: The rate as stored in the metadata: SQLite and MySQL keep six decimals.
         rule: Name of the rule, or `default`.
         verdict: Value of the verdict.
-        interval: The least and the greatest rate that are expected; None for a default rate.
+        interval: The least and the greatest rate that are expected; None if there is no interval,
+            or if the metadata have rounded an end to 0.
         search_steps: Number of training steps that the search took.
         train_steps: Number of steps of the training to come; None if it was not known.
         sweep: URI of the sweep artifact, which holds the evidence.
@@ -137,6 +138,12 @@ def latest_rates(connection: Any, limit: int) -> list[FoundRate]:
     return [_found_rate(store, sweep) for sweep in latest]
 
 
+def _interval(facts: Mapping[str, Any]) -> tuple[float, ...] | None:
+    # Of a tiny rate, the store has rounded the lower end to 0.
+    ends = tuple(facts[name] for name in _INTERVAL if facts.get(name))
+    return ends if len(ends) == len(_INTERVAL) else None
+
+
 def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
     # Executions served from the cache have put out the same sweep. The first one found the rate.
     finder = min(_executions(store, [sweep.id], Event.OUTPUT))
@@ -147,7 +154,7 @@ def _found_rate(store: MetadataStore, sweep: Any) -> FoundRate:
         learning_rate=facts["learning_rate"],
         rule=facts["rule"],
         verdict=facts["verdict"],
-        interval=tuple(facts[name] for name in _INTERVAL if name in facts) or None,
+        interval=_interval(facts),
         search_steps=facts["search_steps"],
         train_steps=facts.get("train_steps"),
         sweep=sweep.uri,

@@ -11,12 +11,7 @@ from typing import Any
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.proof import Proof, advice_on
-from tfx_lr_finder.core.publishing.interval import (
-    HALF_WIDTHS,
-    Interval,
-    expected_interval,
-    half_width,
-)
+from tfx_lr_finder.core.publishing.interval import Interval, expected_interval, half_width
 from tfx_lr_finder.core.rules import RULES
 from tfx_lr_finder.core.stored_json import check_not_negative, parse, plain, restored
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
@@ -40,7 +35,8 @@ class Publication:
         verdict: How far the rate can be trusted. Of a default rate: why no other one was found.
         is_default: Whether it is the user's `default_learning_rate`.
         interval: Two rates: 9 of 10 repetitions of the search, each with another seed, find a
-            rate from the first to the second one. None for a default rate.
+            rate from the first to the second one. None for a default rate, and where nothing was
+            measured.
     """
 
     learning_rate: float
@@ -90,12 +86,10 @@ class Evidence:
     def of(cls, suggestion: Suggestion, curves: Sequence[Curve]) -> "Evidence":
         """Returns the evidence for a suggestion from the curves alone.
 
-        It has an interval if the suggestion is one of the package's rules.
+        It has an interval if one of the package's rules made the suggestion.
         """
-        rate, rule, interval = suggestion.learning_rate, suggestion.rule, None
-        if rule in HALF_WIDTHS:
-            width = half_width(rule, len(curves), suggestion.spread)
-            interval = expected_interval(rate, width, curves)
+        rate = suggestion.learning_rate
+        interval = expected_interval(rate, half_width(suggestion), curves)
         published = Publication(rate, suggestion.verdict, interval=interval)
         return cls(published, suggestion, tuple(curves))
 

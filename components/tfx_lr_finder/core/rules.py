@@ -55,7 +55,7 @@ def get_rule(name: str) -> Rule:
 @rule
 @reads_rises
 def descent(curve: Curve) -> float:
-    """Returns the rate at which the loss has nearly stopped falling, shifted for the optimizer.
+    """Returns the rate at which the loss has nearly stopped falling, shifted for the training.
 
     See `tfx_lr_finder.core.descent.descent_rate` for the formula. It reads the validation losses,
     or the raw losses if there are no validation losses, and uses the length of the training if it

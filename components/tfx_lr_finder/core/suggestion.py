@@ -25,12 +25,14 @@ class Suggestion:
         rule: Name of the rule that read the rate off the curves.
         verdict: How far the rate can be trusted.
         spread: Standard deviation of the sweeps' rates in decades; None for a single rate.
+        num_rates: Number of sweeps with a rate; the suggested one is the median of theirs.
     """
 
     learning_rate: float
     rule: str
     verdict: Verdict
     spread: float | None = None
+    num_rates: int = 1
 
 
 def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Suggestion:
@@ -82,7 +84,7 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
     if verdict is Verdict.OK and standard_deviation(log_rates - middle) > MAX_SPREAD:
         verdict = Verdict.NOISY
     learning_rate = suggestions[0].learning_rate if spread is None else 10**middle
-    return Suggestion(learning_rate, rule, verdict, spread)
+    return Suggestion(learning_rate, rule, verdict, spread, len(suggestions))
 
 
 def _suggest(curve: Curve, rule: str) -> Suggestion:

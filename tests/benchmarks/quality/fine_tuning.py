@@ -54,4 +54,4 @@ DATA_SETS: dict[str, Callable[[], Data]] = {
     "friedman_and_one_more": _friedman_and_one_more,
     "next_character_of_numbers": _next_character_of_numbers,
 }
-"""25 to 1,960 examples to train on, but for the first, on which a model is only trained before."""
+"""25 to 1,960 examples to train on, except the first, which is only for training before."""

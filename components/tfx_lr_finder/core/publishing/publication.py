@@ -63,6 +63,6 @@ def _publication(
 ) -> Publication:
     first, rate = proven.proofs[0].learning_rate, proven.best.learning_rate
     has_trials = first != read.learning_rate
-    width = HALF_WIDTH_TRIALS if has_trials else half_width(read.rule, len(curves), read.spread)
+    width = HALF_WIDTH_TRIALS if has_trials else half_width(read)
     interval = expected_interval(rate, width, curves, first)
     return Publication(rate, verdict, interval=interval)
