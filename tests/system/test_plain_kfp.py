@@ -169,7 +169,8 @@ def test_task_reports_every_output_with_its_facts(task):
     assert {name: a.uri for name, a in found.items()} == {
         name: str(task / name) for name in ("best_hyperparameters", "sweep", "metrics", "report")
     }
-    assert metrics == {name: facts[name] for name in ("learning_rate", "verdict")}
+    ends = ("learning_rate_low", "learning_rate_high")
+    assert metrics == {name: facts[name] for name in ("learning_rate", *ends, "verdict")}
     assert facts["learning_rate"] == float((task / "learning_rate").read_text())
     assert facts["verdict"] == Verdict.OK.value
     assert (facts["num_steps"], facts["rule"]) == (60, "descent")
@@ -255,7 +256,7 @@ def test_rate_of_a_short_training_is_higher(task, executor_input, tmp_path):
     kfp_task.run(executor_input(tmp_path, module=example.MODULE.read_text(), train_steps=100.0))
 
     rates = [float((folder / "learning_rate").read_text()) for folder in (tmp_path, task)]
-    assert rates[0] == pytest.approx((100 / 400) ** -0.1 * rates[1])
+    assert rates[0] == pytest.approx((100 / 400) ** -0.2 * rates[1])
     assert reported(tmp_path)["sweep"].metadata["train_steps"] == 100
 
 

