@@ -1,11 +1,11 @@
 """One picture with the curves of several sweeps."""
 
-import io
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.views.png import png
 from tfx_lr_finder.views.view import RATE_AXIS, color, loss_range
 
 
@@ -32,6 +32,4 @@ def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
     axes.grid(alpha=0.3)
     for text in axes.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
         text.set_parse_math(False)  # a path may have a $ in it
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
+    return png(figure)

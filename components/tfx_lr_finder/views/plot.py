@@ -1,14 +1,13 @@
 """The picture of a search: a PNG for documents and slides."""
 
-import io
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.views.png import png
 from tfx_lr_finder.views.view import (
     GREY,
     INTERVAL_OPACITY,
@@ -92,18 +91,7 @@ def plot(evidence: Evidence) -> bytes:
     axes.set_title(_title(evidence), parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    """Returns a PNG without an alpha channel, a tenth smaller than matplotlib's own.
-
-    Its metadata name no version of matplotlib, so that the same evidence gives the same file.
-    """
-    raw, picture = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", metadata={"Software": None})
-    Image.open(raw).convert("RGB").save(picture, "png", dpi=(figure.dpi, figure.dpi))
-    return picture.getvalue()
+    return png(figure)
 
 
 def _draw_sweeps(axes: Axes, curves: Sequence[Curve]) -> None:
