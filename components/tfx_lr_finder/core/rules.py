@@ -38,6 +38,11 @@ def reads_rises(function: Rule) -> Rule:
     return function
 
 
+def can_read(name: str, verdict: Verdict) -> bool:
+    """Returns whether a rule can read a rate off a curve, by the verdict on the curve's course."""
+    return verdict.has_rate or (verdict is Verdict.FLAT and name in READ_RISES)
+
+
 def get_rule(name: str) -> Rule:
     """Returns the rule with a name.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.errors import NoLearningRateError
-from tfx_lr_finder.core.rules import DEFAULT_RULE, READ_RISES, get_rule
+from tfx_lr_finder.core.rules import DEFAULT_RULE, can_read, get_rule
 from tfx_lr_finder.core.smoothing import standard_deviation
 from tfx_lr_finder.core.verdict import Verdict, judge, judge_course
 
@@ -89,7 +89,7 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
 
 def _suggest(curve: Curve, rule: str) -> Suggestion:
     verdict = judge_course(curve)
-    if not verdict.has_rate and not (verdict is Verdict.FLAT and rule in READ_RISES):
+    if not can_read(rule, verdict):
         raise NoLearningRateError(verdict, curve)
     learning_rate = get_rule(rule)(curve)
     return Suggestion(learning_rate, rule, judge(curve, learning_rate))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.descent import Course, course_of
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.core.rules import DEFAULT_RULE
+from tfx_lr_finder.core.rules import DEFAULT_RULE, can_read
 from tfx_lr_finder.core.smoothing import Array, initial_loss
-from tfx_lr_finder.core.verdict import Verdict, judge_course
+from tfx_lr_finder.core.verdict import judge_course
 
 HEADROOM = 0.5
 """Space above the initial loss, as a fraction of the loss's fall. A blow-up is cut off there."""
@@ -47,12 +47,9 @@ def courses(evidence: Evidence) -> list[Course]:
     """
     if evidence.read is None or evidence.read.rule != DEFAULT_RULE:
         return []
-    read = [course_of(c) for c in evidence.curves if _can_be_read(judge_course(c))]
+    curves = [c for c in evidence.curves if can_read(DEFAULT_RULE, judge_course(c))]
+    read = map(course_of, curves)
     return [course for course in read if course.shows_rate]
-
-
-def _can_be_read(verdict: Verdict) -> bool:
-    return verdict.has_rate or verdict is Verdict.FLAT
 
 
 def landmark_point(course: Course) -> tuple[list[float], list[float]]:
