@@ -166,8 +166,13 @@ class Curve(Facts):
         """
         if len(self) in (1, self.num_steps):
             return float(self.learning_rates[-1])
+        return float(10**self.log_planned_end)
+
+    @property
+    def log_planned_end(self) -> float:
+        """The base-10 logarithm of `planned_end`, which is finite where the rate itself is not."""
         first, last = self.log_learning_rates[[0, -1]]
-        return float(10 ** (first + (last - first) * (self.num_steps - 1) / (len(self) - 1)))
+        return float(first + (last - first) * (self.num_steps - 1) / max(len(self) - 1, 1))
 
     def __len__(self) -> int:
         """Returns the number of points."""

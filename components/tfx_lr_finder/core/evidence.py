@@ -186,9 +186,7 @@ def _check_interval(published: Publication) -> None:
 
 def _check_end(curve: Curve) -> None:
     """Refuses a curve whose last planned rate exceeds the largest float: no picture can show it."""
-    first, last = curve.log_learning_rates[[0, -1]]
-    end = first + (last - first) * (curve.num_steps - 1) / max(len(curve) - 1, 1)
-    if end > math.log10(sys.float_info.max):
+    if curve.log_planned_end > math.log10(sys.float_info.max):
         raise ValueError(
             "The last of a curve's num_steps rates must be finite, as the first ones tell it. "
             f"Received: {len(curve)} of {curve.num_steps} rates, to {curve.learning_rates[-1]}."
