@@ -26,7 +26,7 @@ class LearningRateSweep(Artifact):
 
     - `learning_rate` (float);
     - `learning_rate_low` and `learning_rate_high` (float): the interval of rates in which 9 of 10
-      repetitions of the search find theirs, unless the rate is the default one;
+      repetitions of the search find theirs, if it is known;
     - `spread` (float): standard deviation of the sweeps' rates in decades, if there are several;
     - `constant_loss` (float): loss of the best constant output, if it is known;
     - `proof_loss` (float): loss of the published rate's last proof, if it is finite;

@@ -90,7 +90,7 @@ def _in_words(rate: Any) -> str:
     module = rate.module.name + (f" (version {rate.module.version})" if rate.module.version else "")
     lines = [
         ("Learning rate", f"{rate.learning_rate:.3g} (rule: {rate.rule}, verdict: {rate.verdict})"),
-        *(("Expected", text) for text in filter(None, [expectation(rate.interval)])),
+        *([("Expected", expectation(rate.interval))] if rate.interval else []),
         ("Cost", f"{rate.search_steps} steps{share(rate.search_steps, rate.train_steps)}"),
         ("Found", f"{rate.found_at:%Y-%m-%d %H:%M} UTC by {rate.node} of {rate.pipeline}"),
         ("Run", rate.run),

@@ -40,7 +40,7 @@ Such a training may start higher, since the low rates at its end make up for it.
 of the half for choices, with cosine and one cycle.
 """
 BELOW_BLOW_UP = 0.1
-"""A peak is not raised to less than this many decades below the first blow-up."""
+"""A peak is raised to at most this many decades below the first blow-up, or the curve's end."""
 STEPS_PER_DECADE = 80.0
 """With this many steps per decade, the rate is the landmark itself: the shift is 0.
 
@@ -196,9 +196,9 @@ def descent_rate(curve: Curve, course: Course) -> float:
     For gradient descent without momentum, the shift is 0.1 and the exponent -0.2. For every other
     optimizer, the shift is `log10(steps_per_decade / 80)` and the exponent -0.5; see
     `STEPS_PER_DECADE` for the reason. If the loss fell and the rate of the training decays, the
-    result is its peak, up to 0.3 decades higher: not above a place 0.1 below the first blow-up. If
-    the loss did not fall, `u*` lies 0.4 decades below the rate from which the loss rises. The
-    result is limited to the range of the curve.
+    result is its peak, up to 0.3 decades higher: it is not raised above a place 0.1 below the first
+    blow-up, or below the end of the curve. If the loss did not fall, `u*` lies 0.4 decades below
+    the rate from which the loss rises. The result is limited to the range of the curve.
     """
     factor = budget_factor(curve.train_steps, curve.is_plain_sgd)
     log_rate = course.landmark + _shift(curve) + np.log10(factor)

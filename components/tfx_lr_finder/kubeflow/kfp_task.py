@@ -23,7 +23,7 @@ from tfx_lr_finder.standalone import find_learning_rate
 METRICS = ("learning_rate", "learning_rate_low", "learning_rate_high", "verdict", "spread")
 """Properties of a sweep shown on the page of a run.
 
-Only several sweeps have a `spread`, and a default rate has no interval.
+Only several sweeps have a `spread`, and not every rate has an interval.
 """
 
 

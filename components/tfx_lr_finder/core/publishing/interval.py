@@ -42,8 +42,8 @@ HALF_WIDTH_TRIALS = 0.9
 
 Chosen on 23 models with 2 to 4 seeds each, and tested on no others. Trials lie half a decade apart,
 and chance may prefer a neighbour of the best one; the first of them lies at the rate of a sweep,
-with its own chance.
-Half of the pairs lie within 0.25 decades: the width is that of the few that differ by a decade.
+with its own chance. Half of the pairs lie within 0.25 decades: the width is that of the few that
+differ by a decade.
 """
 
 
@@ -58,13 +58,11 @@ def half_width(read: Suggestion) -> float | None:
     It is None where nothing was measured: for a rule that is not one of the package's, and if the
     verdict is `disturbed` or, of a single sweep, `noisy`.
     """
-    is_alone = read.spread is None
-    is_unsure = read.verdict is Verdict.DISTURBED or (is_alone and read.verdict is Verdict.NOISY)
-    if is_unsure or read.rule not in HALF_WIDTHS:
+    single = HALF_WIDTHS.get(read.rule)
+    if single is None or read.verdict is Verdict.DISTURBED:
         return None
-    single = HALF_WIDTHS[read.rule]
     if read.spread is None:
-        return single
+        return None if read.verdict is Verdict.NOISY else single
     own, degrees = DEVIATIONS * read.spread, read.num_rates - 1
     square = (PRIOR * single**2 + degrees * own**2) / (PRIOR + degrees)
     return math.sqrt(square / read.num_rates)
