@@ -4,6 +4,7 @@ import gc
 import json
 import random
 import weakref
+from typing import NamedTuple
 
 import forked
 import keras
@@ -14,7 +15,9 @@ import tf_keras
 from range_tests import range_tests
 
 from tfx_lr_finder import LrFinderFnResult
+from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.sweep import exponential_learning_rates
+from tfx_lr_finder.training.model.built import build_optimizer
 from tfx_lr_finder.training.model.random_state import seed_everything
 from tfx_lr_finder.training.range_test import range_test
 from tfx_lr_finder.training.trainings import Trainings
@@ -23,8 +26,8 @@ ROWS = 24
 
 
 def sweeps(make, seeds, **options):
-    """Returns the curves of short sweeps that are never stopped."""
-    return list(range_tests(with_nothing_else(make), seeds, **{"num_steps": 4, **options}))
+    """Yields the curves of short sweeps that are never stopped."""
+    return range_tests(with_nothing_else(make), seeds, **{"num_steps": 4, **options})
 
 
 def with_nothing_else(make):
@@ -58,6 +61,16 @@ def regression(keras_module, *layers, optimizer=None, built=True, base=None, **o
     return model
 
 
+def after_a_step(model, dataset):
+    """Returns a model after a training step, which creates the variables that it lacked.
+
+    Without `fit`, which would be traced.
+    """
+    build_optimizer(model)
+    model.train_step(next(iter(dataset)))
+    return model
+
+
 def draws():
     """Returns the sum of a number of every global source in a graph."""
     sources = [tf.random, tf.random.get_global_generator(), keras.random]
@@ -76,7 +89,7 @@ def drawing(keras_module):
 
 
 def at_random(keras_module):
-    """Everything at random: weights, order, augmentation, dropout, the user's code, the step.
+    """Everything at random: weights, order, augmentation, dropout, the user's code.
 
     Under a frozen layer, with batch statistics, a metric, a schedule and loss scaling.
     """
@@ -90,9 +103,7 @@ def at_random(keras_module):
         layers.BatchNormalization(),
         layers.Dropout(0.5),
         optimizer=scaled(keras_module.optimizers.SGD(decay, momentum=0.9)),
-        base=drawing(keras_module),
         metrics=["mae"],
-        run_eagerly=True,
     )
     shift = draws() + np.random.normal() + random.random()
     dataset = batches().unbatch().shuffle(ROWS).batch(4)
@@ -118,11 +129,18 @@ def not_built(keras_module):
 
 
 def trained(keras_module):
-    """A model in the middle of its training: slots of its optimizer, statistics, counters."""
-    layers = [keras_module.layers.BatchNormalization(), keras_module.layers.Dropout(0.5)]
-    model = regression(keras_module, *layers, run_eagerly=True)  # `fit` need not be traced
-    model.fit(batches().unbatch().shuffle(ROWS).batch(8).repeat(), steps_per_epoch=3, verbose=0)
-    return model, batches()
+    """A model in the middle of its training: slots, statistics, counters, metrics, loss scale."""
+    layers = keras_module.layers
+    frozen = layers.Dense(3, "relu", trainable=False)
+    momentum = keras_module.optimizers.SGD(0.01, momentum=0.9)
+    model = regression(
+        keras_module,
+        *(frozen, layers.BatchNormalization(), layers.Dropout(0.5)),
+        optimizer=keras_module.mixed_precision.LossScaleOptimizer(momentum),
+        metrics=["mae"],
+    )
+    dataset = batches().unbatch().shuffle(ROWS)
+    return after_a_step(model, dataset.batch(8)), batches()
 
 
 def adapted(keras_module):
@@ -151,7 +169,7 @@ def with_two_optimizers(keras_module):
     model = regression(keras_module, keras_module.layers.Dense(3), base=TwoOptimizers)
     model.other = keras_module.optimizers.Adam(0.1)
     model.other.build(model.trainable_variables[-2:])
-    return model, batches()
+    return after_a_step(model, batches()), batches()
 
 
 def with_a_variable_of_its_own(keras_module):
@@ -167,7 +185,7 @@ def with_a_variable_of_its_own(keras_module):
                 self.calls.assign_add(1.0)
             return inputs * self.calls
 
-    return regression(keras_module, Counting()), batches()
+    return after_a_step(regression(keras_module, Counting()), batches()), batches()
 
 
 def with_a_memory(keras_module):
@@ -175,10 +193,11 @@ def with_a_memory(keras_module):
     layers = keras_module.layers
     model = keras_module.Sequential([keras_module.Input(batch_shape=(4, 2))])
     model.add(layers.Reshape((2, 1)))
-    model.add(layers.SimpleRNN(3, stateful=True))
+    model.add(layers.SimpleRNN(2, stateful=True, unroll=True))
     model.add(layers.Dense(1))
     model.compile(keras_module.optimizers.SGD(0.01, momentum=0.9), "mse")
-    return model, batches().unbatch().batch(4, drop_remainder=True)
+    dataset = batches().unbatch().batch(4, drop_remainder=True)
+    return after_a_step(model, dataset), dataset
 
 
 def with_a_constant(keras_module):
@@ -211,22 +230,69 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.__name__)
-def make(request, keras_module):
-    """A function from a seed to a model and its batches."""
+def variables(model):
+    """Returns every variable that a model and its optimizers have so far."""
+    found = list(model.variables) if model.built else []
+    for optimizer in filter(None, (model.optimizer, getattr(model, "other", None))):
+        own = optimizer.variables
+        found += own() if callable(own) else own
+    for layer in model.layers:
+        found += [layer.calls] if hasattr(layer, "calls") else []
+        found += layer.states if getattr(layer, "stateful", False) else []
+    return found
+
+
+class Found(NamedTuple):
+    """What sweeps of a case found and left.
+
+    Attributes:
+        curves: The curves of two seeds, one after the other.
+        alone: The curve of the second seed's model without other sweeps, in `range_test`.
+        values: Of each variable of all models, the value before and after.
+    """
+
+    curves: list[Curve]
+    alone: Curve
+    values: list[tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.__name__)
+def found(request, keras_module):
+    """Sweeps of a case, which all claims about it look at."""
+    before = []
+
+    def make():
+        model, dataset = request.param(keras_module)
+        before.extend((variable, variable.numpy()) for variable in variables(model))
+        return model, dataset
+
     generator = tf.random.get_global_generator()
-    yield seeded(lambda: request.param(keras_module))
-    tf.random.set_global_generator(generator)
+    try:
+        curves = list(sweeps(seeded(make), [1, 0]))
+        draws()
+        if request.param is at_random:  # each pass over its data set has another order
+            (alone,) = sweeps(seeded(make), [0])
+        else:
+            options = {"smoothing": 0.0, "divergence_factor": float("inf"), "num_steps": 4}
+            rates = {"min_learning_rate": 1e-3, "max_learning_rate": 0.1}
+            alone = range_test(*seeded(make)(0), **rates, **options, seed=0)
+        return Found(curves, alone, [(value, variable.numpy()) for variable, value in before])
+    finally:
+        tf.random.set_global_generator(generator)
 
 
-def test_curve_depends_on_its_seed_alone(make):
-    """First or last, with a graph of its own or another's: the same, bit for bit."""
-    first, second = sweeps(make, [1, 2])
-    draws()
-    alone, last = sweeps(make, [2, 1])
+def test_curve_depends_on_its_seed_alone(found):
+    """After another sweep, maybe in its graph, or alone in `range_test`: the same bit for bit."""
+    other, curve = found.curves
 
-    assert (alone, last) == (second, first)
-    assert first.losses[0] != second.losses[0]  # or else the seed would decide nothing
+    assert curve == found.alone
+    assert curve.losses[0] != other.losses[0]  # or else the seed would decide nothing
+
+
+def test_models_are_left_as_they_were(found):
+    """The first one, whose variables are used, and the others, whose values are taken."""
+    for before, after in found.values:
+        np.testing.assert_array_equal(after, before)
 
 
 def test_seeds_of_tf_keras_are_reset():
@@ -234,53 +300,13 @@ def test_seeds_of_tf_keras_are_reset():
     make = seeded(lambda: (regression(tf_keras), batches()))
     tf_keras.utils.set_random_seed(7)
     try:
-        together = sweeps(make, [1, 2])
-        alone = sweeps(make, [2])
+        together = list(sweeps(make, [1, 2]))
+        alone = list(sweeps(make, [2]))
     finally:
         tf_keras.src.backend._SEED_GENERATOR.generator = None
 
     assert alone[0] == together[1]
     assert together[0].losses[0] != together[1].losses[0]
-
-
-def test_single_range_test_is_the_same_sweep(keras_module):
-    """A sweep of several has the losses that the same model has alone, in `range_test`."""
-    make = seeded(lambda: at_random(keras_module))
-    options = {
-        "min_learning_rate": 1e-3,
-        "max_learning_rate": 0.1,
-        "num_steps": 4,
-        "smoothing": 0.0,
-        "divergence_factor": float("inf"),
-    }
-
-    together = sweeps(make, [0, 4])
-
-    assert range_test(*make(0), seed=0, **options) == together[0]
-
-
-def counting(keras_module, steps):
-    """Returns a function that makes models of a width, and notes each trace of their step."""
-
-    class Counting(keras_module.Sequential):
-        def train_step(self, batch):
-            steps.append(keras_module.__name__)
-            return super().train_step(batch)
-
-    def make(width=3):
-        return regression(keras_module, keras_module.layers.Dense(width), base=Counting), batches()
-
-    return make
-
-
-def test_graph_is_traced_once_for_all_sweeps(keras_module):
-    """Python enters the step of the first model as often as for a single sweep, no other's."""
-    single, several = [], []
-
-    sweeps(seeded(counting(keras_module, single)), [0])
-    sweeps(seeded(counting(keras_module, several)), range(3))
-
-    assert len(several) == len(single) > 0
 
 
 def test_equal_constants_share_a_graph(keras_module):
@@ -300,12 +326,11 @@ def test_equal_constants_share_a_graph(keras_module):
     def make():
         return regression(keras_module, Scaling()), batches()
 
-    sweeps(seeded(make), [0])
-    single = len(traces)
-    sweeps(seeded(make), range(3))
+    counts = [len(traces) for _ in sweeps(seeded(make), range(3))]
 
     # Each model calls its layers once to be built, of which there are two for a sweep.
-    assert len(traces) - single == single + 2 * 2
+    assert np.diff(counts).tolist() == [2, 2]
+    assert counts[0] > 2
 
 
 def test_models_are_let_go_one_after_another(keras_module):
@@ -320,113 +345,74 @@ def test_models_are_let_go_one_after_another(keras_module):
 
     gc.disable()  # it would come at a moment of its own, or not in time
     try:
-        sweeps(make, range(5))
+        list(sweeps(make, range(3)))
     finally:
         gc.enable()
 
     # Every second one comes with the data set that the best constant output is fitted on.
-    assert alive == [0, 1, 1, 2, 1, 2, 1, 2, 1, 2]
+    assert alive == [0, 1, 1, 2, 1, 2]
 
 
-def test_model_of_another_form_gets_a_graph_of_its_own(keras_module):
-    """A width that changes with the seed: each curve is the one that it would be alone."""
-    make_counting = counting(keras_module, [])
+def test_model_of_another_form_gets_a_graph_of_its_own():
+    """A width that changes with the seed, there and back: the curve that it would be alone."""
 
     def make(seed):
         seed_everything(seed)
-        return make_counting(width=3 + seed % 2)
+        return regression(keras, keras.layers.Dense(3 + seed % 2)), batches()
 
-    together = sweeps(make, [0, 1, 2, 3])
+    together = list(sweeps(make, [0, 1, 2]))
 
-    assert together[1:3] == sweeps(make, [1]) + sweeps(make, [2])
+    assert [together[2]] == list(sweeps(make, [2]))
     widths = [curve.model for curve in together]
-    assert widths[0] == widths[2] != widths[1] == widths[3]
+    assert widths[0] == widths[2] != widths[1]
 
 
-def test_batches_of_another_form_get_a_graph_of_their_own(keras_module):
+def test_batches_of_another_form_get_a_graph_of_their_own():
     """Batches of 4 and of 8 fixed rows are recorded as what they are."""
 
     def make(seed):
         seed_everything(seed)
         rows = 4 * (1 + seed)
         dataset = batches().unbatch().batch(rows, drop_remainder=True)
-        return regression(keras_module), dataset
+        return regression(keras), dataset
 
     assert [curve.batch_size for curve in sweeps(make, [0, 1])] == [4, 8]
 
 
-def test_optimizer_of_another_kind_gets_a_graph_of_its_own(keras_module):
+def test_optimizer_of_another_kind_gets_a_graph_of_its_own():
     """A sweep never shows the optimizer of another one, though the weights are alike."""
 
     def make(seed):
         seed_everything(5)
         momentum = 0.9 if seed else 0.0
-        optimizer = keras_module.optimizers.SGD(0.1, momentum=momentum)
-        return regression(keras_module, optimizer=optimizer), batches()
+        optimizer = keras.optimizers.SGD(0.1, momentum=momentum)
+        return regression(keras, optimizer=optimizer), batches()
 
     plain, with_momentum = sweeps(make, [0, 1])
 
     assert (plain.is_plain_sgd, with_momentum.is_plain_sgd) == (True, False)
     assert plain.losses[0] == with_momentum.losses[0]
     assert plain.losses[-1] != with_momentum.losses[-1]
-    assert sweeps(make, [1]) == [with_momentum]
-
-
-def values(model):
-    """Returns every value of a model and of its optimizer."""
-    variables = list(model.variables)
-    for optimizer in filter(None, (model.optimizer, getattr(model, "other", None))):
-        own = optimizer.variables
-        variables += own() if callable(own) else own
-    for layer in model.layers:
-        variables += [layer.calls] if hasattr(layer, "calls") else []
-        variables += layer.states if getattr(layer, "stateful", False) else []
-    return [np.asarray(variable.numpy()) for variable in variables]
-
-
-LEFT = [at_random, trained, with_two_optimizers, with_a_variable_of_its_own, with_a_memory]
-
-
-@pytest.mark.parametrize("case", LEFT, ids=lambda c: c.__name__)
-def test_models_are_left_as_they_were(keras_module, case):
-    """The first one, whose variables are used, and the others, whose values are taken."""
-    models, before = [], []
-
-    def make(seed):
-        seed_everything(seed)
-        model, dataset = case(keras_module)
-        model.fit(dataset, verbose=0)  # so that every variable is there
-        models.append(model)
-        before.append(values(model))
-        return model, dataset
-
-    sweeps(make, [0, 1])
-
-    for model, old in zip(models, before, strict=True):
-        for value, value_before in zip(values(model), old, strict=True):
-            np.testing.assert_array_equal(value, value_before)
+    assert list(sweeps(make, [1])) == [with_momentum]
 
 
 def test_sweep_starts_in_the_middle_of_the_training(keras_module):
-    """Momentum gathered before counts: the second loss is that of the next step of `fit`."""
+    """Momentum gathered before counts: the second loss is that of the next step of training."""
 
     def momentum(seed):
         seed_everything(seed)
         optimizer = keras_module.optimizers.SGD(0.01, 0.9)
-        model = regression(keras_module, optimizer=optimizer, run_eagerly=True)
-        model.fit(batches(), verbose=0)
-        return model, batches()
+        model = regression(keras_module, optimizer=optimizer)
+        return after_a_step(model, batches()), batches()
 
     options = {"min_learning_rate": 0.01, "max_learning_rate": 0.0100001, "num_steps": 2}
 
-    several = sweeps(momentum, [0, 1], **options)
-
-    for curve in several:
+    for curve in sweeps(momentum, [0, 1], **options):
         model, dataset = momentum(curve.seed)
         losses = []
         for features, labels in dataset.take(2):
             losses.append(float(tf.reduce_mean((model(features) - labels) ** 2)))
-            model.train_on_batch(features, labels)
+            model.train_step((features, labels))
         assert curve.losses == pytest.approx(losses, rel=1e-4)
 
 
@@ -465,8 +451,8 @@ def test_accumulated_batches_are_one_large_batch(num_batches):
 
         return make_for
 
-    gathered = sweeps(make(4, num_batches), [1])[0]
-    large = sweeps(make(4 * num_batches, None), [1])[0]
+    (gathered,) = sweeps(make(4, num_batches), [1])
+    (large,) = sweeps(make(4 * num_batches, None), [1])
 
     assert len(gathered) == len(large) == 4
     assert gathered.losses == pytest.approx(large.losses, rel=1e-4)
@@ -496,11 +482,9 @@ def test_accumulation_takes_so_many_batches_for_each_step():
         dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
         return regression(keras, optimizer=optimizer), dataset
 
-    sweeps(make, [0])
-    assert len(read) == 2 * 12
-    sweeps(make, [0, 1])
+    counts = [len(read) for _ in sweeps(make, [0, 1, 2])]
 
-    assert len(read) == 3 * 2 * 12
+    assert counts == [2 * 12, 2 * 2 * 12, 3 * 2 * 12]
 
 
 def test_several_sweeps_of_a_parabola_follow_the_closed_form(keras_module):
@@ -532,7 +516,7 @@ def test_error_of_a_later_model_arrives_and_the_first_is_left_as_it_was():
             raise LookupError("no such file")
         models.append(regression(keras))
         if len(models) == 1:  # the second one comes with the data set that no training reads
-            before.extend(values(models[0]))
+            before.extend((part, part.numpy()) for part in variables(models[0]))
         return models[-1], batches()
 
     before = []
@@ -546,9 +530,8 @@ def test_error_of_a_later_model_arrives_and_the_first_is_left_as_it_was():
             )
         )
 
-    kept = values(models[0])[: len(before)]
-    for value, value_before in zip(kept, before, strict=True):
-        np.testing.assert_array_equal(value, value_before)
+    for variable, value_before in before:
+        np.testing.assert_array_equal(variable.numpy(), value_before)
 
 
 def test_not_compiled_model_of_a_later_seed_is_refused():
@@ -559,7 +542,7 @@ def test_not_compiled_model_of_a_later_seed_is_refused():
         return (keras.Sequential([keras.layers.Dense(1)]) if seed else model), batches()
 
     with pytest.raises(ValueError, match=r"must be compiled"):
-        sweeps(make, [0, 1])
+        list(sweeps(make, [0, 1]))
 
 
 REPLICAS = """
