@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.training import loop
-from tfx_lr_finder.training.range_test import range_test
+from tfx_lr_finder.training.trainings import Trainings
 
-NUM_STEPS = 25
+NUM_STEPS = 15
 LEAST, GREATEST = 1e-4, 0.1
 WRAPPERS = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"}
 """What Keras exports beside the optimizers that need no other."""
@@ -83,11 +84,10 @@ CASES = [
 
 
 def model_of(keras_module, optimizer, built=True):
-    """Returns a compiled model of two layers, its weights always the same."""
+    """Returns a compiled model of a kernel and a bias, always the same ones."""
     keras_module.utils.set_random_seed(3)
     inputs = [keras_module.Input((2,))] if built else []
-    layers = keras_module.layers
-    model = keras_module.Sequential([*inputs, layers.Dense(3, "tanh"), layers.Dense(2)])
+    model = keras_module.Sequential([*inputs, keras_module.layers.Dense(2, "tanh")])
     model.compile(optimizer, "mse")
     return model
 
@@ -100,47 +100,23 @@ def batches():
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
 
 
-def curve_of(model, **options):
-    """Returns the curve of a sweep that is never stopped."""
-    return range_test(
-        model,
-        batches(),
-        min_learning_rate=LEAST,
-        max_learning_rate=GREATEST,
-        num_steps=NUM_STEPS,
-        divergence_factor=float("inf"),
-        **options,
-    )
+def curves_of(model, monkeypatch):
+    """Returns the losses of two sweeps: a chunk for each step, and chunks as long as can be.
 
-
-@pytest.mark.parametrize(
-    ("name", "module", "built"),
-    [pytest.param(*case.values, True, id=case.id, marks=case.marks) for case in CASES]
-    + [
-        pytest.param(*case.values, False, id=f"{case.id}-unbuilt", marks=case.marks)
-        for case in CASES
-        if case.values[0] in ("ScheduleFreeAdamW", "lookahead", "average")
-    ],
-)
-def test_curve_does_not_depend_on_the_clock(name, module, built, monkeypatch):
-    """With a chunk for each step and with chunks as long as can be: the same, bit for bit."""
-    keras_module = pytest.importorskip(module)
-    make = optimizers(keras_module)[name]
+    Both are of one graph, and are never stopped.
+    """
+    rates = np.geomspace(LEAST, GREATEST, NUM_STEPS)
     curves = []
-    for seconds in (0.0, 1e6):
-        monkeypatch.setattr(loop, "SECONDS_A_CHUNK", seconds)
-        curves.append(curve_of(model_of(keras_module, make(), built)))
+    with Trainings(lambda _: LrFinderFnResult(model, batches()), NUM_STEPS, 0) as trainings:
+        for seconds in (0.0, 1e6):
+            monkeypatch.setattr(loop, "SECONDS_A_CHUNK", seconds)
+            curves.append(trainings.sweep(0, rates, 0.0, float("inf")).losses)
+    return curves
 
-    np.testing.assert_array_equal(curves[0].losses, curves[1].losses)
 
-
-@pytest.mark.parametrize(
-    ("name", "module"),
-    # It counts its traces in Python, and computes otherwise after each: `fit` has two, a sweep one.
-    [case for case in CASES if case.id != "Nadam-tf_keras"],
-)
-def test_losses_are_those_of_keras_own_training(name, module):
-    """`train_on_batch` at the same rates: bit for bit.
+@pytest.mark.parametrize(("name", "module"), CASES)
+def test_losses_are_those_of_keras_own_training_whatever_the_clock(name, module, monkeypatch):
+    """`train_on_batch` at the same rates, and chunks of any length: bit for bit.
 
     With an optimizer that was built: else Keras 3 builds it in its graph, where the assignments of
     a `build` are lost.
@@ -156,6 +132,24 @@ def test_losses_are_those_of_keras_own_training(name, module):
         model.reset_metrics()
         losses.append(model.train_on_batch(x, y))
 
-    curve = curve_of(model_of(keras_module, make()))
+    step_by_step, at_once = curves_of(model_of(keras_module, make()), monkeypatch)
 
-    np.testing.assert_array_equal(curve.losses, np.asarray(losses, np.float64))
+    np.testing.assert_array_equal(step_by_step, at_once)
+    # Nadam counts its traces in Python, and computes otherwise after each: `fit` has two, a sweep
+    # one.
+    if (name, module) != ("Nadam", "tf_keras"):
+        np.testing.assert_array_equal(at_once, np.asarray(losses, np.float64))
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [case for case in CASES if case.values[0] in ("ScheduleFreeAdamW", "lookahead", "average")],
+)
+def test_curve_of_a_model_that_is_not_built_does_not_depend_on_the_clock(name, module, monkeypatch):
+    """Its weights, and what its optimizer makes of them, come into being in the first trace."""
+    keras_module = pytest.importorskip(module)
+    optimizer = optimizers(keras_module)[name]()
+
+    step_by_step, at_once = curves_of(model_of(keras_module, optimizer, built=False), monkeypatch)
+
+    np.testing.assert_array_equal(step_by_step, at_once)
