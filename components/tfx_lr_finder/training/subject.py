@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfx_lr_finder.core.curve import Facts
 from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.core.schedule import Schedule
+from tfx_lr_finder.training.autotuning import without_autotuning
 from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
 from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.judge.validation import ValidationBatches, validation_batches
@@ -188,5 +189,5 @@ def _batches(
     batches = dataset.repeat().skip(first_step * step_batches).take(num_steps * step_batches)
     tried = with_tried_batches(model, batches, step_batches)
     return model.distribute_strategy.experimental_distribute_dataset(
-        tried.prefetch(tf.data.AUTOTUNE)
+        without_autotuning(tried.prefetch(tf.data.AUTOTUNE))
     )

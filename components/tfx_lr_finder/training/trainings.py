@@ -15,6 +15,7 @@ from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import Proof
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.trials.halving import MOST_GROWTH, Trial
+from tfx_lr_finder.training.autotuning import without_autotuning
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
 from tfx_lr_finder.training.judge.held_out import HeldOut
@@ -167,8 +168,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         A data set that shuffles draws a new order for each pass, and later passes may begin in
         advance, at any time. So only the first pass over a new data set is always the same.
         """
-        dataset: tf.data.Dataset = self._make_anew(seed).dataset
-        return dataset
+        return without_autotuning(self._make_anew(seed).dataset)
 
     def _held_out_of(self, seed: int) -> HeldOut | None:
         """Returns the examples that judge a proof without validation data, or None."""

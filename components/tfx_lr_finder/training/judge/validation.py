@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfx_lr_finder.training.autotuning import without_autotuning
 from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model, Nest
 from tfx_lr_finder.training.model.autograph import as_in_fit
 from tfx_lr_finder.training.model.kind import has_own_train_step, is_of_keras
@@ -57,7 +58,7 @@ def first_batches(dataset: object, num_rows: int = 1) -> list[Batch]:
             f"them. Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
         )
     batches = []
-    for batch in dataset.take(MAX_BATCHES):
+    for batch in without_autotuning(dataset.take(MAX_BATCHES)):
         batches.append(batch)
         num_rows -= int(first_dimension(batch))
         if num_rows <= 0:
@@ -87,7 +88,7 @@ def validation_batches(model: Model, dataset: object) -> ValidationBatches | Non
         return None
     batches = first_batches(dataset, MIN_ROWS)
     parts = map(tf.data.Dataset.from_tensors, batches)
-    repeated = functools.reduce(tf.data.Dataset.concatenate, parts).repeat()
+    repeated = without_autotuning(functools.reduce(tf.data.Dataset.concatenate, parts).repeat())
     distributed = model.distribute_strategy.experimental_distribute_dataset(repeated)
     return ValidationBatches(batches, iter(distributed))
 
