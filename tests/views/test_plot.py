@@ -53,6 +53,20 @@ def picture():
     return picture_of(valley())
 
 
+@pytest.mark.parametrize(
+    ("offset", "scale"),
+    [(0, 1), (0, 1e-4), (0, 1e-9), (0, 1e5), (0, -1e5), (12345.6, 1e-3), (-0.5, 1e-5), (0, 1e30)],
+)
+def test_labels_lie_within_the_picture(offset, scale):
+    """Whatever the numbers at the axis: nothing is cut off at an edge."""
+    losses = offset + scale * np.linspace(-3, 2, NUM_POINTS) ** 2
+
+    image = pixels(picture_of(curve(losses)))
+
+    for edge in (image[:2], image[-2:], image[:, :2], image[:, -2:]):
+        assert np.all(edge == 1)
+
+
 def pixels(picture):
     """Returns the colours of a PNG, shape `(height, width, 3)`, from 0 to 1."""
     return imread(io.BytesIO(picture), format="png")[..., :3]

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from matplotlib.figure import Figure
-
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.views.png import png
-from tfx_lr_finder.views.view import RATE_AXIS, color, loss_range
+from tfx_lr_finder.views.png import new_axes, png
+from tfx_lr_finder.views.view import color, loss_range
 
 
 def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
@@ -18,18 +16,14 @@ def plot_comparison(sweeps: Mapping[str, Evidence]) -> bytes:
     Args:
         sweeps: Maps the label to show to the evidence; at least one entry.
     """
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
-    axes.set_xscale("log")
+    figure, axes = new_axes()
     for number, (label, evidence) in enumerate(sweeps.items()):
         shade, rate = color(number), evidence.published.learning_rate
         for curve in evidence.curves:
             axes.plot(curve.learning_rates, curve.smoothed_losses, color=shade, alpha=0.8)
         axes.axvline(rate, color=shade, linestyle="--", label=f"{rate:.3g}  {label}")
     axes.set_ylim(*loss_range([c for evidence in sweeps.values() for c in evidence.curves]))
-    axes.set_xlabel(RATE_AXIS)
     axes.set_ylabel("smoothed training loss")
-    axes.grid(alpha=0.3)
     for text in axes.legend(loc="lower left", fontsize="small", framealpha=0.9).get_texts():
         text.set_parse_math(False)  # a path may have a $ in it
     return png(figure)

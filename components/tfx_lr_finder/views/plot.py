@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.views.png import png
+from tfx_lr_finder.views.png import new_axes, png
 from tfx_lr_finder.views.view import (
     GREY,
     INTERVAL_OPACITY,
     LANDMARK_LABEL,
     LOSS_AXIS,
-    RATE_AXIS,
     READ_LABEL,
     RED,
     TRIAL_COLOR,
@@ -49,9 +47,7 @@ def plot(evidence: Evidence) -> bytes:
     The background is white, to suit documents of any colour. The picture is drawn without pyplot,
     so it needs no display and leaves no global state behind.
     """
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
-    axes.set_xscale("log")
+    figure, axes = new_axes()
     axes.set_xlim(*learning_rate_range(evidence))
     rates, losses = trial_points(evidence)
     axes.set_ylim(*loss_range(evidence.curves, losses))
@@ -86,10 +82,8 @@ def plot(evidence: Evidence) -> bytes:
         fontweight="bold",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
-    axes.set_xlabel(RATE_AXIS)
     axes.set_ylabel(LOSS_AXIS)
     axes.set_title(_title(evidence), parse_math=False)
-    axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small", framealpha=0.9)
     return png(figure)
 
