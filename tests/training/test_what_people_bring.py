@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_lr_finder import range_test
+from tfx_lr_finder import LrFinderFnResult
+from tfx_lr_finder.training.trainings import Trainings
 
 NUM_STEPS = 20
 ROWS = 64
@@ -110,38 +111,26 @@ BROUGHT = [
 ]
 
 
-# tf_keras's `train_on_batch` looks for as many batches as an execution has steps.
-IN_SINGLE_STEPS = [brought for brought in BROUGHT if brought is not steps_per_execution]
+@pytest.mark.parametrize("brought", BROUGHT, ids=lambda brought: brought.__name__)
+def test_losses_are_those_of_training_and_fall(keras_module, brought):
+    """At rates that change nothing they are those of Keras's own step; greater rates reach weights.
 
-
-@pytest.mark.parametrize("brought", IN_SINGLE_STEPS, ids=lambda brought: brought.__name__)
-def test_first_losses_are_those_of_training(keras_module, brought):
-    """At rates that change nothing the sweep's losses are those of `train_on_batch`; all steps."""
+    The second sweep starts where the first one did, in its graph.
+    """
     model, dataset = brought(keras_module)
+    least, greater = np.geomspace(1e-12, 1e-11, NUM_STEPS), np.geomspace(1e-2, 0.1, 10 * NUM_STEPS)
 
-    curve = range_test(
-        model, dataset, min_learning_rate=1e-12, max_learning_rate=1e-11, num_steps=NUM_STEPS
-    )
+    with Trainings(lambda _: LrFinderFnResult(model, dataset), greater.size, 0) as trainings:
+        still, falling = (trainings.sweep(0, rates, 0.98, 4.0) for rates in (least, greater))
 
-    assert len(curve) == NUM_STEPS
-    assert curve.batch_size == (1 if brought is one_row else 8)
+    assert len(still) == NUM_STEPS
+    assert still.batch_size == (1 if brought is one_row else 8)
     if hasattr(model.optimizer, "weight_decay"):
         model.optimizer.weight_decay = None
     model.optimizer.learning_rate = 1e-12
     losses = []
     for batch in dataset:
         model.reset_metrics()
-        losses.append(model.train_on_batch(*batch, return_dict=True)["loss"])
-    np.testing.assert_allclose(curve.losses[: len(losses)], losses, rtol=2e-2)
-
-
-@pytest.mark.parametrize("brought", BROUGHT, ids=lambda brought: brought.__name__)
-def test_loss_falls_in_the_sweep(keras_module, brought):
-    """The rates reach the weights."""
-    model, dataset = brought(keras_module)
-
-    curve = range_test(
-        model, dataset, min_learning_rate=1e-2, max_learning_rate=1e-1, num_steps=10 * NUM_STEPS
-    )
-
-    assert curve.losses[-8:].mean() < curve.losses[:8].mean()
+        losses.append(model.train_step(batch)["loss"])
+    np.testing.assert_allclose(still.losses[: len(losses)], losses, rtol=2e-2)
+    assert falling.losses[-8:].mean() < falling.losses[:8].mean()
