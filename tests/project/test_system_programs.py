@@ -2,10 +2,9 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,10 +28,7 @@ def printed(tmp_path_factory):
     All tests are collected, and the others left out then.
     """
     environment = {**os.environ, "PATH": str(tmp_path_factory.mktemp("no_programs"))}
-    command = [sys.executable, "-c", RUNS]
-    process = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True
-    )
+    process = forked.run(["-c", RUNS], cwd=REPOSITORY, env=environment)
     elsewhere, ci, _ = re.split(r"(?<=ended with \d)\n", process.stdout)
     return elsewhere, ci
 
