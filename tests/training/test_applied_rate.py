@@ -1,5 +1,6 @@
 """The rate that is recorded is the one that reaches the weights, or the optimizer is refused."""
 
+import importlib
 import re
 
 import keras
@@ -27,6 +28,14 @@ def model_of(keras_module, optimizer, jit_compile=False):
     first, last = layers.Dense(3, "tanh", name="first"), layers.Dense(1, name="last")
     model = keras_module.Sequential([keras_module.Input((2,)), first, last], name="two")
     model.compile(optimizer, "mse", jit_compile=jit_compile)
+    return model
+
+
+def one_layer(keras_module, optimizer):
+    """Returns a compiled model of one layer, where a second one would tell nothing more."""
+    layer = keras_module.layers.Dense(1)
+    model = keras_module.Sequential([keras_module.Input((2,)), layer], name="one")
+    model.compile(optimizer, "mse")
     return model
 
 
@@ -77,14 +86,14 @@ def multi(rates, **options):
     return keras.optimizers.MultiOptimizer(optimizers)
 
 
-@pytest.mark.parametrize("how", ["apply", "list"])
-def test_rate_of_an_optimizer_within_another_is_swept(keras_module, how):
+def test_rate_of_an_optimizer_within_another_is_swept(keras_module):
     """The wrapper's own rate is not read: the losses are those of the inner one alone."""
     expected = losses_of(model_of(keras_module, keras_module.optimizers.Adam(0.1)))
 
-    optimizer = around(keras_module, keras_module.optimizers.Adam(0.1), how)
-
-    np.testing.assert_array_equal(losses_of(model_of(keras_module, optimizer)), expected)
+    for how in ("apply", "list"):
+        optimizer = around(keras_module, keras_module.optimizers.Adam(0.1), how)
+        losses = losses_of(model_of(keras_module, optimizer))
+        np.testing.assert_array_equal(losses, expected, how)
 
 
 def test_rate_of_the_outer_optimizer_is_swept_where_it_counts():
@@ -238,17 +247,26 @@ FACTORS = {
 }
 
 
-@pytest.mark.parametrize("base", ["SGD", "Adam"])
-@pytest.mark.parametrize("factor", FACTORS)
-def test_factor_within_an_optimizer_is_refused(keras_module, factor, base):
+@pytest.mark.parametrize(
+    ("module", "factor", "base"),
+    [("keras", factor, base) for base in ("SGD", "Adam") for factor in FACTORS]
+    + [
+        pytest.param("tf_keras", *case, marks=pytest.mark.slow)
+        for case in (("warm-up", "SGD"), ("half-life", "Adam"))
+    ],
+)
+def test_factor_within_an_optimizer_is_refused(module, factor, base):
     """The rate that is set is not the one of the update."""
+    keras_module = importlib.import_module(module)
+    optimizer = scaled_by(keras_module, FACTORS[factor], base)
+
     with pytest.raises(
         ValueError,
-        match=r"Each update must have the rate that the optimizer is given\. Received: model 'two' "
+        match=r"Each update must have the rate that the optimizer is given\. Received: model 'one' "
         r"with Scaled, whose steps at a constant rate and a constant gradient change their length "
         r"[\d.e+]+-fold in 200 steps\. Build it without a warm-up or decay of its own",
     ):
-        losses_of(model_of(keras_module, scaled_by(keras_module, FACTORS[factor], base)))
+        losses_of(one_layer(keras_module, optimizer))
 
 
 def test_factor_of_a_counter_that_keras_does_not_know_is_refused(keras_module):
@@ -323,9 +341,16 @@ def test_other_optimizers_that_follow_their_rate_are_swept(keras_module, make):
     assert losses_of(model_of(keras_module, make(keras_module))).size == NUM_STEPS
 
 
-@pytest.mark.parametrize("optimizer", ["Ftrl", "Adagrad", "Adadelta", "RMSprop"])
-def test_constrained_weights_and_small_rates_are_swept(keras_module, optimizer):
+@pytest.mark.parametrize(
+    ("module", "optimizer"),
+    [
+        *(("keras", name) for name in ("Ftrl", "Adagrad", "Adadelta", "RMSprop")),
+        pytest.param("tf_keras", "Ftrl", marks=pytest.mark.slow),
+    ],
+)
+def test_constrained_weights_and_small_rates_are_swept(module, optimizer):
     """A constraint may undo an update, and a small one is lost beside a great weight."""
+    keras_module = importlib.import_module(module)
     layers, constraints = keras_module.layers, keras_module.constraints
     model = keras_module.Sequential(
         [
@@ -369,8 +394,10 @@ def test_rate_that_half_precision_cannot_hold_is_refused(keras_module, place):
 def test_probe_leaves_no_trace(keras_module):
     """Weights, slots, counters, also those in Python, and the rate are as they were."""
     model = model_of(keras_module, keras_module.optimizers.Nadam(0.1))
-    model.fit(batches(), epochs=2, verbose=0)
     optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    for batch in batches().repeat(2):
+        model.train_step(batch)
     variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
 
     def state():
