@@ -171,9 +171,9 @@ def finder_of(module):
     return LearningRateFinder(
         examples=Channel(type=standard_artifacts.Examples),
         run_fn=f"{module}.run_fn",
-        train_args=trainer_pb2.TrainArgs(num_steps=100),
+        train_args=trainer_pb2.TrainArgs(num_steps=20),
         eval_args=trainer_pb2.EvalArgs(num_steps=5),
-        num_steps=100,
+        num_steps=60,
     )
 
 
