@@ -1,5 +1,7 @@
 """Ways in which a `run_fn` trains before its `fit`, or by another one's: each is refused."""
 
+import gc
+
 import keras as keras3
 import keras_tuner
 import numpy as np
@@ -154,6 +156,15 @@ class Searching(keras_tuner.HyperModel):
         return model.fit(*args, **kwargs)
 
 
+@pytest.fixture
+def earlier_objects_uncollected():
+    """Keras Tuner collects garbage before a trial: seconds, with the objects of earlier tests."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("earlier_objects_uncollected")
 @pytest.mark.parametrize("tuner", ["RandomSearch", "Hyperband", "BayesianOptimization"])
 @pytest.mark.parametrize("model", [build, Searching()], ids=["function", "class"])
 def test_search_inside_of_run_fn_is_refused(tmp_path, tuner, model):
