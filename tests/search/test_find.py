@@ -32,7 +32,6 @@ class Model:
             [
                 keras.Input(self.features.shape[1:]),
                 keras.layers.Dense(32, activation="relu"),
-                keras.layers.Dense(32, activation="relu"),
                 keras.layers.Dense(self.classes or 1),
             ]
         )

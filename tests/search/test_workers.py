@@ -117,8 +117,8 @@ def both_rounds(run):
 
 @pytest.fixture(scope="module")
 def curves(search):
-    """The curves of four seeds, each swept alone, without Beam."""
-    return [curve for seed in range(4) for curve in search.sweeps([seed])]
+    """The curves of three seeds, each swept alone, without Beam."""
+    return [curve for seed in range(3) for curve in search.sweeps([seed])]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def trials(search):
 
 def test_results_differ_from_element_to_element(curves, trials):
     """Or else nothing would be shown by their being equal below."""
-    assert len({curve.losses[0] for curve in curves}) == 4
+    assert len({curve.losses[0] for curve in curves}) == 3
     assert len({trial.loss for trial in trials}) == 5
 
 
@@ -146,7 +146,7 @@ def test_several_in_one_process_are_as_each_alone(search, curves, trials, tmp_pa
     """One after another with one graph, without Beam."""
     tasks = [TrialTask(rate, 4, "", str(tmp_path / str(rate))) for rate in RATES[::-1]]
 
-    assert list(search.sweeps([2, 0, 3, 1])) == [curves[seed] for seed in (2, 0, 3, 1)]
+    assert list(search.sweeps([2, 0, 1])) == [curves[seed] for seed in (2, 0, 1)]
     assert list(search.trials(tasks)) == trials[2::-1]
 
 
@@ -156,7 +156,7 @@ def test_several_in_one_process_are_as_each_alone(search, curves, trials, tmp_pa
 def test_results_do_not_depend_on_the_threads(search, curves, trials, tmp_path, mode):
     """Bit for bit, in the order of the elements; nothing is left behind."""
     with in_pipeline(search, tmp_path / "results", mode) as workers:
-        assert workers.sweeps([0, 1, 2, 3]) == curves
+        assert workers.sweeps([0, 1, 2]) == curves
         assert both_rounds(workers.trials) == trials
 
     assert list(tmp_path.iterdir()) == []
@@ -166,7 +166,7 @@ def test_results_do_not_depend_on_the_threads(search, curves, trials, tmp_path, 
 def test_results_do_not_depend_on_the_processes(search, curves, trials, tmp_path):
     """Two worker processes that get nothing but strings give the same results, bit for bit."""
     with in_pipeline(search, tmp_path / "results", "multi_processing") as workers:
-        assert workers.sweeps([0, 1, 2, 3]) == curves
+        assert workers.sweeps([0, 1, 2]) == curves
         assert both_rounds(workers.trials) == trials
 
     assert list(tmp_path.iterdir()) == []
