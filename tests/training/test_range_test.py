@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from tfx_lr_finder import LrFinderFnResult
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.sweep import StopReason
 from tfx_lr_finder.training import loop
 from tfx_lr_finder.training.range_test import range_test
+from tfx_lr_finder.training.trainings import Trainings
 
 CURVATURE = 100.0
 LIMIT = 2 / CURVATURE  # plain gradient descent on 0.5 * CURVATURE * w ** 2 diverges above
@@ -75,6 +77,26 @@ def numbers(values):
     return tf.data.Dataset.from_tensor_slices(np.asarray(values, dtype=np.float64)).batch(1)
 
 
+def curves_of(cases):
+    """Returns the curve of each case, by its name: of its losses, with its options.
+
+    They share a graph, in chunks of 1, 10 and 100 steps.
+    """
+    model, names = telling(), list(cases)
+    most_steps = max(len(losses) for losses, _ in cases.values())
+
+    def make(seed):
+        return LrFinderFnResult(model, numbers(cases[names[seed]][0]))
+
+    curves = {}
+    with pytest.MonkeyPatch.context() as patch, Trainings(make, most_steps, 0) as trainings:
+        patch.setattr(loop, "SECONDS_A_CHUNK", 1e6)
+        for seed, (name, (losses, options)) in enumerate(cases.items()):
+            options = {"smoothing": 0.98, "divergence_factor": 4.0, **options}
+            curves[name] = trainings.sweep(seed, schedule(1e-6, 10.0, len(losses)), **options)
+    return curves
+
+
 def noisy_model(keras_module):
     """Returns a model with dropout, batch statistics, slots and a metric, not yet built."""
     model = keras_module.Sequential(
@@ -131,15 +153,15 @@ def test_gradient_descent_on_a_parabola_follows_its_closed_form(keras_module, co
 @pytest.mark.parametrize(
     "options", [{"clip": 3.0}, {"momentum": 0.9}], ids=["clipped", "with_momentum"]
 )
-def test_optimizer_of_the_model_takes_the_steps(keras_module, options):
+def test_optimizer_of_the_model_takes_the_steps(options):
     """Clipping of gradients and momentum count as they do in training."""
     rates = schedule(1e-3, 0.05, 30)
-    optimizer = keras_module.optimizers.SGD(
+    optimizer = keras.optimizers.SGD(
         0.5, clipvalue=options.get("clip"), momentum=options.get("momentum", 0.0)
     )
 
     curve = range_test(
-        parabola(keras_module, optimizer=optimizer),
+        parabola(keras, optimizer=optimizer),
         one_batch(),
         min_learning_rate=1e-3,
         max_learning_rate=0.05,
@@ -291,7 +313,9 @@ def gated(place, jit_compile):
     return model
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+)
 @pytest.mark.parametrize(("place", "loss"), [("layer", 4), ("loss", 8), ("train_step", 16)])
 def test_python_on_tensors_is_converted_for_tf_keras(place, loss, jit_compile):
     """By AutoGraph, as in its `fit`. Features of 1, a weight of 1, and doubled once or twice."""
@@ -538,15 +562,12 @@ def test_curve_knows_whether_the_optimizer_has_no_memory(
     assert range_test(model, one_batch(), num_steps=2).is_plain_sgd is is_plain
 
 
-@pytest.mark.parametrize("num_steps", [2, 11, 12, 45])
-def test_every_step_takes_the_next_batch(monkeypatch, num_steps):
+def test_every_step_takes_the_next_batch():
     """However the steps are cut into chunks, the curve holds each batch's loss once, in order."""
-    monkeypatch.setattr(loop, "SECONDS_A_CHUNK", 1e6)  # of 1, 10 and 100 steps
-    losses = 100 + np.arange(num_steps) / 8
+    cases = {str(n): (100 + np.arange(n) / 8, {}) for n in (2, 11, 12, 45)}
 
-    curve = range_test(telling(), numbers(losses), num_steps=num_steps)
-
-    np.testing.assert_array_equal(curve.losses, losses)
+    for name, curve in curves_of(cases).items():
+        np.testing.assert_array_equal(curve.losses, cases[name][0], name)
 
 
 def test_short_data_set_starts_over_and_is_reshuffled():
@@ -622,26 +643,20 @@ def test_batch_size_is_the_number_of_rows(batch, rows):
     assert curve.batch_size == rows
 
 
-@pytest.mark.parametrize(
-    ("k", "value"),
-    [
-        (1, float("nan")),
-        (10, float("nan")),
-        (11, float("inf")),
-        (39, -float("inf")),
-    ],
-    ids=["second_nan", "chunk_end_nan", "chunk_start_inf", "last_minus_inf"],
-)
-def test_sweep_stops_before_the_first_loss_that_is_not_finite(monkeypatch, k, value):
+def test_sweep_stops_before_the_first_loss_that_is_not_finite():
     """Chunks of 1, 10 and 29 steps: the loss of step k and what follows is not on the curve."""
-    monkeypatch.setattr(loop, "SECONDS_A_CHUNK", 1e6)
-    losses = [*(10 + np.arange(k) / 8), value, *[1.0] * (39 - k)]
+    first = {"second": 1, "end of a chunk": 10, "start of a chunk": 11, "last": 39}
+    values = [float("nan"), float("nan"), float("inf"), -float("inf")]
+    cases = {
+        name: ([*(10 + np.arange(k) / 8), value, *[1.0] * (39 - k)], {})
+        for (name, k), value in zip(first.items(), values, strict=True)
+    }
 
-    curve = range_test(telling(), numbers(losses), num_steps=40)
-
-    assert curve.stop_reason is StopReason.NON_FINITE
-    assert curve.losses.tolist() == losses[:k]
-    assert (len(curve.learning_rates), curve.num_steps) == (k, 40)
+    for name, curve in curves_of(cases).items():
+        k = first[name]
+        assert curve.stop_reason is StopReason.NON_FINITE, name
+        assert curve.losses.tolist() == cases[name][0][:k], name
+        assert (len(curve.learning_rates), curve.num_steps) == (k, 40), name
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
@@ -654,74 +669,59 @@ def test_first_loss_that_is_not_finite_is_refused(value):
         range_test(telling(), numbers([value, 1, 1]), num_steps=3)
 
 
-@pytest.mark.parametrize(
-    ("losses", "factor"),
-    [
-        ([4, 2, 1, 3.99, 2, 4.01, 9, 9], 4.0),
-        ([4, 2, 1, 1.49, 1, 1.51, 9, 9], 1.5),
-        ([1, 1, 1, 1, 1, 4.01, 9, 9], 4.0),
-        ([-1, -2, 0, 3.99, -2, 4.01, 9, 9], 4.0),
-        ([-4, -2, -1, 7.99, -4, 8.01, 9, 9], 4.0),
-        ([10, 5, -2, 33.9, 0, 34.1, 99, 99], 4.0),
-        ([5, 2, 0, 14.9, 0, 15.1, 99, 99], 4.0),
-        ([4, 3, 2, 1, 2, 1e30, 1, 1], 1e9),
-    ],
-    ids=[
-        "positive",
-        "lesser_factor",
-        "no_fall",
-        "negative",
-        "negative_rising",
-        "crosses_zero",
-        "falls_to_zero",
-        "greater_factor",
-    ],
-)
-def test_sweep_stops_once_the_loss_is_too_far_above_its_best(losses, factor):
+def test_sweep_stops_once_the_loss_is_too_far_above_its_best():
     """At most best + (factor - 1) * scale goes on; above, the point is the curve's last.
 
     The scale is the best loss so far; where that is negative or zero, the greater of its size
     and the fall since the first.
     """
-    curve = range_test(
-        telling(),
-        numbers(losses),
-        num_steps=8,
-        smoothing=0.0,
-        divergence_factor=factor,
-    )
+    cases = {
+        "positive": ([4, 2, 1, 3.99, 2, 4.01, 9, 9], 4.0),
+        "lesser factor": ([4, 2, 1, 1.49, 1, 1.51, 9, 9], 1.5),
+        "no fall": ([1, 1, 1, 1, 1, 4.01, 9, 9], 4.0),
+        "negative": ([-1, -2, 0, 3.99, -2, 4.01, 9, 9], 4.0),
+        "negative rising": ([-4, -2, -1, 7.99, -4, 8.01, 9, 9], 4.0),
+        "crosses zero": ([10, 5, -2, 33.9, 0, 34.1, 99, 99], 4.0),
+        "falls to zero": ([5, 2, 0, 14.9, 0, 15.1, 99, 99], 4.0),
+        "greater factor": ([4, 3, 2, 1, 2, 1e30, 1, 1], 1e9),
+    }
+    options = {
+        name: (losses, {"smoothing": 0.0, "divergence_factor": factor})
+        for name, (losses, factor) in cases.items()
+    }
 
-    assert curve.stop_reason is StopReason.DIVERGED
-    assert curve.losses.tolist() == losses[:6]
+    for name, curve in curves_of(options).items():
+        assert curve.stop_reason is StopReason.DIVERGED, name
+        assert curve.losses.tolist() == cases[name][0][:6], name
 
 
-@pytest.mark.parametrize("smoothing", [0.5, 0.9, 0.98], ids=str)
-def test_divergence_is_judged_by_the_smoothed_loss(smoothing):
+def test_divergence_is_judged_by_the_smoothed_loss():
     """The sweep stops at the first average over all so far that is above four times the least."""
     losses = np.concatenate([np.linspace(2, 1, 20), np.geomspace(1, 1e4, 40)])
-    smoothed = np.array(
-        [
-            np.average(losses[: i + 1], weights=smoothing ** np.arange(i, -1, -1.0))
-            for i in range(losses.size)
-        ]
-    )
-    above = smoothed > 4 * np.minimum.accumulate(smoothed)
+    cases = {smoothing: (losses, {"smoothing": smoothing}) for smoothing in (0.5, 0.9, 0.98)}
 
-    curve = range_test(telling(), numbers(losses), num_steps=60, smoothing=smoothing)
+    for smoothing, curve in curves_of(cases).items():
+        smoothed = np.array(
+            [
+                np.average(losses[: i + 1], weights=smoothing ** np.arange(i, -1, -1.0))
+                for i in range(losses.size)
+            ]
+        )
+        above = smoothed > 4 * np.minimum.accumulate(smoothed)
 
-    assert curve.stop_reason is StopReason.DIVERGED
-    assert len(curve) == np.argmax(above) + 1
-    np.testing.assert_allclose(curve.smoothed_losses, smoothed[: len(curve)], rtol=1e-12)
+        assert curve.stop_reason is StopReason.DIVERGED
+        assert len(curve) == np.argmax(above) + 1
+        np.testing.assert_allclose(curve.smoothed_losses, smoothed[: len(curve)], rtol=1e-12)
 
 
-def test_training_that_diverges_stops_the_sweep(keras_module):
+def test_training_that_diverges_stops_the_sweep():
     """Gradient descent on a parabola stops above its limit 2 / L, where its loss is fourfold."""
     rates = schedule(1e-3, 10.0, 50)
     losses = np.array(losses_of_parabola(rates))
     end = np.argmax(losses > 4 * np.minimum.accumulate(losses)) + 1
 
     curve = range_test(
-        parabola(keras_module),
+        parabola(keras),
         one_batch(),
         min_learning_rate=1e-3,
         max_learning_rate=10.0,
@@ -873,24 +873,22 @@ def test_next_initial_weights_are_those_without_a_sweep(keras_module):
     )
 
 
-def test_same_seed_gives_the_same_curve_bit_for_bit(keras_module):
+def test_same_seed_gives_the_same_curve_bit_for_bit():
     """Dropout, random weights, a shuffled data set: from the same seed, the same curve."""
     curves = []
     for _ in range(2):
-        keras_module.utils.set_random_seed(3)
-        model = keras_module.Sequential(
-            [keras_module.layers.Dropout(0.5), keras_module.layers.Dense(1)]
-        )
-        model.compile(keras_module.optimizers.Adam(), "mse")
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(), "mse")
         dataset = random_batches(rows=1, batches=12).unbatch().shuffle(12, seed=4).batch(4)
         curves.append(range_test(model, dataset, num_steps=10, seed=1))
 
     assert curves[0] == curves[1]
 
 
-def test_same_model_gives_the_same_curve_twice(keras_module):
+def test_same_model_gives_the_same_curve_twice():
     """A sweep leaves nothing behind that a second one of the same model would feel."""
-    model = parabola(keras_module)
+    model = parabola(keras)
 
     first = range_test(model, one_batch(), num_steps=10)
 
@@ -913,9 +911,11 @@ def test_seed_decides_on_random_operations_that_have_none():
     assert np.all(losses(seed=2, global_seed=10) != first)
 
 
-@pytest.mark.parametrize("run_eagerly", [False, True], ids=["graph", "run_eagerly"])
-def test_train_step_is_traced_once_and_never_run_in_python(keras_module, run_eagerly):
-    """Python enters the train step of a built model once, in a graph, for any number of steps."""
+def test_train_step_is_traced_once_and_never_run_in_python(keras_module):
+    """Python enters the train step of a built model once, in a graph, for any number of steps.
+
+    Even if `fit` would run each in Python.
+    """
     eagerly = []
 
     class Counting(keras_module.Sequential):
@@ -923,7 +923,7 @@ def test_train_step_is_traced_once_and_never_run_in_python(keras_module, run_eag
             eagerly.append(tf.executing_eagerly())
             return super().train_step(batch)
 
-    model = parabola(keras_module, base=Counting, run_eagerly=run_eagerly)
+    model = parabola(keras_module, base=Counting, run_eagerly=True)
     range_test(model, one_batch(), num_steps=2)  # may trace twice: variables come into being
     eagerly.clear()
 
@@ -1165,10 +1165,10 @@ def test_training_of_no_steps_is_refused_before_the_sweep(keras_module):
         range_test(keras_module.Sequential(), random_batches(), train_steps=0)
 
 
-def test_integers_of_numpy_are_integers(keras_module):
+def test_integers_of_numpy_are_integers():
     """Steps, seed and length may come out of NumPy; the curve can be written all the same."""
-    model = keras_module.Sequential([keras_module.layers.Dense(1)])
-    model.compile(keras_module.optimizers.SGD(0.5), "mse")
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
 
     numbers = {"num_steps": np.int64(6), "seed": np.int64(3), "train_steps": np.int64(30)}
     curve = range_test(model, random_batches(), **numbers)
