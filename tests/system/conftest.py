@@ -105,6 +105,7 @@ class TunedPenguin:
             examples=examples.outputs["examples"],
             schema=schema.outputs["schema"],
             preprocessing_fn="penguin.module.model.preprocessing_fn",
+            disable_statistics=True,  # most of its time, and nobody reads them
         )
         tuned = Importer(
             source_uri=str(self.upstream), artifact_type=standard_artifacts.HyperParameters

@@ -167,20 +167,26 @@ def short_sweep(inputs):
     return sweep
 
 
-def test_options_reach_the_sweep(short_sweep, tmp_path):
-    """As those of the component do; the outputs are named in JSON."""
+@pytest.fixture(scope="module")
+def two_sweeps(short_sweep, tmp_path_factory):
+    """Two sweeps with other options than the defaults: the output folder, and the result."""
+    folder = tmp_path_factory.mktemp("two-sweeps") / "found"
     options = ["--seed", "3", "--rule", "valley", "--max-learning-rate", "1", "--num-sweeps", "2"]
+    return folder, short_sweep(MODULE_FILE, folder, *options, "--json")
 
-    result = short_sweep(MODULE_FILE, tmp_path / "found", *options, "--json")
+
+def test_options_reach_the_sweep(two_sweeps):
+    """As those of the component do; the outputs are named in JSON."""
+    folder, result = two_sweeps
     found = json.loads(result.stdout)
-    evidence = json.loads((tmp_path / "found" / "sweep" / "sweep.json").read_text())
+    evidence = json.loads((folder / "sweep" / "sweep.json").read_text())
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert found["rule"] == "valley"
     assert found["outputs"] == {
-        "best_hyperparameters": str(tmp_path / "found" / "best_hyperparameters"),
-        "learning_rate": str(tmp_path / "found" / "learning_rate" / "value"),
-        "sweep": str(tmp_path / "found" / "sweep"),
+        "best_hyperparameters": str(folder / "best_hyperparameters"),
+        "learning_rate": str(folder / "learning_rate" / "value"),
+        "sweep": str(folder / "sweep"),
     }
     assert [curve["seed"] for curve in evidence["curves"]] == [3, 4]
     assert max(evidence["curves"][0]["learning_rates"]) <= 1
@@ -236,11 +242,20 @@ def test_sweep_without_a_rate_has_an_exit_code_of_its_own(short_sweep, tmp_path)
     assert files(tmp_path / "found") == []
 
 
-def test_outputs_are_those_of_the_last_sweep_alone(short_sweep, tmp_path):
+@pytest.fixture(scope="module")
+def beside_mine(short_sweep, tmp_path_factory):
+    """A first sweep into a folder with a file of mine, where an output goes: folder and result."""
+    folder = tmp_path_factory.mktemp("beside-mine")
+    (folder / "sweep").mkdir()
+    (folder / "sweep" / "mine.txt").write_text("of no sweep")
+    return folder, short_sweep(MODULE_FILE, folder)
+
+
+def test_outputs_are_those_of_the_last_sweep_alone(short_sweep, beside_mine, two_sweeps, tmp_path):
     """Nothing of an earlier one is left beside them, nor in the place of a sweep that failed."""
-    once, found = tmp_path / "once", tmp_path / "found"
-    short_sweep(MODULE_FILE, once)
-    short_sweep(MODULE_FILE, found, "--num-sweeps", "2")
+    (once, _), (earlier, _) = beside_mine, two_sweeps
+    found = tmp_path / "found"
+    shutil.copytree(earlier, found)
     (found / "mine.txt").write_text("of no sweep")
     of_two = files(found)
 
@@ -249,17 +264,16 @@ def test_outputs_are_those_of_the_last_sweep_alone(short_sweep, tmp_path):
     short_sweep(changed_module(tmp_path, *FLAT), found)
 
     assert len(of_one) < len(of_two)
-    assert of_one == sorted([*files(once), "mine.txt"])
+    assert of_one == files(once)  # which has a mine.txt, too
     assert files(found) == of_one
 
 
-def test_folder_that_is_no_sweeps_is_left_alone(short_sweep, tmp_path):
+def test_folder_that_is_no_sweeps_is_left_alone(beside_mine):
     """One that happens to have the name of an output."""
-    (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep" / "mine.txt").write_text("of no sweep")
+    folder, result = beside_mine
 
-    assert short_sweep(MODULE_FILE, tmp_path).exit_code == 0
-    assert (tmp_path / "sweep" / "mine.txt").read_text() == "of no sweep"
+    assert result.exit_code == 0
+    assert (folder / "sweep" / "mine.txt").read_text() == "of no sweep"
 
 
 def test_input_is_not_replaced(tmp_path):

@@ -278,14 +278,13 @@ def module_copy(folder, addition=""):
 
 @pytest.fixture(
     scope="module",
-    params=["another seed", "another option", "another text of the module"],
+    params=["another option", "another text of the module"],
 )
 def changed_run(request, pipeline, second_run, tmp_path_factory):
-    """A run up to the finder, with one thing changed."""
+    """A run up to the finder, with one thing changed; test_command_line changes the seed."""
     folder = tmp_path_factory.mktemp("changed") / "module"
     return pipeline.run_to_finder(
         **{
-            "another seed": lambda: {"seed": 1},
             "another option": lambda: {"min_learning_rate": 1e-8},
             "another text of the module": lambda: {"module_file": module_copy(folder, "\n# new\n")},
         }[request.param]()
@@ -293,7 +292,7 @@ def changed_run(request, pipeline, second_run, tmp_path_factory):
 
 
 def test_change_is_not_served_from_the_cache(changed_run, first_run):
-    """Seed, options and the module's text are part of the execution."""
+    """Options and the module's text are part of the execution."""
     assert changed_run.state("LearningRateFinder") == "COMPLETE"
     assert changed_run.output("LearningRateFinder", "sweep").id != (
         first_run.output("LearningRateFinder", "sweep").id
@@ -332,6 +331,7 @@ def two_sweeps(pipeline, second_run):
     return Evidence.from_json((folder / "sweep.json").read_text()), folder
 
 
+@pytest.mark.slow
 def test_sweep_in_a_worker_process_is_the_one_in_the_pipelines_process(two_sweeps, sweep):
     """The first of the two has the only sweep's seed: the same curve, bit for bit."""
     evidence, _ = two_sweeps
@@ -342,6 +342,7 @@ def test_sweep_in_a_worker_process_is_the_one_in_the_pipelines_process(two_sweep
     assert evidence.curves[1].losses[0] != alone.curves[0].losses[0]
 
 
+@pytest.mark.slow
 def test_workers_leave_nothing_behind(two_sweeps, sweep):
     """The artifact has the files and folders of a single sweep."""
     _, folder = two_sweeps
