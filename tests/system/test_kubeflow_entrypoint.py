@@ -5,11 +5,11 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import pytest
 import yaml
 from google.protobuf import json_format
@@ -189,7 +189,10 @@ def mlmd_value(value):
 def in_a_process_of_its_own(command):
     """Runs a task's command as the launcher does; its output is pytest's to show or not."""
     environment = {**os.environ, "PYTHONPATH": str(USER_CODE)}
-    return subprocess.run(command, env=environment, check=False).returncode
+    process = forked.run(command[1:], env=environment)
+    sys.stdout.write(process.stdout)
+    sys.stderr.write(process.stderr)
+    return process.returncode
 
 
 def in_this_process(command):
@@ -358,6 +361,7 @@ def test_gate_is_decided_on_what_the_finder_reported(launcher):
     assert (model / "Format-Serving" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_tfxs_own_components_run_in_each_kind_of_store(penguin):
     """From CsvExampleGen to Evaluator, each output is where the next task looks for it."""
     uris = {key: artifact["uri"] for key, artifact in penguin.recorded.items()}
@@ -367,6 +371,7 @@ def test_tfxs_own_components_run_in_each_kind_of_store(penguin):
     assert missing == {"executor-logs", "model_run"}  # the module keeps no logs of its training
 
 
+@pytest.mark.slow
 def test_blessing_names_the_model_in_the_store(penguin):
     """By its URI and its name in Kubeflow's metadata, and not by a path that is gone."""
     model = penguin.recorded["Trainer", "model"]

@@ -34,7 +34,7 @@ def executed(tmp_path_factory):
     return notebook
 
 
-@pytest.fixture(params=["stored", "executed"])
+@pytest.fixture(params=["stored", pytest.param("executed", marks=pytest.mark.slow)])
 def notebook(request):
     """The notebook as it is stored, and executed anew."""
     return request.getfixturevalue(request.param)
@@ -60,6 +60,7 @@ def test_sweep_is_shown_with_rate_verdict_and_plot(notebook):
     assert base64.b64decode(picture["image/png"]).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_rate_of_another_run_is_the_stored_one(stored, executed):
     """The same data, model and seed: with another TensorFlow, within a tenth."""
     assert rate(executed) == pytest.approx(rate(stored), rel=0.1)

@@ -176,32 +176,34 @@ def test_task_reports_every_output_with_its_facts(task):
     assert (facts["num_steps"], facts["rule"]) == (60, "descent")
 
 
-def test_outputs_lie_where_the_launcher_uploads_them(executor_input, examples, bucket, tmp_path):
-    """It reads inputs from, and writes outputs to, the launcher's copies of object stores."""
+@pytest.fixture(scope="module")
+def in_a_bucket(executor_input, examples, bucket, tmp_path_factory):
+    """The folder of a task for a training of 100 steps, whose artifacts lie in a bucket."""
+    folder = tmp_path_factory.mktemp("in-a-bucket")
     shutil.copytree(examples.uri, f"/minio/{bucket}/examples")
-    handed_in = executor_input(tmp_path, module=example.MODULE.read_text())
+    handed_in = executor_input(folder, module=example.MODULE.read_text(), train_steps=100.0)
     handed_in["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] = (
         f"minio://{bucket}/examples"
     )
-    outputs = handed_in["outputs"]["artifacts"]
-    for name, values in outputs.items():
+    for name, values in handed_in["outputs"]["artifacts"].items():
         values["artifacts"][0]["uri"] = f"s3://{bucket}/{name}"
-
     kfp_task.run(handed_in)
+    return folder
 
-    found = {name: artifact.uri for name, artifact in reported(tmp_path).items()}
+
+def test_outputs_lie_where_the_launcher_uploads_them(in_a_bucket, bucket):
+    """It reads inputs from, and writes outputs to, the launcher's copies of object stores."""
+    outputs = ("best_hyperparameters", "sweep", "metrics", "report")
+
+    found = {name: artifact.uri for name, artifact in reported(in_a_bucket).items()}
     assert found == {name: f"s3://{bucket}/{name}" for name in outputs}
     written = {path.name for path in Path("/s3", bucket).iterdir()}
     assert written == {"best_hyperparameters", "report", "sweep"}
 
 
-def test_metrics_of_several_sweeps_have_their_spread(executor_input, tmp_path):
+def test_metrics_of_several_sweeps_have_their_spread(with_options):
     """In decades, beside the rate and the verdict."""
-    module = example.MODULE.read_text()
-
-    kfp_task.run(executor_input(tmp_path, module=module, num_sweeps=2.0))
-
-    found = reported(tmp_path)
+    found = reported(with_options)
     metrics = json_format.MessageToDict(found["metrics"].metadata)
     interval = {"learning_rate_low", "learning_rate_high"}
     assert set(metrics) == {"learning_rate", "verdict", "spread", *interval}
@@ -251,37 +253,41 @@ def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monk
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
 
 
-def test_rate_of_a_short_training_is_higher(task, executor_input, tmp_path):
+def test_rate_of_a_short_training_is_higher(task, in_a_bucket):
     """As of the TFX component, which knows the steps from its train_args; of plain descent here."""
-    kfp_task.run(executor_input(tmp_path, module=example.MODULE.read_text(), train_steps=100.0))
-
-    rates = [float((folder / "learning_rate").read_text()) for folder in (tmp_path, task)]
+    rates = [float((folder / "learning_rate").read_text()) for folder in (in_a_bucket, task)]
     assert rates[0] == pytest.approx((100 / 400) ** -0.2 * rates[1])
-    assert reported(tmp_path)["sweep"].metadata["train_steps"] == 100
+    assert reported(in_a_bucket)["sweep"].metadata["train_steps"] == 100
 
 
-def test_options_and_upstream_hyperparameters_are_used(executor_input, tmp_path):
-    """Numbers come as JSON's numbers; other hyperparameters are carried through."""
-    upstream = tmp_path / "upstream" / "tuned.json"
+@pytest.fixture(scope="module")
+def with_options(executor_input, tmp_path_factory):
+    """The folder of a task of two sweeps that had options and upstream hyperparameters."""
+    folder = tmp_path_factory.mktemp("with-options")
+    upstream = folder / "upstream" / "tuned.json"
     upstream.parent.mkdir()
     upstream.write_text(json.dumps({"space": [], "values": {"units": 8}}))
-
     kfp_task.run(
         executor_input(
-            tmp_path,
+            folder,
             {"hyperparameters": upstream.parent},
             module=example.MODULE.read_text(),
             num_steps=60.0,
             max_learning_rate=1,
+            num_sweeps=2.0,
             seed=5.0,
             learning_rate_name="rate",
             custom_config={"any": [1, 2]},
         )
     )
+    return folder
 
-    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
+
+def test_options_and_upstream_hyperparameters_are_used(with_options):
+    """Numbers come as JSON's numbers; other hyperparameters are carried through."""
+    curve = Evidence.from_json((with_options / "sweep" / "sweep.json").read_text()).curves[0]
     config = json.loads(
-        (tmp_path / "best_hyperparameters" / "best_hyperparameters.txt").read_text()
+        (with_options / "best_hyperparameters" / "best_hyperparameters.txt").read_text()
     )
     assert (curve.num_steps, curve.seed) == (60, 5)
     assert curve.learning_rates[-1] <= 1
