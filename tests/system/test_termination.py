@@ -23,7 +23,10 @@ KILLS = 20
 SWEEPS = {
     "one sweep": ["1"],
     "two sweeps": pytest.param(["2"], marks=pytest.mark.slow),
-    "threads": ["2", "--direct_running_mode=multi_threading", "--direct_num_workers=2"],
+    "threads": pytest.param(
+        ["2", "--direct_running_mode=multi_threading", "--direct_num_workers=2"],
+        marks=pytest.mark.slow,
+    ),
     "processes": pytest.param(
         ["2", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
         marks=pytest.mark.slow,
