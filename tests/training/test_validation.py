@@ -14,6 +14,9 @@ from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
 from tfx_lr_finder.training.judge.validation import MAX_BATCHES, ValidationError, validation_batches
 from tfx_lr_finder.training.model.random_state import seed_everything
 from tfx_lr_finder.training.range_test import range_test
+from tfx_lr_finder.training.trainings import Trainings
+
+VALIDATED_ROWS = 3  # in a batch; other batches have 4
 
 
 def line(keras_module, optimizer=None, base=None):
@@ -63,6 +66,33 @@ def test_loss_is_that_after_the_update(keras_module):
     expected = 5 * np.cumprod(1 - 2 * rates) ** 2
     np.testing.assert_allclose(curve.validation_losses, expected, rtol=1e-4)
     np.testing.assert_allclose(curve.losses[1:], expected[:-1] / 5, rtol=1e-4)
+
+
+def test_proof_validates_only_what_it_reads():
+    """Of 20 steps the start and the last 4, of 40 the start and the last 8; two batches each."""
+    computed = []
+
+    def squared(y, predicted):
+        if y.shape[0] == VALIDATED_ROWS:
+            tf.numpy_function(lambda: computed.append(1), [], [])
+        return tf.reduce_mean((y - predicted) ** 2, axis=-1)
+
+    def make(seed):
+        model = line(keras)
+        model.compile(keras.optimizers.SGD(0.5), squared)
+        return LrFinderFnResult(model, batches(1), batches(1, 3, rows=VALIDATED_ROWS))
+
+    numbers = []
+    with Trainings(make, most_steps=41, graph_seed=0) as trainings:
+        for num_steps in (20, 40):
+            before = len(computed)
+            proof = trainings.proof(0, 0.01, num_steps)
+            numbers.append(len(computed) - before)
+            expected = 5 * 0.98 ** (2 * np.arange(num_steps + 1))
+            assert proof.start_loss == pytest.approx(expected[0])
+            assert proof.loss == pytest.approx(expected[-num_steps // 5 :].mean(), rel=1e-4)
+
+    assert numbers[1] - numbers[0] == 2 * (8 - 4)
 
 
 def test_sample_weights_count_and_penalties_do_not(keras_module):

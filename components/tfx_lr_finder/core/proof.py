@@ -83,7 +83,8 @@ class Proof:
         Args:
             learning_rate: The rate of the training.
             losses: The loss at the start, then the loss of each step: shape `(num_steps + 1,)`,
-                shorter if the training ended early at a loss or weight that was not finite.
+                shorter if the training ended early at a loss or weight that was not finite. The
+                losses between the start and the last fifth of the steps are not read.
             final_loss: Loss of the trained model in inference mode; None if not known.
             num_steps: Number of steps that were planned.
             seed: The random seed of the training.
@@ -116,9 +117,14 @@ class Proof:
         return self.loss < self.start_loss and self.loss <= base + NEARLY * abs(base)
 
 
+def last_steps(num_steps: int) -> int:
+    """Returns the number of steps in the last fifth of a training, at least 1."""
+    return max(1, round(LAST_PART * num_steps))
+
+
 def mean_of_last(losses: Array, num_steps: int) -> float:
     """Returns the mean loss over the last fifth of a training's steps."""
-    return float(np.mean(losses[-max(1, round(LAST_PART * num_steps)) :]))
+    return float(np.mean(losses[-last_steps(num_steps) :]))
 
 
 def loss_to_beat(start_loss: float, constant_loss: float | None) -> float:

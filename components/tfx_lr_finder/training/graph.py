@@ -104,12 +104,14 @@ class Graph(NamedTuple):
         description: str,
         at_end: Callable[[], None] = lambda: None,
         start: Sequence[npt.NDArray[Any]] | None = None,
+        validated: npt.NDArray[np.bool_] | None = None,
     ) -> Record:
         """Trains from the values of a subject's model, and returns what the training recorded.
 
         At the end of the training, `at_end` is called. Then every variable is restored. The
         training goes on from the values in `start`, if given: those of `variables` at the end of an
-        earlier training.
+        earlier training. The validation loss is recorded after the steps in `validated`, or after
+        all of them.
         """
         ended = functools.partial(
             end_of_sweep,
@@ -138,7 +140,9 @@ class Graph(NamedTuple):
             if start is not None:
                 set_values(self.variables, start)
             updates = num_updates(own.optimizer)
-            record = self.loop.run(subject.batches, rates, ended, validation, description)
+            record = self.loop.run(
+                subject.batches, rates, ended, validation, description, validated
+            )
             if record.losses.size and num_updates(own.optimizer) == updates:
                 raise _no_update(own, record.losses.size)
             at_end()

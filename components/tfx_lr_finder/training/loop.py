@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tqdm.auto import tqdm
 
@@ -58,15 +59,17 @@ class Loop(NamedTuple):
         steps: Runs the steps `first, ..., end - 1`. Its arguments are an iterator over batches,
             `first`, `end`, and an iterator over validation batches or None.
         rates: The learning rate of each step, shape `(most_steps,)`.
+        validated: Whether the validation loss is computed after each step, shape `(most_steps,)`.
         done: Number of completed steps.
-        notes: For each step: its loss, the validation loss after it, a number that is finite if
-            every weight after it is finite, and the number of examples in its batch, over all
+        notes: For each step: its loss, the validation loss after it or 0, a number that is finite
+            if every weight after it is finite, and the number of examples in its batch, over all
             replicas; float64 of shape `(most_steps, 4)`.
         workers_mean: Returns the mean of the numbers that all workers call it with.
     """
 
     steps: TracedFunction
     rates: tf.Variable
+    validated: tf.Variable
     done: tf.Variable
     notes: tf.Variable
     workers_mean: Callable[[float], float]
@@ -78,6 +81,7 @@ class Loop(NamedTuple):
         ended: Callable[[Array], tuple[int, StopReason] | None],
         validation: BatchIterator | None = None,
         description: str = "",
+        validated: npt.NDArray[np.bool_] | None = None,
     ) -> Record:
         """Trains with one rate per step; the caller must reset the model's metrics before.
 
@@ -92,10 +96,15 @@ class Loop(NamedTuple):
                 ends there, or None if the training goes on; see `end_of_sweep`.
             validation: Iterator over validation batches, or None if none was traced.
             description: Title of the progress bar.
+            validated: The steps after which the validation loss is computed, shape `(n,)`; None
+                means all of them. After the others, 0 is recorded.
         """
         num_steps, most_steps = learning_rates.size, self.rates.shape[0]
-        rates = np.pad(learning_rates, (0, most_steps - num_steps), mode="edge")
+        validated = np.ones(num_steps, bool) if validated is None else validated
+        rest = (0, most_steps - num_steps)
+        rates = np.pad(learning_rates, rest, mode="edge")
         self.rates.assign(tf.constant(rates, self.rates.dtype))
+        self.validated.assign(np.pad(validated, rest))
         first, size = 0, 1
         self.done.assign(0)
 
@@ -131,7 +140,7 @@ class Loop(NamedTuple):
     @property
     def variables(self) -> list[tf.Variable]:
         """The variables that the traced steps use, without `rates`, `done` and `notes`."""
-        own = {id(self.rates), id(self.done), id(self.notes)}
+        own = {id(part) for part in (self.rates, self.validated, self.done, self.notes)}
         return [variable for variable in self.steps.graph.variables if id(variable) not in own]
 
     def columns(self) -> tuple[Array, Array, Array, Array]:

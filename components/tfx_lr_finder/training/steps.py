@@ -41,6 +41,7 @@ def build_loop(
         TrainStepError: If the training step does not return a scalar loss.
     """
     rates = tf.Variable(tf.zeros(most_steps, learning_rate.dtype), trainable=False)
+    validated = tf.Variable(tf.ones(most_steps, tf.bool), trainable=False)
     done = tf.Variable(0, trainable=False)
     notes = tf.Variable(np.zeros((most_steps, 4)), trainable=False)
     step_loss = _step_loss(model)
@@ -54,7 +55,9 @@ def build_loop(
             done.assign(step)
             learning_rate.assign(tf.gather(rates, step))
             loss, num_rows = step_loss(iterator)
-            other = other_loss(validation_iterator) if other_loss else tf.zeros_like(loss)
+            other = tf.zeros_like(loss)
+            if other_loss:
+                other = other_loss(validation_iterator, tf.gather(validated, step))
             note = tf.stack([loss, other, _size(model), tf.cast(num_rows, loss.dtype)])
             notes.scatter_update(tf.IndexedSlices(note, step))
             return step + 1
@@ -70,7 +73,7 @@ def build_loop(
     def workers_mean(number: float) -> float:
         return float(model.distribute_strategy.reduce("MEAN", tf.identity(number), axis=None))
 
-    return Loop(traced, rates, done, notes, workers_mean)
+    return Loop(traced, rates, validated, done, notes, workers_mean)
 
 
 def _size(model: Model) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.proof import Proof
+from tfx_lr_finder.core.proof import Proof, last_steps
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.trials.halving import MOST_GROWTH, Trial
 from tfx_lr_finder.training.autotuning import without_autotuning
@@ -111,6 +111,9 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         """
         subject = self._subject(seed, num_steps + 1, holds_out=True)
         rates = np.array([0.0, *[learning_rate] * num_steps])
+        # A validation loss may cost as much as two steps: only those that the proof reads.
+        validated = np.ones(rates.size, bool)
+        validated[1 : -last_steps(num_steps)] = False
         graph = self._graph_for(subject, seed, rates.max())
         final_loss: float | None = None
 
@@ -119,7 +122,9 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             final_loss = graph.final_loss(subject)
 
         description = f"Proof at {learning_rate:.3g}"
-        record = graph.run(subject, seed, rates, 0.0, math.inf, description, judge)
+        record = graph.run(
+            subject, seed, rates, 0.0, math.inf, description, judge, validated=validated
+        )
         constant_loss = self._constant_loss(graph, seed, subject.validation)
         constant = self._constant(graph.subject.model, seed)
         return Proof.of(

@@ -93,8 +93,12 @@ def validation_batches(model: Model, dataset: object) -> ValidationBatches | Non
     return ValidationBatches(batches, iter(distributed))
 
 
-def training_mode_loss(model: Model, num_batches: int) -> Callable[[BatchIterator], tf.Tensor]:
-    """Returns a function that computes the mean loss of an iterator's next batches.
+def training_mode_loss(
+    model: Model, num_batches: int
+) -> Callable[[BatchIterator, tf.Tensor], tf.Tensor]:
+    """Returns a function that computes the mean loss of an iterator's next batches, if wanted.
+
+    Else the function reads no batch, and returns 0.
 
     The loss is computed in training mode, since a sweep is too short for the moving statistics of
     batch normalisation. The function restores these statistics, the seeds of dropout and the
@@ -120,11 +124,12 @@ def training_mode_loss(model: Model, num_batches: int) -> Callable[[BatchIterato
             ) from error
         return tf.cast(loss, tf.float64)
 
-    def mean_loss(iterator: BatchIterator) -> tf.Tensor:
+    def mean_loss(iterator: BatchIterator, is_wanted: tf.Tensor) -> tf.Tensor:
+        number = tf.where(is_wanted, num_batches, 0)
         variables = [*model.non_trainable_variables, *memory(model)]
         values = [tf.identity(variable) for variable in variables]
         _, total = tf.while_loop(
-            lambda done, _: done < num_batches,
+            lambda done, _: done < number,
             lambda done, total: (done + 1, total + batch_loss(iterator.get_next())),
             (tf.constant(0), tf.constant(0.0, tf.float64)),
         )
