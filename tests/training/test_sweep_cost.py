@@ -80,9 +80,8 @@ def operations_a_step(function):
     return len(nodes)
 
 
-@pytest.mark.parametrize("num_sweeps", [1, 4])
 @pytest.mark.parametrize("has_own_step", [False, True], ids=["of Keras", "own step"])
-def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sweeps, has_own_step):
+def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, has_own_step):
     """Python enters the train step once, though variables of optimizer and metrics come into being.
 
     One of the user's own is entered twice: `tf.function` traces anew then, and for `fit`, too.
@@ -106,16 +105,17 @@ def test_graph_is_traced_once_whatever_the_number_of_sweeps(keras_module, num_sw
 
     curves = range_tests(
         lambda _: LrFinderFnResult(model(), batches()),
-        range(num_sweeps),
+        range(3),
         min_learning_rate=1e-6,
         max_learning_rate=1e-3,
-        num_steps=20,
+        num_steps=5,
         smoothing=0.98,
         divergence_factor=4.0,
     )
 
-    assert len(list(curves)) == num_sweeps
-    assert traces == [False] * (2 if has_own_step else 1)
+    found = [list(traces) for _ in curves]
+
+    assert found == 3 * [[False] * (2 if has_own_step else 1)]
 
 
 def chunks(num_steps, step_seconds):
