@@ -1,12 +1,12 @@
 """A `run_fn` is left at its first `fit`, whatever it does against that."""
 
 import concurrent.futures
-import subprocess
 import sys
 import textwrap
 import threading
 import time
 
+import forked
 import numpy as np
 import pytest
 
@@ -233,7 +233,7 @@ def test_fit_that_outlives_the_function_ends_nobody(model):
     assert int(model.optimizer.iterations) >= 1
 
 
-def test_loop_without_an_end_is_left():
+def test_loop_without_an_end_is_left(tmp_path):
     """A loop that is really endless, as in the report of it, in a process of its own."""
     script = """
         import keras, numpy as np
@@ -251,11 +251,10 @@ def test_loop_without_an_end_is_left():
 
         print(first_fit(run_fn).model is model)
     """
-    completed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
 
-    assert completed.stdout == "True\n", completed.stderr
+    process = forked.start(["-c", textwrap.dedent(script)], stdout, stderr)
+    process.join(timeout=120)
+    process.kill()  # if it has not ended
+
+    assert stdout.read_text() == "True\n", stderr.read_text()
