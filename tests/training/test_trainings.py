@@ -1,6 +1,7 @@
 """Several sweeps in one graph: each is what it would be alone."""
 
 import gc
+import importlib
 import json
 import random
 import weakref
@@ -256,13 +257,29 @@ class Found(NamedTuple):
     values: list[tuple[np.ndarray, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.__name__)
-def found(request, keras_module):
+def found_with(module, cases, marks=()):
+    """Returns parameters of `found`: some cases with a Keras."""
+    return [
+        pytest.param((module, case), id=f"{module}-{case.__name__}", marks=marks) for case in cases
+    ]
+
+
+# The array of the one and the generator of the other are not of Keras.
+OF_BOTH = [case for case in CASES if case not in (with_a_constant, with_a_generator_of_its_own)]
+
+
+@pytest.fixture(
+    scope="module",
+    params=found_with("keras", CASES) + found_with("tf_keras", OF_BOTH, pytest.mark.slow),
+)
+def found(request):
     """Sweeps of a case, which all claims about it look at."""
+    module, case = request.param
+    keras_module = importlib.import_module(module)
     before = []
 
     def make():
-        model, dataset = request.param(keras_module)
+        model, dataset = case(keras_module)
         before.extend((variable, variable.numpy()) for variable in variables(model))
         return model, dataset
 
@@ -270,7 +287,7 @@ def found(request, keras_module):
     try:
         curves = list(sweeps(seeded(make), [1, 0]))
         draws()
-        if request.param is at_random:  # each pass over its data set has another order
+        if case is at_random:  # each pass over its data set has another order
             (alone,) = sweeps(seeded(make), [0])
         else:
             options = {"smoothing": 0.0, "divergence_factor": float("inf"), "num_steps": 4}
@@ -487,16 +504,14 @@ def test_accumulation_takes_so_many_batches_for_each_step():
     assert counts == [2 * 12, 2 * 2 * 12, 3 * 2 * 12]
 
 
-def test_several_sweeps_of_a_parabola_follow_the_closed_form(keras_module):
+def test_several_sweeps_of_a_parabola_follow_the_closed_form():
     """Start w0 = seed, loss 50 w**2: w[i+1] = w[i] (1 - 100 rate[i]) for each of them."""
 
     def make(seed):
-        start = keras_module.initializers.Constant(float(seed))
-        weight = keras_module.layers.Dense(1, use_bias=False, kernel_initializer=start)
-        model = keras_module.Sequential([keras_module.Input((1,)), weight])
-        model.compile(
-            keras_module.optimizers.SGD(0.5), lambda _, predicted: 50 * tf.square(predicted)
-        )
+        start = keras.initializers.Constant(float(seed))
+        weight = keras.layers.Dense(1, use_bias=False, kernel_initializer=start)
+        model = keras.Sequential([keras.Input((1,)), weight])
+        model.compile(keras.optimizers.SGD(0.5), lambda _, predicted: 50 * tf.square(predicted))
         return model, tf.data.Dataset.from_tensors((tf.ones((4, 1)), tf.zeros((4, 1))))
 
     rates = exponential_learning_rates(1e-3, 0.015, 4)
