@@ -53,6 +53,7 @@ def create_components(
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
+        disable_statistics=True,  # StatisticsGen computes them
         **code("preprocessing_fn"),
     )
     data = {

@@ -112,7 +112,9 @@ def test_labels_away_from_zero_that_are_learned_are_ok_with_a_hint():
     assert "start the bias of the output layer there, or standardise" in evidence.advice
 
 
-@pytest.mark.parametrize("is_validated", [True, False], ids=["validated", "not"])
+@pytest.mark.parametrize(
+    "is_validated", [True, pytest.param(False, marks=SLOW)], ids=["validated", "not"]
+)
 @pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=SLOW), "adam"])
 def test_random_labels_are_never_ok(optimizer, is_validated):
     """Few examples, which a model learns by heart: what it has not seen tells."""
@@ -125,7 +127,8 @@ def test_random_labels_are_never_ok(optimizer, is_validated):
     assert model.verdict() is not Verdict.OK
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param("sgd", marks=SLOW), "adam"])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_constant_label_is_never_ok(optimizer):
     """There is nothing to learn beyond the constant."""
     features, labels = regression()

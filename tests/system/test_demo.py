@@ -9,6 +9,8 @@ import forked
 import pytest
 from cut_off import asked, cut_off
 
+pytestmark = pytest.mark.slow  # `make demo` itself is as quick to run
+
 FOLDER = "demo"
 COMPONENTS = {
     "CsvExampleGen",

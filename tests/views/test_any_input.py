@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from tfx_lr_finder.views.report import report
 from tfx_lr_finder.views.tensorboard import tensorboard_files
 
 # Repeatable, so that a run that fails tells of the change before it.
-often = settings(max_examples=200, deadline=None, derandomize=True)
+NUM_EXAMPLES = 200 if os.environ.get("CI") == "true" else 50
+often = settings(max_examples=NUM_EXAMPLES, deadline=None, derandomize=True)
 seldom = settings(often, max_examples=10, suppress_health_check=list(HealthCheck))
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
