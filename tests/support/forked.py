@@ -7,6 +7,7 @@ Tests of what is loaded, read or printed at the start of a program start a Pytho
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,8 @@ def _program(
     words: list[str], files: tuple[str, str], cwd: str, environment: dict[str, str]
 ) -> None:
     os.chdir(cwd)
+    # A shell lets its jobs in the background ignore it, and with them the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     for descriptor, file in enumerate(files, start=1):

@@ -1,5 +1,6 @@
 """`tfx-lr-finder sweep` where something goes wrong: what is lost, and what it says."""
 
+import functools
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from tfx_lr_finder.command_line import main
 
 PROGRAM = Path(sys.executable).with_name("tfx-lr-finder")
 MODULE = """
+import functools
 import os
 import sys
 import time
@@ -142,7 +144,9 @@ COMMAND = "import sys; from tfx_lr_finder.command_line import main; main(sys.arg
 def program(arguments, errors):
     """Starts the installed program; returns its process, and what waits for its exit code."""
     with errors.open("w") as file:
-        process = subprocess.Popen([PROGRAM, *arguments], stderr=file)
+        # A shell lets its jobs in the background ignore SIGINT, and with them the tests.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen([PROGRAM, *arguments], stderr=file, preexec_fn=heed)
     return process, lambda: process.wait(timeout=60)
 
 
