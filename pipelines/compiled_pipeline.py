@@ -1,4 +1,4 @@
-"""Reads the file of a compiled pipeline, converts its parameters, and replaces its image."""
+"""Reads the file of a compiled pipeline, converts its parameters, and changes image and cache."""
 
 import contextlib
 import json
@@ -78,15 +78,35 @@ def _typed(name: str, text: str, parameter_type: str) -> Any:
         ) from error
 
 
+def _dags(spec: Spec) -> Iterator[Spec]:
+    """Yields the graph of tasks, and those within its tasks."""
+    for component in (spec["root"], *spec.get("components", {}).values()):
+        if "dag" in component:
+            yield component["dag"]
+
+
 @contextlib.contextmanager
-def package(pipeline: Path, documents: list[Spec], image: str | None) -> Iterator[Path]:
-    """Yields the file to upload: the compiled one, or a copy with another image for every task."""
-    if image is None:
+def package(
+    pipeline: Path, documents: list[Spec], image: str | None = None, use_cache: bool = True
+) -> Iterator[Path]:
+    """Yields the file to upload: the compiled one, or a copy with what is to be different.
+
+    Args:
+        pipeline: The compiled pipeline.
+        documents: Its documents, as `read` returns them.
+        image: Image of every task; None leaves the compiled one.
+        use_cache: Whether tasks may be cached as they were compiled; False means that none is.
+    """
+    if image is None and use_cache:
         yield pipeline
         return
     for executor in documents[0]["deploymentSpec"]["executors"].values():
-        if "container" in executor:
+        if image is not None and "container" in executor:
             executor["container"]["image"] = image
+    if not use_cache:
+        for dag in _dags(documents[0]):
+            for task in dag["tasks"].values():
+                task["cachingOptions"] = {"enableCache": False}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, pipeline.name)
         file.write_text(yaml.safe_dump_all(documents))

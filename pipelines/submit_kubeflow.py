@@ -45,6 +45,7 @@ def submit(
     endpoint: str,
     pipeline_root: str | None = None,
     image: str | None = None,
+    use_cache: bool = True,
     parameter: Sequence[tuple[str, str]] = (),
     experiment: str = "Default",
     namespace: str | None = None,
@@ -60,6 +61,7 @@ def submit(
         endpoint: URL of Kubeflow Pipelines.
         pipeline_root: Folder in an object store for the outputs; by default the server's own.
         image: Image of every task, in place of the image in the compiled pipeline.
+        use_cache: Whether tasks may reuse the outputs of earlier runs, as they were compiled.
         parameter: Parameters of the run, as names and values.
         experiment: Name of the run's experiment, which is created if it does not exist.
         namespace: Namespace, if Kubeflow has several users.
@@ -82,7 +84,7 @@ def submit(
     name = documents[0]["pipelineInfo"]["name"]
     run_name = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     try:
-        with package(pipeline, documents, image) as file, _quiet():
+        with package(pipeline, documents, image, use_cache) as file, _quiet():
             client = Client(host=endpoint, existing_token=token)
             version = _upload(client, file, name, run_name, namespace)
             run_id = client.run_pipeline(
@@ -181,6 +183,12 @@ def _parser() -> argparse.ArgumentParser:
         "--pipeline-root", type=_root, help=f"where outputs go: {', '.join(ROOT_SCHEMES)}"
     )
     parser.add_argument("--image", help="image of every task, in place of the compiled one")
+    parser.add_argument(
+        "--no-cache",
+        dest="use_cache",
+        action="store_false",
+        help="run every task, also where an earlier run has its outputs",
+    )
     parser.add_argument(
         "--parameter",
         action="append",

@@ -278,10 +278,32 @@ def test_arguments_for_beam_reach_the_finder(compiled):
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_caching_is_as_asked_for(compiled, enabled):
-    """For every task."""
+    """But for an ExampleGen: it would not notice other data under the same names."""
     spec = compiled(finder_and_trainer(), enable_cache=enabled)
 
-    assert {t.caching_options.enable_cache for t in spec.root.dag.tasks.values()} == {enabled}
+    cached = {name for name, t in spec.root.dag.tasks.items() if t.caching_options.enable_cache}
+    assert cached == ({FINDER, "Trainer"} if enabled else set())
+
+
+@pytest.mark.parametrize(
+    ("image", "enabled", "is_warned"),
+    [
+        ("registry.example/finder:1", True, True),
+        ("registry.example/finder:1", False, False),
+        (f"registry.example/finder@sha256:{'0' * 64}", True, False),
+    ],
+)
+def test_image_without_a_digest_is_warned_of(tmp_path, caplog, image, enabled, is_warned):
+    """Code that changes behind a tag would not be noticed."""
+    file = tmp_path / "small.yaml"
+
+    compile_pipeline("small", finder_and_trainer(), image, file, enable_cache=enabled)
+
+    warned = [text for text in caplog.messages if "digest" in text]
+    assert len(warned) == is_warned
+    for text in warned:
+        assert f"knows the image {image!r} by its name alone" in text
+        assert "NAME@sha256:..." in text
 
 
 def test_gate_on_the_verdict_becomes_a_condition(compiled):

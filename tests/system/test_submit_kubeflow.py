@@ -334,6 +334,18 @@ def test_pipeline_root_and_experiment_are_sent(submit, kubeflow):
         assert run["experiment_id"] == "id of rates"
 
 
+def test_cache_can_be_left_out(submit, kubeflow, compiled):
+    """For a run after a change behind the same names; the compiled file stays as it is."""
+    before = compiled.read_text()
+
+    submit("--no-cache")
+
+    tasks = kubeflow.last_file["root"]["dag"]["tasks"]
+    assert {task["cachingOptions"].get("enableCache", False) for task in tasks.values()} == {False}
+    assert images(kubeflow.last_file) == {"compiled/image:1"}
+    assert compiled.read_text() == before
+
+
 def test_image_of_every_task_can_be_replaced(submit, kubeflow, compiled):
     """The compiled file stays as it is."""
     before = compiled.read_text()

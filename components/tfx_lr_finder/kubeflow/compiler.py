@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from absl import logging
 from google.protobuf import json_format
+from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.data_types import RuntimeParameter
@@ -44,7 +46,9 @@ def compile_pipeline(
     Args:
         name: Name of the pipeline: lower-case letters, digits and `-`.
         components: The components of the pipeline.
-        image: Container image of every task. This package must be installed in it.
+        image: Container image of every task. This package must be installed in it. Name it by its
+            digest, `NAME@sha256:...`: Kubeflow's cache knows an image by its name alone, so behind
+            a tag it would reuse the outputs of other code. Without a digest, a warning says so.
         output_file: The file to write. Missing parent folders are created.
         command: The command of every task, to which the arguments of TFX's own command are
             appended; by default the module `tfx_lr_finder.kubeflow.entrypoint`.
@@ -52,7 +56,8 @@ def compile_pipeline(
             needed only for components with a `module_file`, which is packed into it. By default
             none: the pipeline root is given to Kubeflow when a run is submitted.
         beam_pipeline_args: Arguments for the components that run on Beam.
-        enable_cache: Whether Kubeflow may reuse a task's outputs from an earlier run.
+        enable_cache: Whether Kubeflow may reuse a task's outputs from an earlier run. An ExampleGen
+            that reads files is never cached: Kubeflow knows their names, not what is in them.
 
     Raises:
         ValueError: If Kubeflow could not run the pipeline (see
@@ -67,6 +72,14 @@ def compile_pipeline(
         beam_pipeline_args=list(beam_pipeline_args),
     )
     limits.check(pipeline)
+    if enable_cache and "@sha256:" not in image:
+        logging.warning(
+            "Kubeflow's cache knows the image %r by its name alone: if its code changes behind "
+            "this name, tasks with the same inputs keep their old outputs. Name the image by its "
+            "digest (NAME@sha256:...), use a new tag for each change, or compile with "
+            "enable_cache=False.",
+            image,
+        )
     defaults = _defaults(components)
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
@@ -79,6 +92,9 @@ def compile_pipeline(
     for name, resources in _resources(components).items():
         executor = spec["components"][name]["executorLabel"]
         spec["deploymentSpec"]["executors"][executor]["container"]["resources"] = resources
+    for component in components:
+        if isinstance(component, FileBasedExampleGen):
+            spec["root"]["dag"]["tasks"][component.id]["cachingOptions"] = {"enableCache": False}
     output_file.parent.mkdir(parents=True, exist_ok=True)
     output_file.write_text(yaml.safe_dump(spec))
 
