@@ -59,7 +59,7 @@ docs: $(VENV)/installed  ## Builds the documentation: output/docs/index.html.
 quality: $(VENV)/installed  ## How good the rates are; SUBSET=1 for five minutes, LONG=1 for long trainings.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -m quality$(if $(LONG),.long) $(if $(SUBSET),--subset)
 
-bench: $(VENV)/installed  ## What a sweep costs, beside its limit and the peers; PART=1 for one part of five.
+bench: $(VENV)/installed  ## What a sweep costs, beside its limit and the peers; PART=1 for one part of six.
 	PYTHONPATH=tests/benchmarks $(BIN)/python -W ignore -m speed $(if $(PART),--part $(PART))
 
 container: image $(KFP_VENV)/installed  ## Tests the image, and the pipeline in it.

@@ -18,6 +18,7 @@ PARTS = {
     3: "The component's fixed cost",
     4: "Against the Tuner",
     5: "Growth",
+    6: "The share of a long training",
 }
 """The parts of the benchmark by number."""
 
