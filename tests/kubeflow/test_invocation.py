@@ -7,6 +7,7 @@ import pytest
 from tfx_lr_finder.kubeflow.invocation import (
     local_path,
     with_local_paths,
+    with_plain_properties,
     with_remote_uris,
     with_tfx_outputs,
     with_types,
@@ -148,6 +149,25 @@ def test_input_without_any_type_is_refused():
         with_types(executor_input(), {})
 
 
+@pytest.mark.parametrize(
+    ("stored", "put_out"),
+    [
+        ({"struct": {"train": 1.0}}, {"train": 1.0}),
+        ({"list": [1.0, {"struct": 2.0}]}, [1.0, {"struct": 2.0}]),
+        ({"struct": {"struct": {"a": 1.0}}}, {"struct": {"a": 1.0}}),  # the producer's own word
+        ({"struct": 1.0}, {"struct": 1.0}),
+        ({"list": [1.0], "struct": {}}, {"list": [1.0], "struct": {}}),
+        ("struct", "struct"),
+        (1.0, 1.0),
+    ],
+)
+def test_property_is_what_its_producer_put_out(stored, put_out):
+    """One layer is the backend's; what else looks like it is the producer's own."""
+    plain = with_plain_properties(executor_input(metadata={"blessed": stored}))
+
+    assert plain == executor_input(metadata={"blessed": put_out})
+
+
 def test_log_that_kubeflow_adds_to_the_outputs_is_kept_from_tfx():
     """TFX cannot read its type; the launcher uploads it by itself."""
     expected = executor_input()
@@ -170,9 +190,9 @@ def test_task_without_artifacts_passes():
 
 def test_arguments_are_not_changed():
     """Every function returns a copy."""
-    handed_in = executor_input()
+    handed_in = executor_input(metadata={"blessed": {"struct": {"train": 1.0}}})
     before = copy.deepcopy(handed_in)
 
-    with_tfx_outputs(with_local_paths(with_types(handed_in, SPEC)))
+    with_tfx_outputs(with_plain_properties(with_local_paths(with_types(handed_in, SPEC))))
 
     assert handed_in == before

@@ -292,9 +292,11 @@ def test_inputs_have_the_types_that_their_producers_gave_them(seen):
 
 
 def test_properties_of_every_kind_reach_the_next_task(seen):
-    """Declared ones, and custom ones of type float, int and str, each as it was."""
+    """Declared ones, and custom ones of each type, as they were: the backend wraps two of them."""
     assert (seen["split_names"], seen["span"]) == ('["train", "eval"]', 3)
     assert (seen["a_float"], seen["an_int"], seen["a_text"]) == (1e-5, 7, "a 'b' \"c\"")
+    assert seen["a_dict"] == {"train": 1.0, "eval": {"a": [0.5]}}
+    assert seen["a_list"] == [1.0, "b", {"c": 2.0}]
     assert [type(seen[name]) for name in ("span", "a_float", "an_int")] == [int, float, int]
     assert (seen["verdict"], seen["num_steps"]) == ("ok", 40)
 

@@ -25,6 +25,7 @@ from tfx.utils.import_utils import import_class_by_path
 from tfx_lr_finder.kubeflow.invocation import (
     Json,
     with_local_paths,
+    with_plain_properties,
     with_remote_uris,
     with_tfx_outputs,
     with_types,
@@ -55,7 +56,8 @@ def main(arguments: Arguments) -> None:
         fileio.remove(file)
 
     inputs_spec = json.loads(known.json_serialized_inputs_spec_args or "{}")
-    local = with_local_paths(with_types(with_tfx_outputs(handed_in), inputs_spec))
+    typed = with_types(with_tfx_outputs(handed_in), inputs_spec)
+    local = with_local_paths(with_plain_properties(typed))
     local["outputs"]["outputFile"] = unfinished
     known.json_serialized_invocation_args = json.dumps(local)
     with offline():

@@ -88,6 +88,22 @@ def with_types(executor_input: Json, inputs_spec: Json) -> Json:
     return result
 
 
+def with_plain_properties(executor_input: Json) -> Json:
+    """Returns a copy of an `ExecutorInput` whose dicts and lists are as the producer put them out.
+
+    Kubeflow's backend wraps such a property of an artifact as `{"struct": {...}}` or
+    `{"list": [...]}` when it stores it, and does not unwrap it for the next task
+    (`backend/src/v2/metadata/converter.go` in kubeflow/pipelines).
+    """
+    result = copy.deepcopy(executor_input)
+    for artifact in artifacts(result.get("inputs")):
+        for name, value in artifact.get("metadata", {}).items():
+            match value:
+                case {"struct": dict(inner)} | {"list": list(inner)} if len(value) == 1:
+                    artifact["metadata"][name] = inner
+    return result
+
+
 def with_tfx_outputs(executor_input: Json) -> Json:
     """Returns a copy of an `ExecutorInput` without output artifacts that have no TFX type.
 
