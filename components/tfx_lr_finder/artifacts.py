@@ -24,7 +24,7 @@ class LearningRateSweep(Artifact):
 
     Custom properties, set when it is written:
 
-    - `learning_rate` (float);
+    - `learning_rate` (float), and with all its digits `learning_rate_text` (str);
     - `learning_rate_low` and `learning_rate_high` (float): the interval of rates in which 9 of 10
       repetitions of the search find theirs, if it is known;
     - `spread` (float): standard deviation of the sweeps' rates in decades, if there are several;
@@ -41,9 +41,9 @@ class LearningRateSweep(Artifact):
     - `search_steps` (int): number of steps of all trainings of the search;
     - `num_trials` (int): number of trials.
 
-    ML Metadata in SQLite keeps six decimals of a float; the component's other outputs have the
-    exact rate. The rule is `default` if no rate could be suggested and the default rate was
-    published.
+    ML Metadata in SQLite, and Kubeflow Pipelines, keep six decimals of a float; the text and the
+    component's other outputs have the exact rate. The rule is `default` if no rate could be
+    suggested and the default rate was published.
     """
 
     # Kubeflow Pipelines accepts no declared PROPERTIES; custom properties reach the next task.
@@ -97,6 +97,7 @@ def _properties(evidence: Evidence) -> dict[str, float | int | str]:
     low, high = published.interval or (None, None)
     properties = {
         "learning_rate": published.learning_rate,
+        "learning_rate_text": str(published.learning_rate),
         "learning_rate_low": low,
         "learning_rate_high": high,
         "spread": evidence.spread,

@@ -45,7 +45,7 @@ def learning_rate_finder(image: str, input_artifacts: Sequence[str] = ()) -> Any
     - `best_hyperparameters` and `sweep`: the same as the outputs of the TFX component.
     - `metrics`, shown on the page of the run: `learning_rate`, the interval that is expected
       around it (`learning_rate_low` and `learning_rate_high`), `verdict`, and for several sweeps
-      `spread` in decades.
+      `spread` in decades. The page shows six decimals; `learning_rate_text` has all digits.
     - `report`, shown on the page of the run: the HTML report of the sweep.
 
     Args:

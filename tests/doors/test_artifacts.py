@@ -150,8 +150,9 @@ def test_integer_property_is_set(sweep, name, value):
 
 
 def test_rate_property_is_set(sweep):
-    """The suggested rate, without loss."""
+    """The suggested rate, without loss; as a text too, since Kubeflow keeps six decimals."""
     assert sweep.get_float_custom_property("learning_rate") == 0.0123
+    assert sweep.get_string_custom_property("learning_rate_text") == "0.0123"
 
 
 def test_interval_properties_are_set(sweep):

@@ -169,9 +169,10 @@ def test_task_reports_every_output_with_its_facts(task):
     assert {name: a.uri for name, a in found.items()} == {
         name: str(task / name) for name in ("best_hyperparameters", "sweep", "metrics", "report")
     }
-    ends = ("learning_rate_low", "learning_rate_high")
-    assert metrics == {name: facts[name] for name in ("learning_rate", *ends, "verdict")}
+    rate = ("learning_rate", "learning_rate_text", "learning_rate_low", "learning_rate_high")
+    assert metrics == {name: facts[name] for name in (*rate, "verdict")}
     assert facts["learning_rate"] == float((task / "learning_rate").read_text())
+    assert float(facts["learning_rate_text"]) == facts["learning_rate"]
     assert facts["verdict"] == Verdict.OK.value
     assert (facts["num_steps"], facts["rule"]) == (60, "descent")
 
@@ -206,7 +207,8 @@ def test_metrics_of_several_sweeps_have_their_spread(with_options):
     found = reported(with_options)
     metrics = json_format.MessageToDict(found["metrics"].metadata)
     interval = {"learning_rate_low", "learning_rate_high"}
-    assert set(metrics) == {"learning_rate", "verdict", "spread", *interval}
+    rate = {"learning_rate", "learning_rate_text"}
+    assert set(metrics) == {*rate, *interval, "verdict", "spread"}
     assert metrics["learning_rate_low"] < metrics["learning_rate"] < metrics["learning_rate_high"]
     assert metrics["spread"] == found["sweep"].metadata["spread"] >= 0
 

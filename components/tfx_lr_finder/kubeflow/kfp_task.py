@@ -20,7 +20,10 @@ from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions, 
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import find_learning_rate
 
-METRICS = ("learning_rate", "learning_rate_low", "learning_rate_high", "verdict", "spread")
+METRICS = (
+    *("learning_rate", "learning_rate_text", "learning_rate_low", "learning_rate_high"),
+    *("verdict", "spread"),
+)
 """Properties of a sweep shown on the page of a run.
 
 Only several sweeps have a `spread`, and not every rate has an interval.
