@@ -64,7 +64,7 @@ def _program(
     words: list[str], files: tuple[str, str], cwd: str, environment: dict[str, str]
 ) -> None:
     os.chdir(cwd)
-    # A shell lets its jobs in the background ignore it, and with them the tests.
+    # A shell lets its jobs in the background ignore SIGINT, and with them the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)

@@ -19,7 +19,6 @@ from tfx_lr_finder.command_line import main
 
 PROGRAM = Path(sys.executable).with_name("tfx-lr-finder")
 MODULE = """
-import functools
 import os
 import sys
 import time
