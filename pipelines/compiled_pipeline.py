@@ -100,9 +100,10 @@ def package(
     if image is None and use_cache:
         yield pipeline
         return
-    for executor in documents[0]["deploymentSpec"]["executors"].values():
-        if image is not None and "container" in executor:
-            executor["container"]["image"] = image
+    if image is not None:
+        for executor in documents[0]["deploymentSpec"]["executors"].values():
+            if "container" in executor:
+                executor["container"]["image"] = image
     if not use_cache:
         for dag in _dags(documents[0]):
             for task in dag["tasks"].values():
