@@ -259,13 +259,17 @@ def test_curve_is_that_of_a_local_run(outputs, local_curve):
     """Same data, same seed, same rates and losses.
 
     Not bit for bit: this machine may have another TensorFlow than the image, whose kernels may
-    sum in another order.
+    sum in another order. And not in the blow-up, which makes of a difference in the seventh digit
+    one in the third: the losses are compared up to ten times the rate that was found.
     """
     curve = read_curve(outputs[FINDER]["sweep"]["uri"])
     np.testing.assert_allclose(curve.learning_rates, local_curve.learning_rates, rtol=1e-6)
-    np.testing.assert_allclose(curve.losses, local_curve.losses, rtol=1e-3)
     found = outputs[FINDER]["sweep"]["metadata"]["learning_rate"]
     assert found == pytest.approx(tfx_lr_finder.suggest(local_curve).learning_rate, rel=1e-3)
+    stable = np.asarray(local_curve.learning_rates) < 10 * found
+    np.testing.assert_allclose(
+        np.asarray(curve.losses)[stable], np.asarray(local_curve.losses)[stable], rtol=1e-3
+    )
 
 
 def test_properties_survive_from_task_to_task(outputs, folder):
