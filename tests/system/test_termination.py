@@ -161,6 +161,32 @@ def test_sigterm_ends_an_execution_within_seconds_and_leaves_nothing(runs, sweep
 
 
 @pytest.mark.slow
+def test_process_that_ends_waits_for_a_training_in_another_thread(runs):
+    """A thread that is still in TensorFlow while Python shuts down would abort the process."""
+    impatient = """
+import runpy, sys
+from tfx_lr_finder.search import workers
+workers.SECONDS_TO_END = 0  # as if the training did not end in time
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    sweeps = ["2", "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    program = [str(MISTAKES / "pipeline.py"), runs.folder / "examples", runs.folder]
+    process = runs.start("-c", impatient, *program, "slow", "10000", *sweeps)
+    while not runs.working_folders:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(signal.SIGTERM)
+
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 1, errors
+    assert "TerminatedError: " in errors
+    assert runs.executions() == [("FAILED", {})]
+
+
+@pytest.mark.slow
 def test_execution_after_kills_is_undisturbed(runs):
     """Killed at twenty random moments, the pipeline then finds what it found before."""
     process = runs.start("-c", KILLED, runs.folder / "examples", runs.folder)

@@ -4,6 +4,7 @@ Workers receive the search as JSON text, since the user's module cannot be pickl
 their results as files.
 """
 
+import atexit
 import functools
 import json
 import os
@@ -23,7 +24,7 @@ from tfx_lr_finder.core.stored_json import plain, restored
 from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.request import Search, TrialTask
-from tfx_lr_finder.training.ending import check_not_asked_to_end
+from tfx_lr_finder.training.ending import check_not_asked_to_end, end_trainings
 from tfx_lr_finder.training.model.cluster import is_alone
 
 Kind = Literal["sweeps", "trials"]
@@ -44,6 +45,19 @@ _GIVEN_UP = threading.Event()
 
 SECONDS_TO_END = 20
 """How long an error in the main thread waits for a training in another thread to end."""
+
+
+@atexit.register
+def _await_trainings() -> None:
+    """Ends trainings in other threads before Python shuts down, where they would abort the process.
+
+    An error does not wait for them forever, and a busy machine may need longer. A thread in the
+    user's own code may never look: so neither does the end of the process.
+    """
+    _GIVEN_UP.set()
+    end_trainings()
+    if _ONE_AT_A_TIME.acquire(timeout=60):
+        _ONE_AT_A_TIME.release()
 
 
 class Workers:
