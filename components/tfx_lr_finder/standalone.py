@@ -1,7 +1,7 @@
 """Finds the learning rate on files and folders, without a TFX pipeline."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def find_learning_rate(
     options: SweepOptions,
     train_steps: int | None = None,
     custom_config: dict[str, Any] | None = None,
+    beam_pipeline_args: Sequence[str] = (),
 ) -> LearningRateSweep:
     """Finds the learning rate as LearningRateFinder does in a pipeline.
 
@@ -36,6 +37,7 @@ def find_learning_rate(
         train_steps: Number of steps of the training to come, from 1 to 2**31 - 1; None if the
             user's code says it.
         custom_config: The user's own arguments, or None.
+        beam_pipeline_args: Arguments for Beam, as TFX takes them; default none.
 
     Returns:
         The sweep artifact. If several processes train together, only the chief writes it.
@@ -61,7 +63,7 @@ def find_learning_rate(
         TrainArgs(num_steps=train_steps or 0),
         custom_config=custom_config,
     )
-    return run(search, written, functools.partial(beam.Pipeline, argv=[]))
+    return run(search, written, functools.partial(beam.Pipeline, argv=list(beam_pipeline_args)))
 
 
 def _artifact(artifact_type: type[Artifact], path: str) -> Artifact:

@@ -369,6 +369,33 @@ def test_path_may_have_any_character(sweep, examples, tmp_path):
     assert CliRunner().invoke(main, ["suggest", str(tmp_path / f"found {name}")]).exit_code == 0
 
 
+def test_beam_takes_the_arguments_after_two_dashes(sweep, tmp_path):
+    """With two threads as its workers, no sweep runs in the main thread."""
+    notes = tmp_path / "threads"
+    record = (
+        f"import threading; open({str(notes)!r}, 'a').write("
+        "f'{threading.current_thread() is threading.main_thread()}\\n')"
+    )
+    beam = ["--", "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+
+    result = sweep(record, "--num-sweeps", "2", *beam)
+
+    assert result.exit_code == 0, result.stderr
+    sweeps = notes.read_text().split()[:2]
+    assert sweeps == ["False", "False"]
+
+
+def test_argument_of_no_option_is_refused(sweep):
+    """It is no argument of Beam's."""
+    result = sweep(RIGHT, "mode=fast")
+
+    assert result.exit_code == 2
+    assert (
+        "Every argument but Beam's own must belong to an option. Received: 'mode=fast'. "
+        "Beam's stand after --, and each is one --name=value." in result.stderr
+    )
+
+
 @pytest.mark.parametrize("command", ["plot", "report", "compare"])
 def test_full_disk_leaves_the_earlier_file(found, tmp_path, command):
     """It stands for one that no file may be of more than 2,000 bytes."""

@@ -106,8 +106,10 @@ _HELP = _documented(inspect.getdoc(SweepOptions) or "")
     required=True,
     help="Folder for what the component puts out.",
 )
+@click.argument("beam_pipeline_args", metavar="[-- BEAM_ARGUMENT...]", nargs=-1)
 def sweep_command(
     output: str,
+    beam_pipeline_args: Sequence[str],
     train_steps: int | None,
     custom_config: dict[str, Any] | None,
     as_json: bool,
@@ -118,6 +120,7 @@ def sweep_command(
     It does what the component does in a pipeline, and writes the component's outputs to folders of
     their names: best_hyperparameters, learning_rate and sweep. Those of an earlier sweep are
     replaced at the end, if a rate was found. What your code prints goes to the standard error.
+    Beam, which runs several sweeps and the trials, takes the arguments after --.
 
     \b
     Examples:
@@ -126,7 +129,10 @@ def sweep_command(
         --transform-graph pipeline/Transform/transform_graph/4 --output found
       tfx-lr-finder sweep --module-file model.py --examples data --output found \\
         --train-steps 2000 --num-steps 400 --custom-config '{"units": 8}' --json
+      tfx-lr-finder sweep --module-file model.py --examples data --output found \\
+        --num-sweeps 4 -- --direct_running_mode=multi_processing --direct_num_workers=4
     """
+    _check_beam_arguments(beam_pipeline_args)
     given = {name: others.pop(name) for name in OPTION_TYPES}
     code = _user_code({name: others.pop(name) for name in USER_CODE})
     inputs = {name: path for name, path in others.items() if path is not None}
@@ -147,7 +153,15 @@ def sweep_command(
     def find(folder: str) -> None:
         # Only the result goes to stdout, not what the user's code prints.
         with contextlib.redirect_stdout(sys.stderr):
-            find_learning_rate(inputs, _outputs(folder), code, options, train_steps, custom_config)
+            find_learning_rate(
+                inputs,
+                _outputs(folder),
+                code,
+                options,
+                train_steps,
+                custom_config,
+                beam_pipeline_args,
+            )
 
     if not is_chief():
         find(output)  # trains together with the chief, which alone writes
@@ -179,6 +193,15 @@ def _check_apart(inputs: Sequence[str], output: str) -> None:
                     "--output must not be the folder of an input, which could be replaced. "
                     f"Received: {path} in {output}. Name another folder."
                 )
+
+
+def _check_beam_arguments(given: Sequence[str]) -> None:
+    for argument in given:
+        if not argument.startswith("--"):
+            raise click.UsageError(
+                "Every argument but Beam's own must belong to an option. "
+                f"Received: {argument!r}. Beam's stand after --, and each is one --name=value."
+            )
 
 
 def _user_code(given: dict[str, str | None]) -> dict[str, str]:
