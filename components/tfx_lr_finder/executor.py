@@ -58,7 +58,8 @@ class Executor(BaseBeamExecutor):
         Raises:
             NoLearningRateError: If no rate can be suggested and `on_failure` is `raise`.
             TerminatedError: If the process receives SIGTERM during the search.
-            RuntimeError: If a sweep or trial fails on a Beam worker, with the worker's traceback.
+            RuntimeError: If a sweep or trial fails on a Beam worker, with the worker's traceback;
+                or if a worker is lost, which leaves none.
             tensorflow.errors.UnavailableError: If another process of the cluster fails.
             TypeError: If the user's function returns anything but an LrFinderFnResult.
             ValueError: If an option, the user's module or its data cannot be used.

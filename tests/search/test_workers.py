@@ -15,7 +15,9 @@ from tfx_lr_finder.search.request import Search, TrialTask
 from tfx_lr_finder.search.workers import Workers
 
 MODULE = '''
+import os
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -56,6 +58,11 @@ def loses_results(fn_args):
     """Removes what the sweep before it has left, as a disk that is not shared would."""
     shutil.rmtree(fn_args.custom_config["folder"], ignore_errors=True)
     return lr_finder_fn(fn_args)
+
+
+def is_killed(fn_args):
+    """Ends as a process does whose memory is used up."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_empty(fn_args):
@@ -248,6 +255,24 @@ def test_results_that_do_not_arrive_are_an_error(search, tmp_path):
 
     with pytest.raises(RuntimeError, match=message), workers:
         workers.sweeps([0, 1])
+
+
+@pytest.mark.slow
+def test_lost_worker_is_named(search, tmp_path):
+    """What Beam says of it, and what helps."""
+    killed = with_function(search, "is_killed")
+    message = (
+        r"(?s)Beam must run 2 sweeps to their end\. Received: .* it has lost a worker\. "
+        r"Most often a worker is killed because its memory is used up: "
+    )
+
+    with (
+        pytest.raises(RuntimeError, match=message),
+        in_pipeline(killed, tmp_path / "results", "multi_processing") as workers,
+    ):
+        workers.sweeps([0, 1])
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_search_travels_as_text(search):

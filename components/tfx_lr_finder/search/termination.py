@@ -1,4 +1,7 @@
-"""Handles Ctrl-C and SIGTERM, which Kubernetes sends before it kills a container."""
+"""What ends a search from outside: Ctrl-C, SIGTERM, and a worker that is lost.
+
+Kubernetes sends SIGTERM before it kills a container.
+"""
 
 import contextlib
 import signal
@@ -8,9 +11,16 @@ from typing import Any
 
 from tfx_lr_finder.training.ending import allow_trainings, end_trainings
 
+_WORKER_THREAD = "run_worker"
+"""Name of the thread in which Beam's own runner waits for the end of a worker process."""
+
 
 class TerminatedError(RuntimeError):
     """The process was asked to end, by SIGTERM."""
+
+
+class LostWorkerError(RuntimeError):
+    """A process that Beam had started as a worker has ended before its work was done."""
 
 
 class _Asked(BaseException):
@@ -44,6 +54,39 @@ def sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, interrupt)
         allow_trainings()
+
+
+@contextlib.contextmanager
+def lost_worker_raises() -> Iterator[None]:
+    """Ends the wait of Beam's own runner for a worker process that was killed.
+
+    Its thread for that process ends with an error, and the runner goes on waiting, forever. Outside
+    the main thread, which signals alone can wake, it still does.
+
+    Raises:
+        LostWorkerError: If a worker process has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    report, handler = threading.excepthook, signal.getsignal(signal.SIGUSR1)
+
+    def report_and_wake(failed: threading.ExceptHookArgs) -> None:
+        report(failed)
+        if failed.thread is not None and failed.thread.name == _WORKER_THREAD:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    signal.signal(signal.SIGUSR1, _raise_lost)
+    threading.excepthook = report_and_wake
+    try:
+        yield
+    finally:
+        threading.excepthook = report
+        signal.signal(signal.SIGUSR1, handler)
+
+
+def _raise_lost(*_: Any) -> None:
+    raise LostWorkerError("A worker process has ended.")
 
 
 def _raise(*_: Any) -> None:

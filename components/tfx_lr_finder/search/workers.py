@@ -24,6 +24,7 @@ from tfx_lr_finder.core.stored_json import plain, restored
 from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.request import Search, TrialTask
+from tfx_lr_finder.search.termination import lost_worker_raises
 from tfx_lr_finder.training.ending import check_not_asked_to_end, end_trainings
 from tfx_lr_finder.training.model.cluster import is_alone
 
@@ -133,13 +134,22 @@ class Workers:
     def _run(self, kind: Kind, elements: Sequence[Any]) -> list[Any]:
         folder = os.path.join(self._folder, str(self._num_runs))
         self._num_runs += 1
-        with self._make_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "Elements" >> beam.Create(list(enumerate(elements)))
-                | "Spread" >> beam.Reshuffle()
-                | "Train" >> beam.ParDo(_Train(self._search.to_json(), kind, folder))
-            )
+        try:
+            with lost_worker_raises(), self._make_pipeline() as pipeline:
+                _ = (
+                    pipeline
+                    | "Elements" >> beam.Create(list(enumerate(elements)))
+                    | "Spread" >> beam.Reshuffle()
+                    | "Train" >> beam.ParDo(_Train(self._search.to_json(), kind, folder))
+                )
+        except Exception as error:
+            raise RuntimeError(
+                f"Beam must run {len(elements)} {kind} to their end. Received: "
+                f"{type(error).__name__}: {error} Errors of your code arrive with their traceback, "
+                "so Beam cannot be reached, or it has lost a worker. Most often a worker is killed "
+                "because its memory is used up: look at the end of the worker's own log, and give "
+                "it more memory, or take fewer workers for each machine."
+            ) from error
         return _results(kind, folder, len(elements))
 
 
