@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import pytest
 from click.testing import CliRunner
 from ml_metadata import MetadataStore
@@ -22,7 +23,7 @@ def test_missing_extra_is_named(imported):
     """In a Python in which its package cannot be imported."""
     script = f"import sys; sys.modules['kfp'] = None; {imported}"
 
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    process = forked.run(["-c", script])
 
     assert process.returncode == 1
     *_, last = process.stderr.splitlines()
