@@ -110,36 +110,39 @@ def warmed_up_cosine(rate, steps):
     )
 
 
+def mean_loss(digits, of_rate):
+    """Returns the loss of trainings of three epochs at what a search finds, for five seeds."""
+    steps = 3 * len(batches(digits))
+    evaluation = tf.data.Dataset.from_tensor_slices((digits[1], digits[3])).batch(BATCH_SIZE)
+    losses = []
+    for seed in range(5):
+        keras.utils.set_random_seed(seed)
+        swept = model(of_rate(1e-3, steps))
+        options = {"validation_dataset": evaluation, "train_steps": steps, "seed": seed}
+        found = suggest(range_test(swept, batches(digits), **options))
+        keras.utils.set_random_seed(seed)
+        trained = model(of_rate(found.learning_rate, steps))
+        trained.fit(batches(digits), epochs=3, verbose=0)
+        losses.append(trained.evaluate(evaluation, verbose=0, return_dict=True)["loss"])
+    return np.mean(losses)
+
+
+@pytest.fixture(scope="module")
+def loss_at_a_constant_rate(digits):
+    """The loss without a schedule."""
+    return mean_loss(digits, lambda rate, _: rate)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", [OneCycle, warmed_up_cosine])
-def test_schedule_trains_better_than_a_constant_rate_of_the_same_search(digits, schedule):
+def test_schedule_trains_better_than_a_constant_rate_of_the_same_search(
+    digits, loss_at_a_constant_rate, schedule
+):
     """By 3% of the loss in three epochs; 7% and 5% were measured, and in eight epochs 14% and 9%.
 
     The sweep sees the schedule in the optimizer, and the peak is twice the constant rate.
     """
-    steps = 3 * len(batches(digits))
-    evaluation = tf.data.Dataset.from_tensor_slices((digits[1], digits[3])).batch(BATCH_SIZE)
-    losses = {"constant": [], "schedule": []}
-    for seed in range(5):
-        for name, of_rate in (("constant", lambda rate, _: rate), ("schedule", schedule)):
-            keras.utils.set_random_seed(seed)
-            swept = model(of_rate(1e-3, steps))
-            found = suggest(
-                range_test(
-                    swept,
-                    batches(digits),
-                    validation_dataset=evaluation,
-                    train_steps=steps,
-                    seed=seed,
-                )
-            )
-            keras.utils.set_random_seed(seed)
-            trained = model(of_rate(found.learning_rate, steps))
-            trained.fit(batches(digits), epochs=3, verbose=0)
-            loss, _ = trained.evaluate(evaluation, verbose=0)
-            losses[name].append(loss)
-
-    assert np.mean(losses["schedule"]) < 0.97 * np.mean(losses["constant"])
+    assert mean_loss(digits, schedule) < 0.97 * loss_at_a_constant_rate
 
 
 @pytest.mark.parametrize("learning_rate", [1e-4, 1.0], ids=str)

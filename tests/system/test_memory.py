@@ -111,5 +111,5 @@ def test_peak_does_not_grow_with_the_number_of_sweeps(peak):
 
 @pytest.mark.slow
 def test_peak_does_not_grow_with_the_number_of_steps(peak):
-    """4,000 steps take no more than 100 beside their curve, its plot and its page."""
-    assert peak(num_steps=4_000) < 1.1 * peak()
+    """2,000 steps take no more than 100 beside their curve, its plot and its page."""
+    assert peak(num_steps=2_000) < 1.1 * peak()
