@@ -19,12 +19,13 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types.standard_artifacts import ExampleStatistics
 
 import tfx_lr_finder
-from local import latest_output
-from penguin import run_local
+from penguin import pipeline
 from penguin.compile_kubeflow import main as compile_penguin
 from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Evidence
 from tfx_lr_finder.kubeflow import compile_pipeline
+from tfx_lr_finder.search.options import OUTPUT_KEYS, SweepOptions
+from tfx_lr_finder.standalone import find_learning_rate
 
 pytestmark = [
     pytest.mark.container,
@@ -135,11 +136,14 @@ def outputs(folder):
 
 
 @pytest.fixture(scope="module")
-def local_curve(tmp_path_factory):
-    """The curve of the same pipeline, run on this machine."""
+def local_curve(outputs, tmp_path_factory):
+    """The curve that this machine finds with what the pipeline's Transform put out."""
     root = tmp_path_factory.mktemp("local")
-    run_local.main(root)
-    sweep = latest_output(root, run_local.PIPELINE_NAME, FINDER, "sweep")
+    keys = {"examples": "transformed_examples", "transform_graph": "transform_graph"}
+    inputs = {name: outputs["Transform"][key]["uri"] for name, key in keys.items()}
+    written = {name: str(root / name) for name in OUTPUT_KEYS}
+    code = {"module_file": str(pipeline.MODULE_FILE)}
+    sweep = find_learning_rate(inputs, written, code, SweepOptions(), pipeline.TRAIN_STEPS)
     return read_curve(sweep.uri)
 
 
@@ -181,10 +185,12 @@ def test_image_does_not_run_as_root(config):
     assert int(config["User"].partition(":")[0]) != 0
 
 
-@pytest.mark.parametrize("user", ["12345", "12345:12345"])
-def test_any_user_id_can_run_a_task(run, user):
-    """Imports, home, scratch folders, Beam and pip work for a user that the image never saw."""
-    run("python", "-c", USE_AS_A_TASK_DOES, options=["--user", user])
+def test_any_user_id_can_run_a_task(run):
+    """Imports, home, scratch folders, Beam and pip work for a user that the image never saw.
+
+    Nor its group; a user of group 0, as the image's own, runs the tests in the image.
+    """
+    run("python", "-c", USE_AS_A_TASK_DOES, options=["--user", "12345:12345"])
 
 
 def test_image_holds_the_tested_wheel(run):
@@ -255,7 +261,7 @@ def test_demo_and_command_line_in_the_image_ask_nothing_of_other_machines(engine
     assert asked(tmp_path / "asked.json") == []
 
 
-def test_curve_is_that_of_a_local_run(outputs, local_curve):
+def test_curve_is_that_of_this_machine(outputs, local_curve):
     """Same data, same seed, same rates and losses.
 
     Not bit for bit: this machine may have another TensorFlow than the image, whose kernels may
