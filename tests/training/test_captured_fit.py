@@ -705,11 +705,12 @@ def test_distributed_data_set_is_refused(keras_module, part):
     assert int(model.optimizer.iterations) == 0
 
 
-def test_models_of_a_strategy_are_captured():
+def test_models_of_a_strategy_are_captured(keras_module):
     """Two logical CPU devices; `fit` inside of the scope and outside; data of three kinds."""
     script = textwrap.dedent(
         """
-        import keras, numpy as np, tensorflow as tf, tf_keras
+        import importlib, sys
+        import numpy as np, tensorflow as tf
         (cpu,) = tf.config.list_physical_devices("CPU")
         devices = 2 * [tf.config.LogicalDeviceConfiguration()]
         tf.config.set_logical_device_configuration(cpu, devices)
@@ -717,49 +718,49 @@ def test_models_of_a_strategy_are_captured():
         from tfx_lr_finder.training.fit.captured_fit import first_fit
 
         x = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
-        for K in (keras, tf_keras):
-            class Batches(K.utils.Sequence):
-                def __len__(self): return 2
-                def __getitem__(self, i): return x[4 * i : 4 * i + 4], x[4 * i : 4 * i + 4]
+        K = importlib.import_module(sys.argv[1])
 
-            strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
-            dataset = tf.data.Dataset.from_tensor_slices((x, x)).batch(4)
-            arrays = {"x": x, "y": x, "batch_size": 4}
-            kinds = ((True, {"x": dataset}), (False, arrays), (True, {"x": Batches()}))
-            for inside, arguments in kinds:
-                def run_fn():
-                    with strategy.scope():
-                        model = K.Sequential([K.Input((1,)), K.layers.Dense(1)])
-                        model.compile(K.optimizers.SGD(0.1), "mse")
-                        if inside:
-                            model.fit(**arguments)
-                    model.fit(**arguments)
+        class Batches(K.utils.Sequence):
+            def __len__(self): return 2
+            def __getitem__(self, i): return x[4 * i : 4 * i + 4], x[4 * i : 4 * i + 4]
 
-                captured = first_fit(run_fn)
-                curve = range_test(
-                    captured.model, captured.dataset, num_steps=4, divergence_factor=float("inf")
-                )
-                is_of_strategy = captured.model.distribute_strategy is strategy
-                print(is_of_strategy, curve.batch_size, curve.losses.size)
-
-            def own_loop():
+        strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+        dataset = tf.data.Dataset.from_tensor_slices((x, x)).batch(4)
+        arrays = {"x": x, "y": x, "batch_size": 4}
+        kinds = ((True, {"x": dataset}), (False, arrays), (True, {"x": Batches()}))
+        for inside, arguments in kinds:
+            def run_fn():
                 with strategy.scope():
                     model = K.Sequential([K.Input((1,)), K.layers.Dense(1)])
                     model.compile(K.optimizers.SGD(0.1), "mse")
-                model.train_on_batch(x, x)
+                    if inside:
+                        model.fit(**arguments)
+                model.fit(**arguments)
 
-            try:
-                first_fit(own_loop)
-            except ValueError as error:
-                print("loop of its own" in str(error))
+            captured = first_fit(run_fn)
+            curve = range_test(
+                captured.model, captured.dataset, num_steps=4, divergence_factor=float("inf")
+            )
+            is_of_strategy = captured.model.distribute_strategy is strategy
+            print(is_of_strategy, curve.batch_size, curve.losses.size)
+
+        def own_loop():
+            with strategy.scope():
+                model = K.Sequential([K.Input((1,)), K.layers.Dense(1)])
+                model.compile(K.optimizers.SGD(0.1), "mse")
+            model.train_on_batch(x, x)
+
+        try:
+            first_fit(own_loop)
+        except ValueError as error:
+            print("loop of its own" in str(error))
         """
     )
 
-    process = forked.run(["-c", script])
+    process = forked.run(["-c", script, keras_module.__name__])
 
     assert process.returncode == 0, process.stderr
-    one_keras = 3 * ["True", "4", "4"] + ["True"]
-    assert process.stdout.split() == 2 * one_keras
+    assert process.stdout.split() == 3 * ["True", "4", "4"] + ["True"]
 
 
 def test_legacy_keras_is_captured():
