@@ -63,7 +63,7 @@ def test_pipeline_that_does_not_name_prism_runs_in_this_process(prism, tmp_path,
 
 def test_pipeline_runs_in_processes_of_this_machine_where_it_asks_for_them(prism, tmp_path):
     """Prism would not know the options."""
-    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
     with offline():
         assert os.getpid() not in process_ids(tmp_path, prism.argument, *workers)
 
