@@ -125,9 +125,14 @@ def workers(examples, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "has_cluster", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "cluster"]
+    ("keras", "has_cluster"),
+    [
+        ("keras", True),
+        pytest.param("keras", False, marks=pytest.mark.slow),
+        pytest.param("tf_keras", True, marks=pytest.mark.slow),
+    ],
+    ids=["keras3-cluster", "keras3-alone", "tf_keras-cluster"],
 )
-@pytest.mark.parametrize("keras", [pytest.param("keras", marks=pytest.mark.slow), "tf_keras"])
 def test_strategy_for_several_workers_may_be_made_in_run_fn(workers, keras, has_cluster):
     """One worker, without a cluster and with one of its own; two sweeps and trials."""
     tf_configs = clusters(1) if has_cluster else [None]
@@ -162,16 +167,13 @@ def test_two_workers_train_together_and_the_chief_writes(workers, keras):
 
 
 @pytest.mark.parametrize(
-    ("keras", "code"),
-    [
-        ("tf_keras", "raise ValueError('on one worker')"),
-        ("keras", "dataset = dataset.map(unreadable)"),
-    ],
+    "code",
+    ["raise ValueError('on one worker')", "dataset = dataset.map(unreadable)"],
     ids=["in run_fn", "in the sweep"],
 )
-def test_worker_does_not_wait_for_one_that_failed(workers, keras, code):
+def test_worker_does_not_wait_for_one_that_failed(workers, code):
     """The one that goes on learns of it from TensorFlow."""
-    codes, outputs = workers.run(clusters(2), keras, code)
+    codes, outputs = workers.run(clusters(2), "keras", code)
 
     assert codes == [1, 1], outputs
     assert "on one worker" in outputs[1]
