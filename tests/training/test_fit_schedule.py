@@ -11,6 +11,7 @@ from tfx_lr_finder import LrFinderFnResult, range_test
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.schedules import OneCycle
 from tfx_lr_finder.training.fit.captured_fit import first_fit
+from tfx_lr_finder.training.model.learning_rate import optimizer_schedule
 from tfx_lr_finder.training.trainings import Trainings
 
 FEATURES, LABELS = np.ones((32, 2), np.float32), np.ones((32, 1), np.float32)
@@ -23,12 +24,32 @@ def model(keras_module, learning_rate=0.01, optimizer=None):
     return made
 
 
-def found(made, **options):
-    """Returns the schedule of a `fit` of 10 epochs, 80 steps in all."""
+def captured(made, **options):
+    """Returns model, data and schedule of a `fit` of 10 epochs, 80 steps in all."""
     arguments = {"batch_size": 4, "epochs": 10, "verbose": 0, **options}
-    result = first_fit(lambda: made.fit(FEATURES, LABELS, **arguments))
+    return first_fit(lambda: made.fit(FEATURES, LABELS, **arguments))
+
+
+def found(made, **options):
+    """Returns the schedule of such a `fit`, as a sweep reads it."""
+    result = captured(made, **options)
+    return result.schedule or optimizer_schedule(result.model.optimizer, result.train_steps)
+
+
+def swept(result):
+    """Returns the schedule that a sweep notes."""
     with Trainings(lambda seed: result, 20, 0) as trainings:
         return trainings.sweep(0, np.geomspace(1e-4, 1e-2, 20), 0.9, math.inf).schedule
+
+
+def test_sweep_notes_the_schedule(keras_module):
+    """That of a callback, else that of the optimizer, which the sweep's rates replace meanwhile."""
+    cosine = keras_module.optimizers.schedules.CosineDecay(0.1, 80)
+    decays = [callback(keras_module, "decays")]
+
+    assert swept(captured(model(keras_module, cosine))) is Schedule.DECAYING
+    assert swept(captured(model(keras_module), callbacks=decays)) is Schedule.DECAYING
+    assert swept(captured(model(keras_module))) is Schedule.CONSTANT
 
 
 def callback(keras_module, name):
@@ -189,9 +210,7 @@ def test_user_may_say_what_the_schedule_is():
     dataset = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS)).batch(4)
 
     def schedule(said):
-        result = LrFinderFnResult(model(keras3), dataset, schedule=said)
-        with Trainings(lambda seed: result, 20, 0) as trainings:
-            return trainings.sweep(0, np.geomspace(1e-4, 1e-2, 20), 0.9, math.inf).schedule
+        return swept(LrFinderFnResult(model(keras3), dataset, schedule=said))
 
     assert schedule("decaying") is Schedule.DECAYING
     assert schedule(None) is Schedule.CONSTANT
