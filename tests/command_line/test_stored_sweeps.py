@@ -21,9 +21,9 @@ RATES = 10 ** np.linspace(-6, 1, 200)
 FALLING = 1.5 - 1 / (1 + (3e-3 / RATES) ** 1.5) + (RATES / 0.3) ** 2
 
 
-@pytest.fixture
-def stored(make_curve):
-    """What a sweep stores, as JSON reads it."""
+@pytest.fixture(scope="module")
+def text(make_curve):
+    """What a sweep stores."""
     curve = make_curve(FALLING, RATES, train_steps=1000, validation_losses=FALLING)
     trials = tuple(Trial(rate, 0.5, 7) for rate in (1e-3, 1e-2, 1e-1))
     proof = Proof(1e-2, 0.5, 1.5, 1.0, (0.5,), 120, 0, JudgedOn.VALIDATION_DATA)
@@ -37,7 +37,13 @@ def stored(make_curve):
         versions={"tfx": "1"},
         seconds=1.5,
     )
-    return json.loads(evidence.to_json())
+    return evidence.to_json()
+
+
+@pytest.fixture
+def stored(text):
+    """What a sweep stores, as JSON reads it."""
+    return json.loads(text)
 
 
 def with_value(stored, path, value):

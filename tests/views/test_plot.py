@@ -55,7 +55,7 @@ def picture():
 
 @pytest.mark.parametrize(
     ("offset", "scale"),
-    [(0, 1), (0, 1e-4), (0, 1e-9), (0, 1e5), (0, -1e5), (12345.6, 1e-3), (-0.5, 1e-5), (0, 1e30)],
+    [(0, 1), (0, 1e-9), (0, -1e5), (12345.6, 1e-3), (-0.5, 1e-5), (0, 1e30)],
 )
 def test_labels_lie_within_the_picture(offset, scale):
     """Whatever the numbers at the axis: nothing is cut off at an edge."""
