@@ -264,8 +264,8 @@ def found_with(module, cases, marks=()):
     ]
 
 
-# The array of the one and the generator of the other are not of Keras.
-OF_BOTH = [case for case in CASES if case not in (with_a_constant, with_a_generator_of_its_own)]
+# In the others, nothing depends on which Keras it is.
+OF_BOTH = [at_random, with_a_memory, with_a_session_of_its_own, not_built, trained]
 
 
 @pytest.fixture(
