@@ -511,8 +511,3 @@ def test_folder_that_cannot_be_written_is_an_error(tmp_path, pipelines):
 
     with pytest.raises(Exception, match=r"(?i)not a directory"):
         closed.run("closed", Mistake(OSError, ""))
-
-    (tmp_path / "root" / "closed").unlink()
-    closed.run("closed", Mistake(OSError, ""))
-
-    assert closed.latest("closed")[0] == "COMPLETE"

@@ -163,7 +163,7 @@ def fork(arguments, errors):
 @pytest.mark.parametrize(
     ("start", "sweeps", "sign", "code"),
     [
-        (program, 1, signal.SIGINT, 130),
+        pytest.param(program, 1, signal.SIGINT, 130, marks=pytest.mark.slow),
         (fork, 1, signal.SIGTERM, 143),
         (fork, 2, signal.SIGINT, 130),
         (fork, 2, signal.SIGTERM, 143),
