@@ -242,36 +242,38 @@ def build_site(folder):
     )
 
 
-@pytest.fixture
-def sources(tmp_path):
-    """A copy of what the documentation is built from."""
-    shutil.copy(PROJECT / "mkdocs.yml", tmp_path)
-    shutil.copytree(DOCUMENTATION, tmp_path / "docs")
-    (tmp_path / "components").symlink_to(PROJECT / "components")
-    return tmp_path
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A copy of what the documentation is built from, with a link that leads nowhere."""
+    folder = tmp_path_factory.mktemp("sources")
+    shutil.copy(PROJECT / "mkdocs.yml", folder)
+    shutil.copytree(DOCUMENTATION, folder / "docs")
+    with (folder / "docs" / "index.md").open("a") as page:
+        page.write("\n[Nowhere](nowhere.md)\n")
+    (folder / "components").symlink_to(PROJECT / "components")
+    return folder
 
 
-def test_site_is_built_without_warnings(sources):
-    """Every page, with the defaults of the options as values."""
-    process = build_site(sources)
+@pytest.fixture(scope="module")
+def built(sources):
+    """The finished build of the documentation."""
+    return build_site(sources)
 
+
+def test_warning_fails_the_build(built):
+    """The link is only a warning to MkDocs; it is the only one."""
+    assert built.returncode != 0
+    assert "'nowhere.md'" in built.stderr
+    assert "Aborted with 1 warnings in strict mode" in built.stdout
+
+
+def test_every_page_is_built(sources, built):
+    """With the defaults of the options as values; nothing is loaded from other machines."""
     site = sources / "output" / "docs"
-    assert process.returncode == 0, process.stderr
     assert {page.stem for page in PAGES} <= {page.stem for page in site.glob("*.html")}
     assert "SweepOptions." not in (site / "api.html").read_text()
     loaded = r'<(?:script|img|link rel="stylesheet")[^>]* (?:src|href)="https?:[^"]*"'
     assert re.findall(loaded, "".join(p.read_text() for p in site.glob("*.html"))) == []
-
-
-def test_warning_fails_the_build(sources):
-    """A link that leads nowhere is only a warning to MkDocs."""
-    with (sources / "docs" / "index.md").open("a") as page:
-        page.write("\n[Nowhere](nowhere.md)\n")
-
-    process = build_site(sources)
-
-    assert process.returncode != 0
-    assert "'nowhere.md'" in process.stderr
 
 
 def test_error_in_a_page_has_its_file_and_line(tmp_path):
