@@ -255,16 +255,16 @@ def test_running_mean_of_a_custom_train_step_is_undone(keras_module):
     assert curve.losses.tolist() == [5, 1, 4, 2, 3]
 
 
-def test_dropout_is_that_of_training(keras_module):
+def test_dropout_is_that_of_training():
     """Half of the time a single unit is dropped, else doubled: the loss is 0 or 4, never 1."""
-    model = keras_module.Sequential(
+    model = keras.Sequential(
         [
-            keras_module.Input((1,)),
-            keras_module.layers.Dropout(0.5),
-            keras_module.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
+            keras.Input((1,)),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
         ]
     )
-    model.compile(keras_module.optimizers.SGD(0.5), "mse")
+    model.compile(keras.optimizers.SGD(0.5), "mse")
 
     curve = range_test(
         model,
@@ -314,9 +314,16 @@ def gated(place, jit_compile):
 
 
 @pytest.mark.parametrize(
-    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+    ("place", "loss", "jit_compile"),
+    [
+        ("train_step", 16, False),  # of tf_keras itself, AutoGraph converts more below
+        pytest.param("train_step", 16, True, marks=pytest.mark.slow),
+        pytest.param("layer", 4, False, marks=pytest.mark.slow),
+        pytest.param("layer", 4, True, marks=pytest.mark.slow),
+        pytest.param("loss", 8, False, marks=pytest.mark.slow),
+        pytest.param("loss", 8, True, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize(("place", "loss"), [("layer", 4), ("loss", 8), ("train_step", 16)])
 def test_python_on_tensors_is_converted_for_tf_keras(place, loss, jit_compile):
     """By AutoGraph, as in its `fit`. Features of 1, a weight of 1, and doubled once or twice."""
     curve = range_test(
@@ -333,16 +340,16 @@ def test_python_on_tensors_is_converted_for_tf_keras(place, loss, jit_compile):
         assert curve.validation_losses[0] == pytest.approx(loss, rel=1e-3)
 
 
-def test_batch_normalisation_is_that_of_training(keras_module):
+def test_batch_normalisation_is_that_of_training():
     """Features -5 and 15 become -1 and 1 by their own statistics, not by the moving ones."""
-    model = keras_module.Sequential(
+    model = keras.Sequential(
         [
-            keras_module.Input((1,)),
-            keras_module.layers.BatchNormalization(epsilon=1e-6),
-            keras_module.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
+            keras.Input((1,)),
+            keras.layers.BatchNormalization(epsilon=1e-6),
+            keras.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
         ]
     )
-    model.compile(keras_module.optimizers.SGD(0.5), "mse")
+    model.compile(keras.optimizers.SGD(0.5), "mse")
     batch = (tf.constant([[-5.0], [15.0]]), tf.zeros((2, 1)))
 
     curve = range_test(
@@ -424,10 +431,10 @@ def test_step_that_overflows_in_half_precision_is_skipped_as_in_training(keras_m
     assert curve.losses[7] < 45
 
 
-def test_model_under_a_distribution_strategy_can_be_swept(keras_module):
+def test_model_under_a_distribution_strategy_can_be_swept():
     """Built under a MirroredStrategy of one device, the model has the losses it has without."""
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        model = parabola(keras_module)
+        model = parabola(keras)
 
     curve = range_test(
         model,
@@ -442,18 +449,18 @@ def test_model_under_a_distribution_strategy_can_be_swept(keras_module):
     assert curve.batch_size == 6
 
 
-def test_model_with_several_named_inputs_and_outputs_can_be_swept(keras_module):
+def test_model_with_several_named_inputs_and_outputs_can_be_swept():
     """Dictionaries of features and of labels; the loss is the sum of the outputs' losses."""
-    inputs = {name: keras_module.Input((1,), name=name) for name in ("a", "b")}
+    inputs = {name: keras.Input((1,), name=name) for name in ("a", "b")}
     layer = {"use_bias": False, "kernel_initializer": "ones"}
     outputs = {
-        "sum": keras_module.layers.Dense(1, name="sum", **layer)(
-            keras_module.layers.Concatenate()([inputs["a"], inputs["b"]])
+        "sum": keras.layers.Dense(1, name="sum", **layer)(
+            keras.layers.Concatenate()([inputs["a"], inputs["b"]])
         ),
-        "same": keras_module.layers.Dense(1, name="same", **layer)(inputs["a"]),
+        "same": keras.layers.Dense(1, name="same", **layer)(inputs["a"]),
     }
-    model = keras_module.Model(inputs, outputs)
-    model.compile(keras_module.optimizers.SGD(0.5), {"sum": "mse", "same": "mae"})
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(0.5), {"sum": "mse", "same": "mae"})
     features = {"a": tf.constant([[1.0], [2.0]]), "b": tf.constant([[3.0], [4.0]])}
     labels = {"sum": tf.zeros((2, 1)), "same": tf.zeros((2, 1))}
 
@@ -1109,31 +1116,31 @@ def test_data_set_that_cannot_start_over_is_refused():
     ],
     ids=["four_parts", "no_labels", "too_many_features", "strings"],
 )
-def test_batches_of_a_wrong_structure_are_refused(keras_module, batch):
+def test_batches_of_a_wrong_structure_are_refused(batch):
     """The message shows the structure of the batches and what Keras says to it."""
     with pytest.raises(
         ValueError, match=r"(?s)must be trainable on the batches.*TensorSpec\(.*Yield batches as"
     ) as info:
-        range_test(parabola(keras_module), tf.data.Dataset.from_tensors(batch), num_steps=3)
+        range_test(parabola(keras), tf.data.Dataset.from_tensors(batch), num_steps=3)
 
     assert info.value.__cause__ is not None
 
 
-def test_model_compiled_without_a_loss_is_refused(keras_module):
+def test_model_compiled_without_a_loss_is_refused():
     """Keras's own words, that there is no loss, are in the message."""
-    model = keras_module.Sequential([keras_module.Input((1,)), keras_module.layers.Dense(1)])
-    model.compile(keras_module.optimizers.SGD(0.5))
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5))
 
     with pytest.raises(ValueError, match=r"(?s)must be trainable.*No loss"):
         range_test(model, one_batch(), num_steps=3)
 
 
-def test_label_out_of_range_is_refused(keras_module):
+def test_label_out_of_range_is_refused():
     """A class that the model does not know: the message has the label."""
-    model = keras_module.Sequential([keras_module.Input((1,)), keras_module.layers.Dense(3)])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(3)])
     model.compile(
-        keras_module.optimizers.SGD(0.5),
-        keras_module.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.optimizers.SGD(0.5),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     batch = (tf.ones((2, 1)), tf.constant([0, 9]))
 

@@ -216,12 +216,12 @@ def test_first_256_examples_are_taken_in_at_most_eight_batches(rows, available, 
     assert read.count(taken - 1) == 1
 
 
-def test_endless_validation_data_are_not_read_to_their_end(keras_module):
+def test_endless_validation_data_are_not_read_to_their_end():
     """Of a data set without end the same few batches come again and again."""
     numbered = batches(*range(1, 21)).repeat()
 
     curve = range_test(
-        line(keras_module),
+        line(keras),
         batches(0),
         validation_dataset=numbered,
         num_steps=10,
@@ -277,9 +277,9 @@ def test_features_may_be_ragged_or_sparse_and_named():
     np.testing.assert_allclose(curve.validation_losses, 4.0, rtol=1e-5)
 
 
-def test_curve_ends_before_a_validation_loss_that_is_not_finite(keras_module):
+def test_curve_ends_before_a_validation_loss_that_is_not_finite():
     """The training of zeros goes on; the weight, and with it the validation loss, does not."""
-    model = line(keras_module, optimizer=keras_module.optimizers.SGD(0.5, weight_decay=1e3))
+    model = line(keras, optimizer=keras.optimizers.SGD(0.5, weight_decay=1e3))
 
     curve = range_test(
         model,
@@ -295,11 +295,11 @@ def test_curve_ends_before_a_validation_loss_that_is_not_finite(keras_module):
     assert 0 < len(curve) < 50
 
 
-def test_first_validation_loss_that_is_not_finite_is_refused(keras_module):
+def test_first_validation_loss_that_is_not_finite_is_refused():
     """The message says which data they are."""
     message = r"must be finite\. Received: a NaN or infinite loss of the validation data"
     with pytest.raises(ValueError, match=message):
-        range_test(line(keras_module), batches(1), validation_dataset=batches(np.nan))
+        range_test(line(keras), batches(1), validation_dataset=batches(np.nan))
 
 
 @pytest.mark.parametrize(
@@ -310,18 +310,18 @@ def test_first_validation_loss_that_is_not_finite_is_refused(keras_module):
     ],
     ids=["no_data_set", "empty"],
 )
-def test_data_without_a_batch_are_refused(keras_module, dataset, message):
+def test_data_without_a_batch_are_refused(dataset, message):
     """Before anything is traced."""
     with pytest.raises(ValueError, match=message):
-        range_test(line(keras_module), batches(1), validation_dataset=dataset)
+        range_test(line(keras), batches(1), validation_dataset=dataset)
 
 
-def test_batches_of_another_form_are_refused(keras_module):
+def test_batches_of_another_form_are_refused():
     """The message names the validation data and has the error of Keras."""
     wrong = tf.data.Dataset.from_tensors((tf.ones((4, 7)), tf.zeros((4, 1))))
 
     with pytest.raises(ValidationError, match=r"as `model\.evaluate` takes them.*\(4, 7\)"):
-        range_test(line(keras_module), batches(1), validation_dataset=wrong)
+        range_test(line(keras), batches(1), validation_dataset=wrong)
 
 
 def test_each_of_several_sweeps_has_validation_data_of_its_own():
