@@ -10,11 +10,13 @@ from google.protobuf import json_format
 from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.components import CsvExampleGen, Trainer
+from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
+from tfx.dsl.placeholder.placeholder import logical_not, logical_or
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2, trainer_pb2
 from tfx.types.channel import Channel
@@ -321,10 +323,105 @@ def test_gate_on_the_verdict_becomes_a_condition(compiled):
     task = compiled([examples, finder, trainer]).root.dag.tasks["Trainer"]
 
     gate = f"_{FINDER}.sweep"
+    metadata = f"inputs.artifacts['{gate}'].artifacts[0].metadata"
     assert task.trigger_policy.condition == (
-        f"(inputs.artifacts['{gate}'].artifacts[0].metadata['verdict'] == 'ok')"
+        f"'verdict' in {metadata} && ({metadata}['verdict'] == 'ok')"
     )
     assert task.inputs.artifacts[gate].task_output_artifact.output_artifact_key == "sweep"
+
+
+def second_finder(examples):
+    """Returns one more finder."""
+    return LearningRateFinder(
+        examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn"
+    ).with_id("Second")
+
+
+def gated(finder, predicate, component):
+    """Returns a component that runs under a condition on the sweep, given as a function."""
+    with Cond(predicate(finder.outputs["sweep"].future()[0].custom_property)):
+        return component()
+
+
+def test_texts_in_a_condition_are_escaped(compiled):
+    """Else the run would fail with a syntax error."""
+    examples, finder, _ = finder_and_trainer()
+    second = gated(
+        finder,
+        lambda of: of("it's") == 'it\'s \\ a "text"\nof 2 lines: ä',
+        lambda: second_finder(examples),
+    )
+
+    task = compiled([examples, finder, second]).root.dag.tasks["Second"]
+
+    metadata = f"inputs.artifacts['_{FINDER}.sweep'].artifacts[0].metadata"
+    assert task.trigger_policy.condition == (
+        rf"'it\'s' in {metadata} && "
+        rf"""({metadata}['it\'s'] == 'it\'s \\ a \"text\"\nof 2 lines: ä')"""
+    )
+
+
+def test_condition_asks_once_for_each_property(compiled):
+    """Where one is absent, the condition is false, whatever else it says."""
+    examples, finder, _ = finder_and_trainer()
+    second = gated(
+        finder,
+        lambda of: logical_or(of("spread") < 0.1, logical_not(of("spread") < of("num_sweeps"))),
+        lambda: second_finder(examples),
+    )
+
+    task = compiled([examples, finder, second]).root.dag.tasks["Second"]
+
+    metadata = f"inputs.artifacts['_{FINDER}.sweep'].artifacts[0].metadata"
+    assert task.trigger_policy.condition == (
+        f"'spread' in {metadata} && 'num_sweeps' in {metadata} && "
+        f"(({metadata}['spread'] < 0.1) || !(({metadata}['spread'] < {metadata}['num_sweeps'])))"
+    )
+
+
+def test_condition_on_an_input_and_one_around_it_are_both_asked(compiled):
+    """An input that a component has anyway goes by its own name."""
+    examples, finder, _ = finder_and_trainer()
+    with Cond(finder.outputs["best_hyperparameters"].future()[0].custom_property("n") == 3):
+        trainer = gated(
+            finder,
+            lambda of: of("verdict") != "ok",
+            lambda: Trainer(
+                examples=examples.outputs["examples"],
+                run_fn="user.run_fn",
+                train_args=trainer_pb2.TrainArgs(num_steps=5),
+                eval_args=trainer_pb2.EvalArgs(),
+                hyperparameters=finder.outputs["best_hyperparameters"],
+            ),
+        )
+
+    task = compiled([examples, finder, trainer]).root.dag.tasks["Trainer"]
+
+    inner = "inputs.artifacts['hyperparameters'].artifacts[0].metadata"
+    outer = f"inputs.artifacts['_{FINDER}.sweep'].artifacts[0].metadata"
+    assert sorted(task.trigger_policy.condition.split(" && ")) == sorted(
+        [
+            f"'n' in {inner}",
+            f"({inner}['n'] == 3.0)",
+            f"'verdict' in {outer}",
+            f"!(({outer}['verdict'] == 'ok'))",
+        ]
+    )
+
+
+def test_condition_around_an_importer_is_refused(compiled):
+    """Kubeflow would not heed it."""
+    examples, finder, _ = finder_and_trainer()
+    imported = gated(
+        finder,
+        lambda of: of("verdict") == "ok",
+        lambda: Importer(source_uri="s3://bucket/model", artifact_type=Model).with_id("Base"),
+    )
+
+    with pytest.raises(
+        ValueError, match=r"Importer cannot have a condition.*'Base'.*before the `with Cond"
+    ):
+        compiled([examples, finder, imported])
 
 
 def test_code_in_the_image_is_named_by_dotted_path(penguin):

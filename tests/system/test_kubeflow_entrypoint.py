@@ -65,15 +65,14 @@ class Launcher:
         return exit_code
 
     def lets_run(self, task):
-        """Evaluates a task's condition, as the driver does; its CEL is Python as well."""
+        """Evaluates a task's condition, as the driver does; CEL is almost Python."""
         task = self.spec["root"]["dag"]["tasks"][task]
+        condition = task["triggerPolicy"]["condition"].replace(" && ", " and ")
         known = {
             name: SimpleNamespace(artifacts=[SimpleNamespace(**self._input(value, None))])
             for name, value in task["inputs"]["artifacts"].items()
         }
-        return eval(
-            task["triggerPolicy"]["condition"], {"inputs": SimpleNamespace(artifacts=known)}
-        )
+        return eval(condition, {"inputs": SimpleNamespace(artifacts=known)})
 
     def command(self, task, executor_input):
         """Returns a task's command line."""
@@ -201,16 +200,16 @@ def in_this_process(command):
     return 0
 
 
-def gated_trainer(produce, finder):
-    """Returns a Trainer that runs only with a rate that can be trusted."""
-    with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
+def gated_trainer(produce, finder, gate, name):
+    """Returns a Trainer that runs only if a function of the sweep's properties is true."""
+    with Cond(gate(finder.outputs["sweep"].future()[0].custom_property)):
         return Trainer(
             examples=produce.outputs["examples"],
             run_fn="kubeflow_components.run_fn",
             train_args=trainer_pb2.TrainArgs(num_steps=5),
             eval_args=trainer_pb2.EvalArgs(),
             hyperparameters=finder.outputs["best_hyperparameters"],
-        ).with_id(f"Trainer-of-{finder.id}")
+        ).with_id(name)
 
 
 @pytest.fixture(scope="module")
@@ -245,10 +244,12 @@ def spec(tmp_path_factory):
         default_learning_rate=1e-3,
     ).with_id("FlatFinder")
     file = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    components = [
-        *(produce, finder, consume, fail, flat_finder),
-        *(gated_trainer(produce, finder), gated_trainer(produce, flat_finder)),
+    trainers = [
+        gated_trainer(produce, finder, lambda of: of("verdict") == "ok", "Trainer"),
+        gated_trainer(produce, flat_finder, lambda of: of("verdict") == "ok", "FlatTrainer"),
+        gated_trainer(produce, finder, lambda of: of("spread") < 0.1, "SteadyTrainer"),
     ]
+    components = [produce, finder, consume, fail, flat_finder, *trainers]
     compile_pipeline("test", components, "an/image:1", file)
     yield yaml.safe_load(file.read_text())
     sys.path.remove(str(USER_CODE))
@@ -356,11 +357,18 @@ def test_gate_is_decided_on_what_the_finder_reported(launcher):
     """The Trainer behind it is skipped where the rate cannot be trusted, and else runs."""
     assert launcher.run("FlatFinder", "minio://", in_this_process) == 0
 
-    assert not launcher.lets_run("Trainer-of-FlatFinder")
-    assert launcher.lets_run("Trainer-of-LearningRateFinder")
-    assert launcher.run("Trainer-of-LearningRateFinder", "s3://", in_this_process) == 0
-    model = launcher.stored(launcher.recorded["Trainer-of-LearningRateFinder", "model"]["uri"])
+    assert not launcher.lets_run("FlatTrainer")
+    assert launcher.lets_run("Trainer")
+    assert launcher.run("Trainer", "s3://", in_this_process) == 0
+    model = launcher.stored(launcher.recorded["Trainer", "model"]["uri"])
     assert (model / "Format-Serving" / "saved_model.pb").is_file()
+
+
+def test_gate_on_a_property_that_the_sweep_lacks_stays_shut(launcher):
+    """A single sweep has no spread; without a check, Kubeflow would fail the run."""
+    assert "spread" not in launcher.recorded["LearningRateFinder", "sweep"]["metadata"]
+
+    assert not launcher.lets_run("SteadyTrainer")
 
 
 @pytest.mark.slow

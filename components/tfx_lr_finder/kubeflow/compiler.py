@@ -22,6 +22,7 @@ with kfp_imported():
     )
 
     from tfx_lr_finder.kubeflow import limits
+    from tfx_lr_finder.kubeflow.conditions import condition
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow.entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
@@ -93,8 +94,11 @@ def compile_pipeline(
         executor = spec["components"][name]["executorLabel"]
         spec["deploymentSpec"]["executors"][executor]["container"]["resources"] = resources
     for component in components:
+        task = spec["root"]["dag"]["tasks"][component.id]
         if isinstance(component, FileBasedExampleGen):
-            spec["root"]["dag"]["tasks"][component.id]["cachingOptions"] = {"enableCache": False}
+            task["cachingOptions"] = {"enableCache": False}
+        if "triggerPolicy" in task:
+            task["triggerPolicy"]["condition"] = condition(component, pipeline)
     output_file.parent.mkdir(parents=True, exist_ok=True)
     output_file.write_text(yaml.safe_dump(spec))
 

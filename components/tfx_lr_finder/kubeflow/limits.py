@@ -3,14 +3,16 @@
 import re
 
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.experimental.conditionals.conditional import get_predicates
 from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.orchestration.data_types import RUNTIME_PARAMETER_PATTERN, RuntimeParameter
-from tfx.orchestration.kubeflow.v2.compiler_utils import placeholder_to_cel
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import UnionChannel
-from tfx.types.channel_utils import encode_placeholder_with_channels, get_dependent_channels
+from tfx.types.channel_utils import get_dependent_channels
+
+from tfx_lr_finder.kubeflow.conditions import condition
 
 
 def check(pipeline: Pipeline) -> None:
@@ -27,7 +29,7 @@ def check(pipeline: Pipeline) -> None:
             - an option is an output of another component;
             - an option contains a RuntimeParameter but is not one as a whole;
             - it reads files by span, version or date;
-            - a condition is on the value of an artifact.
+            - a condition is on the value of an artifact, or around an Importer.
     """
     for component in pipeline.components:
         _check_id(component.id)
@@ -139,14 +141,8 @@ def _check_file_pattern(component: BaseNode) -> None:
 
 
 def _check_conditions(component: BaseNode, pipeline: Pipeline) -> None:
-    for predicate in get_predicates(component, pipeline.dsl_context_registry):
-        encoded = encode_placeholder_with_channels(predicate, lambda channel: channel.output_key)
-        try:
-            placeholder_to_cel(encoded)
-        except ValueError as error:
-            raise ValueError(
-                "A condition must be on custom properties of artifacts on Kubeflow. "
-                f"Received: another one around {component.id!r} ({error}) "
-                "Use for example "
-                "`finder.outputs['sweep'].future()[0].custom_property('verdict') == 'ok'`."
-            ) from error
+    if condition(component, pipeline) and isinstance(component, Importer):
+        raise ValueError(
+            "An Importer cannot have a condition on Kubeflow, which imports always. "
+            f"Received: one around {component.id!r}. Put the Importer before the `with Cond(...)`."
+        )
