@@ -29,7 +29,8 @@ def produce(
     examples.set_int_custom_property("an_int", an_int)
     examples.set_string_custom_property("a_text", a_text)
     examples.set_json_value_custom_property("a_dict", {"train": 1.0, "eval": {"a": [0.5]}})
-    examples.set_json_value_custom_property("a_list", [1.0, "b", {"c": 2.0}])
+    examples.set_json_value_custom_property("a_list", [1.0, "b", {"c": 2.0, "d": False}])
+    examples.set_json_value_custom_property("a_bool", True)
     features = tf.random.stateless_normal((256, 3), seed=(0, 0))
     # Without noise, a loss of exactly 0 would stay 0 at any rate.
     noise_of_targets = tf.random.stateless_normal((256, 1), seed=(1, 1), stddev=0.1)
@@ -62,6 +63,7 @@ def consume(
         "a_text": examples.get_string_custom_property("a_text"),
         "a_dict": examples.get_json_value_custom_property("a_dict"),
         "a_list": examples.get_json_value_custom_property("a_list"),
+        "a_bool": examples.get_json_value_custom_property("a_bool"),
         "files": [f.name for f in Path(examples.uri, "Split-train").iterdir()],
         "noise": noise,
         "learning_rate": learning_rate.read(),

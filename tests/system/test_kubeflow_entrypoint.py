@@ -297,9 +297,15 @@ def test_properties_of_every_kind_reach_the_next_task(seen):
     assert (seen["split_names"], seen["span"]) == ('["train", "eval"]', 3)
     assert (seen["a_float"], seen["an_int"], seen["a_text"]) == (1e-5, 7, "a 'b' \"c\"")
     assert seen["a_dict"] == {"train": 1.0, "eval": {"a": [0.5]}}
-    assert seen["a_list"] == [1.0, "b", {"c": 2.0}]
+    assert seen["a_list"] == [1.0, "b", {"c": 2.0, "d": False}]
     assert [type(seen[name]) for name in ("span", "a_float", "an_int")] == [int, float, int]
     assert (seen["verdict"], seen["num_steps"]) == ("ok", 40)
+
+
+def test_bool_arrives_as_a_number(seen):
+    """Kubeflow's metadata have no bool; within a list or dict it stays one."""
+    assert (seen["a_bool"], type(seen["a_bool"])) == (1.0, float)
+    assert seen["a_list"][2]["d"] is False
 
 
 def test_options_reach_the_executor(launcher):
