@@ -100,6 +100,9 @@ def package(
     if image is None and use_cache:
         yield pipeline
         return
+    # Imported only here, because this package is not where run_kubeflow_local runs.
+    from tfx_lr_finder.kubeflow.yaml_text import yaml_text
+
     if image is not None:
         for executor in documents[0]["deploymentSpec"]["executors"].values():
             if "container" in executor:
@@ -110,5 +113,5 @@ def package(
                 task["cachingOptions"] = {"enableCache": False}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, pipeline.name)
-        file.write_text(yaml.safe_dump_all(documents))
+        file.write_text(yaml_text(documents))
         yield file

@@ -490,6 +490,26 @@ def test_id_that_kubeflow_cannot_take_is_refused(compiled):
         compiled([examples])
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1E5", "-1e+3", ".5e1", "5.", "0o17", "12", "true", "~"])
+def test_text_that_looks_like_a_number_is_quoted(tmp_path, text):
+    """Kubeflow reads YAML 1.2, in which more texts are numbers than for Python's reader."""
+    file = tmp_path / "small.yaml"
+
+    compile_pipeline("small", [CsvExampleGen(input_base=text)], IMAGE, file)
+
+    assert f"constant: '{text}'\n" in file.read_text()
+
+
+@pytest.mark.parametrize("text", ["/data/1e-3", "1e", "e3", "0x", "1-2", "v1.5", "."])
+def test_other_text_is_not_quoted(tmp_path, text):
+    """People read the file, too."""
+    file = tmp_path / "small.yaml"
+
+    compile_pipeline("small", [CsvExampleGen(input_base=text)], IMAGE, file)
+
+    assert f"constant: {text}\n" in file.read_text()
+
+
 def test_resolver_is_refused(compiled):
     """Kubeflow would refuse the run; the message says what to do without."""
     resolver = Resolver(

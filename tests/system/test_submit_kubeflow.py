@@ -356,6 +356,17 @@ def test_image_of_every_task_can_be_replaced(submit, kubeflow, compiled):
     assert compiled.read_text() == before
 
 
+def test_text_that_looks_like_a_number_stays_a_text(kubeflow, tmp_path):
+    """In the changed copy, too; Kubeflow reads more texts as numbers than Python's reader."""
+    file = tmp_path / "numbers.yaml"
+    compile_pipeline("numbers", [CsvExampleGen(input_base="1e-3")], "an/image:1", file)
+
+    submit_kubeflow.main([str(file), "--endpoint", kubeflow.endpoint, "--no-cache"])
+
+    [(_, uploaded)] = kubeflow.pipelines["numbers"]
+    assert "constant: '1e-3'\n" in uploaded
+
+
 def test_success_is_waited_for(submit, kubeflow, capsys):
     """Until the run has ended, whatever states it goes through."""
     kubeflow.states = ["PENDING", "RUNNING", "PAUSED", "RUNNING", "SUCCEEDED"]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from absl import logging
 from google.protobuf import json_format
 from tfx.components.example_gen.component import FileBasedExampleGen
@@ -23,6 +22,7 @@ with kfp_imported():
 
     from tfx_lr_finder.kubeflow import limits
     from tfx_lr_finder.kubeflow.conditions import condition
+    from tfx_lr_finder.kubeflow.yaml_text import yaml_text
 
 COMMAND = ("python", "-m", "tfx_lr_finder.kubeflow.entrypoint")
 """TFX's own command fails on open-source Kubeflow: https://github.com/tensorflow/tfx/issues/7768"""
@@ -100,7 +100,7 @@ def compile_pipeline(
         if "triggerPolicy" in task:
             task["triggerPolicy"]["condition"] = condition(component, pipeline)
     output_file.parent.mkdir(parents=True, exist_ok=True)
-    output_file.write_text(yaml.safe_dump(spec))
+    output_file.write_text(yaml_text([spec]))
 
 
 def _defaults(components: Sequence[BaseNode]) -> dict[str, Any]:
