@@ -490,6 +490,47 @@ def test_id_that_kubeflow_cannot_take_is_refused(compiled):
         compiled([examples])
 
 
+@pytest.mark.parametrize("taken", ["root", "LearningRateFinder-driver"])
+def test_id_of_a_task_that_kubeflow_adds_is_refused(compiled, taken):
+    """It would be there twice."""
+    examples, finder, _ = finder_and_trainer()
+    examples.with_id(taken)
+
+    with pytest.raises(ValueError, match=rf"Kubeflow adds a task `root`.*the name '{taken}'"):
+        compiled([examples, finder])
+
+
+def test_options_that_are_too_long_for_a_command_are_refused(compiled):
+    """Linux would refuse to start the task."""
+
+    def with_words(length):
+        examples = CsvExampleGen(input_base="/data")
+        trainer = Trainer(
+            examples=examples.outputs["examples"],
+            run_fn="user.run_fn",
+            train_args=trainer_pb2.TrainArgs(),
+            eval_args=trainer_pb2.EvalArgs(),
+            custom_config={"words": "x" * length},
+        )
+        return [examples, trainer]
+
+    assert compiled(with_words(100_000))
+    with pytest.raises(
+        ValueError,
+        match=r"at most 102400 bytes.*Received: 110\d{3} bytes for 'Trainer', most of them in "
+        r"'custom_config'.*as an artifact",
+    ):
+        compiled(with_words(110_000))
+
+
+def test_text_that_argo_would_replace_is_refused(compiled):
+    """Nobody would notice before the task reads it."""
+    with pytest.raises(
+        ValueError, match=r"`\{\{workflow\.`.*Received: \['input_base'\] of 'CsvExampleGen'"
+    ):
+        compiled([CsvExampleGen(input_base="/data/{{workflow.name}}")])
+
+
 @pytest.mark.parametrize("text", ["1e-3", "1E5", "-1e+3", ".5e1", "5.", "0o17", "12", "true", "~"])
 def test_text_that_looks_like_a_number_is_quoted(tmp_path, text):
     """Kubeflow reads YAML 1.2, in which more texts are numbers than for Python's reader."""

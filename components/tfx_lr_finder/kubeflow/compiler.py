@@ -1,5 +1,6 @@
 """Compiles a TFX pipeline for open-source Kubeflow Pipelines v2."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def compile_pipeline(
     *,
     command: Sequence[str] = COMMAND,
     pipeline_root: str | None = None,
+    volume_claim: str | None = None,
     beam_pipeline_args: Sequence[str] = (),
     enable_cache: bool = True,
 ) -> None:
@@ -54,17 +56,21 @@ def compile_pipeline(
         command: The command of every task, to which the arguments of TFX's own command are
             appended; by default the module `tfx_lr_finder.kubeflow.entrypoint`.
         pipeline_root: Folder that this machine and every task see under the same path. It is
-            needed only for components with a `module_file`, which is packed into it. By default
-            none: the pipeline root is given to Kubeflow when a run is submitted.
+            needed only for components with a `module_file`, which is packed into it, and for other
+            paths on a volume. By default none: the root of the outputs, in an object store, is
+            given to Kubeflow when a run is submitted.
+        volume_claim: Name of a PersistentVolumeClaim, which Kubeflow mounts into every task at
+            `pipeline_root`.
         beam_pipeline_args: Arguments for the components that run on Beam.
         enable_cache: Whether Kubeflow may reuse a task's outputs from an earlier run. An ExampleGen
             that reads files is never cached: Kubeflow knows their names, not what is in them.
 
     Raises:
         ValueError: If Kubeflow could not run the pipeline (see
-            `tfx_lr_finder.kubeflow.limits.check`), or two RuntimeParameters with one name have
-            different defaults.
+            `tfx_lr_finder.kubeflow.limits.check`), two RuntimeParameters with one name have
+            different defaults, or there is a `volume_claim` without a folder to mount it at.
     """
+    _check_volume(pipeline_root, volume_claim)
     pipeline = Pipeline(
         pipeline_name=name,
         pipeline_root=pipeline_root,
@@ -99,8 +105,34 @@ def compile_pipeline(
             task["cachingOptions"] = {"enableCache": False}
         if "triggerPolicy" in task:
             task["triggerPolicy"]["condition"] = condition(component, pipeline)
+    documents = [spec]
+    if volume_claim:
+        documents.append(_with_volume(spec, volume_claim, pipeline_root))
     output_file.parent.mkdir(parents=True, exist_ok=True)
-    output_file.write_text(yaml_text([spec]))
+    output_file.write_text(yaml_text(documents))
+
+
+def _check_volume(pipeline_root: str | None, volume_claim: str | None) -> None:
+    is_folder = pipeline_root and os.path.isabs(pipeline_root)
+    if volume_claim and not is_folder:
+        raise ValueError(
+            "A volume is mounted at `pipeline_root`, which must be the absolute path of a folder. "
+            f"Received: volume_claim={volume_claim!r}, pipeline_root={pipeline_root!r}."
+        )
+    if is_folder and not volume_claim:
+        logging.warning(
+            "On Kubeflow, tasks see the pipeline root %r only if a volume is mounted there: name "
+            "its claim as volume_claim. Under kfp.local they see it anyway.",
+            pipeline_root,
+        )
+
+
+def _with_volume(spec: dict[str, Any], claim: str, path: str | None) -> dict[str, Any]:
+    """Returns the document that has Kubeflow mount a volume into the container of each task."""
+    executors = spec["deploymentSpec"]["executors"]
+    mount = {"pvcMount": [{"constant": claim, "mountPath": path}]}
+    mounts = {name: mount for name, executor in executors.items() if "container" in executor}
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": mounts}}}}
 
 
 def _defaults(components: Sequence[BaseNode]) -> dict[str, Any]:

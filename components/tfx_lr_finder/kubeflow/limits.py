@@ -1,5 +1,6 @@
 """Checks at compile time for everything that Kubeflow Pipelines v2 cannot run."""
 
+import json
 import re
 
 from tfx.dsl.components.base.base_node import BaseNode
@@ -12,7 +13,11 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import UnionChannel
 from tfx.types.channel_utils import get_dependent_channels
 
+from tfx_lr_finder.kubeflow import places
 from tfx_lr_finder.kubeflow.conditions import condition
+
+MOST_BYTES = 100 * 1024
+"""Of a task's options. Linux takes arguments of 128 KiB, and artifacts are in the same one."""
 
 
 def check(pipeline: Pipeline) -> None:
@@ -21,24 +26,28 @@ def check(pipeline: Pipeline) -> None:
     Raises:
         ValueError: If one of these holds for a component:
 
-            - its id has other characters than letters, digits and `-`;
+            - its id has other characters than letters, digits and `-`, or is that of a task
+              which Kubeflow adds;
             - it is a Resolver;
             - an input is a union of channels;
             - an input or condition reads an output of a component outside of the pipeline;
-            - its `module_file` cannot be packed;
+            - a path or URI is out of the tasks' reach (see `tfx_lr_finder.kubeflow.places`);
             - an option is an output of another component;
             - an option contains a RuntimeParameter but is not one as a whole;
+            - its options are longer than 100 KiB together, or contain `{{workflow.`;
             - it reads files by span, version or date;
             - a condition is on the value of an artifact, or around an Importer.
     """
     for component in pipeline.components:
         _check_id(component.id)
+        _check_added_tasks(component.id, pipeline)
         _check_resolver(component)
         _check_inputs(component)
         _check_producers(component, pipeline)
-        _check_module_file(component, pipeline.pipeline_info.pipeline_root)
+        places.check(component, pipeline.pipeline_info.pipeline_root)
         _check_options(component)
         _check_runtime_parameters(component)
+        _check_texts(component)
         _check_file_pattern(component)
         _check_conditions(component, pipeline)
 
@@ -50,6 +59,15 @@ def _check_id(component_id: str) -> None:
             "A component's id must be of letters, digits and `-` on Kubeflow. "
             f"Received: {component_id!r}. "
             f"Give it another: `.with_id({re.sub('[^a-zA-Z0-9]+', '-', component_id)!r})`."
+        )
+
+
+def _check_added_tasks(component_id: str, pipeline: Pipeline) -> None:
+    added = ["root", *(f"{component.id}-driver" for component in pipeline.components)]
+    if component_id in added:
+        raise ValueError(
+            "Kubeflow adds a task `root`, and a task `ID-driver` for each component. "
+            f"Received: a component of the name {component_id!r}. Give it another id."
         )
 
 
@@ -91,18 +109,6 @@ def _check_producers(component: BaseNode, pipeline: Pipeline) -> None:
             )
 
 
-def _check_module_file(component: BaseNode, pipeline_root: str | None) -> None:
-    module_file = component.exec_properties.get("module_file")
-    if module_file and (not pipeline_root or "://" in pipeline_root):
-        raise ValueError(
-            "A `module_file` is packed into the pipeline root when the pipeline is compiled, so "
-            "the root must be a folder that this machine and every task see. "
-            f"Received: {component.id} with module_file={module_file!r}, "
-            f"pipeline_root={pipeline_root!r}. Put the code into the image, and give the "
-            "component's function by its dotted path, as in `run_fn='package.module.run_fn'`."
-        )
-
-
 def _check_options(component: BaseNode) -> None:
     dynamic = [n for n, v in component.exec_properties.items() if isinstance(v, Placeholder)]
     if dynamic:
@@ -125,6 +131,24 @@ def _check_runtime_parameters(component: BaseNode) -> None:
             "A RuntimeParameter must be the whole of an option on Kubeflow: inside of one, "
             "TFX writes down what it is in place of its value. "
             f"Received: one inside {inside} of {component.id!r}. Give the value itself."
+        )
+
+
+def _check_texts(component: BaseNode) -> None:
+    texts = {name: str(value) for name, value in component.exec_properties.items()}
+    if replaced := [name for name, text in texts.items() if "{{workflow." in text]:
+        raise ValueError(
+            "An option cannot contain `{{workflow.` on Kubeflow: Argo, which runs the tasks, "
+            f"replaces it. Received: {replaced} of {component.id!r}. "
+            "Put the text into the image, or write the braces apart."
+        )
+    num_bytes = len(json.dumps(texts).encode())
+    if num_bytes > MOST_BYTES:
+        raise ValueError(
+            f"A component's options must have at most {MOST_BYTES} bytes on Kubeflow, where they "
+            f"are one argument of a command. Received: {num_bytes} bytes for {component.id!r}, "
+            f"most of them in {max(texts, key=lambda name: len(texts[name]))!r}. "
+            "Put long texts into files of the image, or hand them over as an artifact."
         )
 
 
