@@ -48,7 +48,12 @@ def test_object_store_uri_becomes_the_path_of_the_launchers_copy(scheme, root):
     assert local_path(f"{scheme}bucket/a key/x?y") == f"{root}bucket/a key/x?y"
 
 
-@pytest.mark.parametrize("uri", ["/tmp/minio://x", "relative/path", "https://host/x", "oci://a/b"])
+def test_image_of_a_model_becomes_the_path_at_which_kubeflow_mounts_it():
+    """Its slashes are underscores there."""
+    assert local_path("oci://registry/team/model:1") == "/oci/registry_team_model:1/models"
+
+
+@pytest.mark.parametrize("uri", ["/tmp/minio://x", "relative/path", "https://host/x"])
 def test_other_uri_stays(uri):
     """Only what the launcher copies has a local path."""
     assert local_path(uri) == uri
@@ -60,6 +65,19 @@ def test_inputs_and_outputs_get_local_paths(scheme, root):
     local = with_local_paths(executor_input(f"{scheme}bucket/in", f"{scheme}bucket/out"))
 
     assert local == executor_input(f"{root}bucket/in", f"{root}bucket/out")
+
+
+@pytest.mark.parametrize(("scheme", "root"), SCHEMES)
+def test_input_in_the_workspace_of_the_run_is_found_there(scheme, root):
+    """Kubeflow has put it there already, and does not copy it once more."""
+    flag = {"metadata": {"_kfp_workspace": True}}
+    handed_in = executor_input(f"{scheme}bucket/in", f"{scheme}bucket/out", **flag)
+    path = f"/kfp-workspace/.artifacts{root}bucket/in"
+
+    assert with_local_paths(handed_in) == executor_input(path, f"{root}bucket/out", **flag)
+    for found in (path, f"{root}bucket/out"):
+        report = with_remote_uris(executor_output(found), handed_in)
+        assert report in (executor_output(f"{scheme}bucket/{end}") for end in ("in", "out"))
 
 
 @pytest.mark.parametrize(("scheme", "root"), SCHEMES)

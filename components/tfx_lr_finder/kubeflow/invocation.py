@@ -12,17 +12,21 @@ Json = dict[str, Any]
 
 _LOCAL_ROOTS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 """Folder in which the launcher keeps local copies of objects, for each scheme of object store."""
+_WORKSPACE = "/kfp-workspace/.artifacts"
+"""Folder of the artifacts in the workspace of a run: a volume that its tasks share."""
 
 
 def local_path(uri: str) -> str:
     """Returns the path of the launcher's local copy of an object; other URIs and paths unchanged.
 
     The launcher downloads inputs to this path before a task starts, and uploads outputs from it
-    afterwards.
+    afterwards. The image of a model, `oci://...`, is mounted instead.
     """
     for scheme, root in _LOCAL_ROOTS.items():
         if uri.startswith(scheme):
             return root + uri.removeprefix(scheme)
+    if uri.startswith("oci://"):
+        return f"/oci/{uri.removeprefix('oci://').replace('/', '_')}/models"
     return uri
 
 
@@ -30,7 +34,7 @@ def with_local_paths(executor_input: Json) -> Json:
     """Returns a copy of an `ExecutorInput` in which every artifact has a local path as its URI."""
     result = copy.deepcopy(executor_input)
     for artifact in [*artifacts(result.get("inputs")), *artifacts(result.get("outputs"))]:
-        artifact["uri"] = local_path(artifact["uri"])
+        artifact["uri"] = _artifact_path(artifact)
     return result
 
 
@@ -46,11 +50,12 @@ def with_remote_uris(executor_output: Json, executor_input: Json) -> Json:
         executor_input: The launcher's input, which shows the object stores in use.
     """
     handed_in = [*artifacts(executor_input.get("inputs")), *artifacts(executor_input["outputs"])]
-    remote = {local_path(artifact["uri"]): artifact["uri"] for artifact in handed_in}
+    remote = {_artifact_path(artifact): artifact["uri"] for artifact in handed_in}
     schemes = [s for s in _LOCAL_ROOTS if any(uri.startswith(s) for uri in remote.values())]
     result = copy.deepcopy(executor_output)
     for artifact in artifacts(result):
-        artifact["uri"] = _remote_uri(artifact["uri"], schemes)
+        path = artifact["uri"]
+        artifact["uri"] = remote.get(path) or _remote_uri(path, schemes)
         for name, value in artifact.get("metadata", {}).items():
             if isinstance(value, str):
                 artifact["metadata"][name] = remote.get(value, value)
@@ -124,6 +129,12 @@ def artifacts(part: Json | None) -> Iterator[Json]:
     """Yields all artifacts in `inputs` or `outputs` of an `ExecutorInput`, or in its output."""
     for values in (part or {}).get("artifacts", {}).values():
         yield from values.get("artifacts", [])
+
+
+def _artifact_path(artifact: Json) -> str:
+    path = local_path(artifact["uri"])
+    is_in_workspace = artifact.get("metadata", {}).get("_kfp_workspace")
+    return _WORKSPACE + path if is_in_workspace else path
 
 
 def _is_tfx_type(schema: Json) -> bool:
