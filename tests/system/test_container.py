@@ -357,8 +357,9 @@ def test_tasks_of_alike_names_start_from_an_imported_artifact(image, outputs, tm
         SchemaGen(statistics=statistics.outputs["result"]).with_id(name)
         for name in ("FirstSchemaGen", "OtherSchemaGen")
     ]
-    compile_pipeline("alike", [statistics, *schemas], image, tmp_path / "alike.yaml")
-    ended = run_compiled(tmp_path / "alike.yaml", tmp_path)
+    file = tmp_path / "alike.yaml"
+    compile_pipeline("alike", [statistics, *schemas], image, file, pipeline_root=str(tmp_path))
+    ended = run_compiled(file, tmp_path)
     assert ended.returncode == 0, ended.stderr
     written = json.loads((tmp_path / "outputs.json").read_text())
     assert written["Statistics"]["result"]["uri"] == str(source)
