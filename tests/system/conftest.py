@@ -1,15 +1,13 @@
 """One real pipeline on LocalDagRunner, run once for all tests that look at what it left."""
 
-import contextlib
 import dataclasses
 import json
 import os
-import shutil
-import uuid
 from pathlib import Path
 
 import keras_tuner
 import pytest
+from launcher_folders import bucket  # noqa: F401
 from ml_metadata.proto.metadata_store_pb2 import Event, Execution
 from tfx.components import CsvExampleGen, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.dsl.components.common.importer import Importer
@@ -28,7 +26,6 @@ DATA = REPOSITORY / "pipelines" / "penguin" / "data"
 MODULE_FILE = REPOSITORY / "tests" / "data" / "tuned_penguin" / "model.py"
 PIPELINE_NAME = "tuned-penguin"
 TRAIN_STEPS = 40
-LAUNCHER_ROOTS = (Path("/gcs"), Path("/minio"), Path("/s3"))
 
 
 def tuned_hyperparameters():
@@ -177,26 +174,6 @@ def first_run(pipeline):
 def second_run(pipeline, first_run):
     """The same pipeline again."""
     return pipeline.run(pipeline.components())
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """The name of a bucket for which the launcher's local folders can be written."""
-    name = f"tfx-lr-finder-{uuid.uuid4().hex}"
-    missing = [root for root in LAUNCHER_ROOTS if not root.exists()]
-    try:
-        for root in LAUNCHER_ROOTS:
-            (root / name).mkdir(parents=True)
-    except PermissionError:
-        pytest.skip(
-            "needs the launcher's folders /gcs, /minio and /s3: run as root or in the image"
-        )
-    yield name
-    for root in LAUNCHER_ROOTS:
-        shutil.rmtree(root / name, ignore_errors=True)
-    with contextlib.suppress(OSError):  # another test run uses them by now
-        for root in missing:
-            root.rmdir()
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,14 @@ import graphlib
 import itertools
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import forked
 import pytest
 import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorOutput
+from kubeflow_launcher import Launcher, artifacts
+from launcher_folders import LOCAL_ROOTS
 from tfx.components import Trainer
 from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration.data_types import RuntimeParameter
@@ -25,164 +23,6 @@ from tfx_lr_finder import Evidence, LearningRateFinder
 from tfx_lr_finder.kubeflow import compile_pipeline, entrypoint
 
 USER_CODE = Path(__file__).parents[1] / "data"
-LOCAL_ROOTS = {"gs://": Path("/gcs"), "minio://": Path("/minio"), "s3://": Path("/s3")}
-
-
-class Launcher:
-    """What the driver and the launcher of Kubeflow Pipelines do with one task after the other.
-
-    From backend/src/v2/driver/driver.go, backend/src/v2/component/launcher_v2.go and
-    backend/src/v2/metadata/converter.go of kubeflow/pipelines.
-    """
-
-    def __init__(self, spec, folder, bucket):
-        """Takes a compiled pipeline, a folder for the object store, and the bucket's name."""
-        self.spec = spec
-        self.store = folder / "store"
-        self.bucket = bucket
-        self.output_files = {}
-        self.recorded = {}
-        self._ids = itertools.count(1)
-
-    def run(self, task, scheme, execute):
-        """Runs a task whose outputs go to a scheme's store.
-
-        Args:
-            task: Name of the task.
-            scheme: For example `s3://`.
-            execute: Runs a command line and returns its exit code.
-        """
-        executor_input = self.executor_input(task, f"{scheme}{self.bucket}/root")
-        try:
-            self._download(executor_input)
-            self._prepare_output_folders(executor_input)
-            exit_code = execute(self.command(task, executor_input))
-            if exit_code == 0:
-                self._publish(task, executor_input)
-        finally:
-            for root in LOCAL_ROOTS.values():  # a container's files end with it
-                shutil.rmtree(root / self.bucket, ignore_errors=True)
-        return exit_code
-
-    def lets_run(self, task):
-        """Evaluates a task's condition, as the driver does; CEL is almost Python."""
-        task = self.spec["root"]["dag"]["tasks"][task]
-        condition = task["triggerPolicy"]["condition"].replace(" && ", " and ")
-        known = {
-            name: SimpleNamespace(artifacts=[SimpleNamespace(**self._input(value, None))])
-            for name, value in task["inputs"]["artifacts"].items()
-        }
-        return eval(condition, {"inputs": SimpleNamespace(artifacts=known)})
-
-    def command(self, task, executor_input):
-        """Returns a task's command line."""
-        label = self.spec["components"][task]["executorLabel"]
-        container = self.spec["deploymentSpec"]["executors"][label]["container"]
-        text = json.dumps(executor_input)
-        arguments = [argument.replace("{{$}}", text) for argument in container["args"]]
-        return [sys.executable, *container["command"][1:], *arguments]
-
-    def executor_input(self, task, root, input_type=None):
-        """Returns what a task is handed; the real backend hands over inputs without a schema."""
-        inputs = self.spec["root"]["dag"]["tasks"][task].get("inputs", {})
-        parameters = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
-        outputs = self.spec["components"][task].get("outputDefinitions", {}).get("artifacts", {})
-        logs = {"executor-logs": {"artifactType": {"schemaTitle": "system.Artifact"}}}
-        self.output_files[task] = self.store.parent / task / "kfp_outputs/output_metadata.json"
-        return {
-            "inputs": {
-                "parameterValues": {
-                    name: value["runtimeValue"]["constant"]
-                    if "runtimeValue" in value
-                    else parameters[value["componentInputParameter"]]["defaultValue"]
-                    for name, value in inputs.get("parameters", {}).items()
-                },
-                "artifacts": {
-                    name: {"artifacts": [self._input(value, input_type)]}
-                    for name, value in inputs.get("artifacts", {}).items()
-                },
-            },
-            "outputs": {
-                "artifacts": {
-                    name: {
-                        "artifacts": [
-                            {"uri": f"{root}/{task}/{name}", "type": value["artifactType"]}
-                        ]
-                    }
-                    for name, value in {**outputs, **logs}.items()
-                },
-                "outputFile": str(self.output_files[task]),
-            },
-        }
-
-    def stored(self, uri):
-        """Returns where an object lies in the store."""
-        return self.store / uri.replace("://", "/")
-
-    def _input(self, value, input_type):
-        source = value["taskOutputArtifact"]
-        recorded = self.recorded[source["producerTask"], source["outputArtifactKey"]]
-        return {**recorded, "type": input_type or {"instanceSchema": ""}}
-
-    def _download(self, executor_input):
-        for artifact in artifacts(executor_input["inputs"]):
-            copy(self.stored(artifact["uri"]), local_path(artifact["uri"]))
-
-    def _prepare_output_folders(self, executor_input):
-        for artifact in artifacts(executor_input["outputs"]):
-            local_path(artifact["uri"]).parent.mkdir(parents=True, exist_ok=True)
-
-    def _publish(self, task, executor_input):
-        report = ExecutorOutput()
-        json_format.Parse(self.output_files[task].read_text(), report)
-        report = json_format.MessageToDict(report)
-        for name, values in executor_input["outputs"]["artifacts"].items():
-            reported = report.get("artifacts", {}).get(name, {}).get("artifacts", [{}])[0]
-            uri = reported.get("uri") or values["artifacts"][0]["uri"]
-            path = local_path(uri)
-            if path is not None and path.exists():
-                copy(path, self.stored(uri))
-            self.recorded[task, name] = {
-                "name": str(next(self._ids)),
-                "uri": uri,
-                "metadata": {
-                    **{key: mlmd_value(v) for key, v in reported.get("metadata", {}).items()},
-                    "display_name": name,
-                    "store_session_info": "{}",
-                },
-            }
-
-
-def artifacts(part):
-    """Returns all artifacts of inputs or outputs."""
-    return [artifact for values in part["artifacts"].values() for artifact in values["artifacts"]]
-
-
-def local_path(uri):
-    """Returns the launcher's local path of a URI; None where it has none."""
-    for scheme, root in LOCAL_ROOTS.items():
-        if uri.startswith(scheme):
-            return root / uri.removeprefix(scheme)
-    return None
-
-
-def copy(source, target):
-    """Copies a single file or a folder; as an object store, without empty folders."""
-    files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
-    for file in files:
-        destination = target / file.relative_to(source) if file != source else target
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, destination)
-
-
-def mlmd_value(value):
-    """Returns a property as it comes back from Kubeflow's metadata store."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, list | dict):
-        return {"list" if isinstance(value, list) else "struct": value}
-    assert value is not None, "the backend supports no null"
-    return value
 
 
 def in_a_process_of_its_own(command):
@@ -325,7 +165,8 @@ def test_values_of_inputs_are_read(seen, launcher):
     rate = launcher.stored(launcher.recorded["LearningRateFinder", "learning_rate"]["uri"])
 
     assert seen["noise"] == 0.25
-    assert seen["learning_rate"] == seen["rate_of_sweep"] == float(rate.read_text())
+    assert seen["learning_rate"] == float(rate.read_text())
+    assert seen["rate_of_sweep"] == round(seen["learning_rate"], 6)  # as Kubeflow keeps properties
 
 
 def test_folders_and_single_files_are_found_in_each_kind_of_store(seen, launcher):
