@@ -52,7 +52,8 @@ def containers(spec):
 def types(definitions):
     """Returns the type of every artifact in a component's definitions."""
     return {
-        name: yaml.safe_load(artifact.artifact_type.instance_schema)["title"]
+        name: artifact.artifact_type.schema_title
+        or yaml.safe_load(artifact.artifact_type.instance_schema)["title"]
         for name, artifact in definitions.artifacts.items()
     }
 
@@ -152,9 +153,27 @@ def test_finder_has_typed_inputs_and_outputs(penguin):
         "best_hyperparameters": "tfx.HyperParameters",
         "learning_rate": "tfx.Float",
         "sweep": "tfx_lr_finder.LearningRateSweep",
+        "metrics": "system.Metrics",
+        "report": "system.HTML",
     }
     definitions = arguments[arguments.index("--json_serialized_inputs_spec_args") + 1]
     assert json.loads(definitions) == json_format.MessageToDict(component.input_definitions)
+
+
+def test_page_of_a_run_shows_the_names_that_the_user_gave(compiled):
+    """Each task has its component's id; the finder alone has outputs that the page renders."""
+    examples, finder, trainer = finder_and_trainer()
+    finder.with_id("Rate-of-the-small-model")
+
+    spec = compiled([examples, finder, trainer])
+
+    names = {key: task.task_info.name for key, task in spec.root.dag.tasks.items()}
+    assert names == {name: name for name in ("CsvExampleGen", finder.id, "Trainer")}
+    rendered = {
+        name: [n for n, t in types(c.output_definitions).items() if t.startswith("system.")]
+        for name, c in spec.components.items()
+    }
+    assert rendered == {"CsvExampleGen": [], finder.id: ["metrics", "report"], "Trainer": []}
 
 
 def test_trainer_takes_the_finders_hyperparameters(penguin):

@@ -187,10 +187,26 @@ def test_every_output_is_reported_where_the_launcher_uploads_it(launcher, task, 
     """Not one output is reported with a local path, which would lose it."""
     report = json.loads(launcher.output_files[task].read_text())
     uris = [artifact["uri"] for artifact in artifacts(report)]
+    metrics = f"{scheme}{launcher.bucket}/root/LearningRateFinder/metrics"  # properties, no file
 
     assert uris
     assert all(uri.startswith(f"{scheme}{launcher.bucket}/root/{task}/") for uri in uris)
-    assert all(launcher.stored(uri).exists() for uri in uris)
+    assert all(launcher.stored(uri).exists() for uri in uris if uri != metrics)
+
+
+def test_page_of_a_run_shows_rate_and_report(launcher):
+    """The rate with its interval and verdict as metrics; the report is the sweep's own."""
+    stored, recorded = launcher.stored, launcher.recorded
+    sweep = recorded["LearningRateFinder", "sweep"]
+    shown = recorded["LearningRateFinder", "metrics"]["metadata"]
+    report = recorded["LearningRateFinder", "report"]
+
+    rate = float(stored(recorded["LearningRateFinder", "learning_rate"]["uri"]).read_text())
+    assert shown["learning_rate"] == float(shown["learning_rate_text"]) == rate
+    assert shown["learning_rate_low"] < rate < shown["learning_rate_high"]
+    assert shown["verdict"] == sweep["metadata"]["verdict"] == "ok"
+    assert shown["display_name"] == "metrics"  # without this name, the page leaves it out
+    assert stored(report["uri"]).read_text() == (stored(sweep["uri"]) / "report.html").read_text()
 
 
 def test_log_that_kubeflow_adds_is_left_to_the_launcher(launcher):
@@ -225,7 +241,8 @@ def test_tfxs_own_components_run_in_each_kind_of_store(penguin):
     missing = {key for (_, key), uri in uris.items() if not penguin.stored(uri).exists()}
 
     assert all(f"://{penguin.bucket}/root/{task}/{key}" in uris[task, key] for task, key in uris)
-    assert missing == {"executor-logs", "model_run"}  # the module keeps no logs of its training
+    # The module keeps no logs of its training, and metrics are properties alone.
+    assert missing == {"executor-logs", "model_run", "metrics"}
 
 
 @pytest.mark.slow

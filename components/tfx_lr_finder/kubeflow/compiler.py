@@ -13,6 +13,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 
+from tfx_lr_finder.artifacts import LearningRateSweep
 from tfx_lr_finder.kubeflow.extras import kfp_imported
 
 with kfp_imported():
@@ -21,7 +22,7 @@ with kfp_imported():
         KubeflowV2DagRunnerConfig,
     )
 
-    from tfx_lr_finder.kubeflow import limits
+    from tfx_lr_finder.kubeflow import limits, page
     from tfx_lr_finder.kubeflow.conditions import condition
     from tfx_lr_finder.kubeflow.yaml_text import yaml_text
 
@@ -105,6 +106,8 @@ def compile_pipeline(
             task["cachingOptions"] = {"enableCache": False}
         if "triggerPolicy" in task:
             task["triggerPolicy"]["condition"] = condition(component, pipeline)
+        if _is_finder(component):
+            page.define_outputs(spec["components"][component.id])
     documents = [spec]
     if volume_claim:
         documents.append(_with_volume(spec, volume_claim, pipeline_root))
@@ -133,6 +136,10 @@ def _with_volume(spec: dict[str, Any], claim: str, path: str | None) -> dict[str
     mount = {"pvcMount": [{"constant": claim, "mountPath": path}]}
     mounts = {name: mount for name, executor in executors.items() if "container" in executor}
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": mounts}}}}
+
+
+def _is_finder(component: BaseNode) -> bool:
+    return "sweep" in component.outputs and component.outputs["sweep"].type is LearningRateSweep
 
 
 def _defaults(components: Sequence[BaseNode]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 The command of a task is `python -m tfx_lr_finder.kubeflow.entrypoint`, with the arguments of TFX's
 own `kubeflow_v2_run_executor`, which does the work. This module adds what TFX lacks there: types
-of inputs, object-store URIs, output folders, and values of value artifacts. It also keeps Beam and
-pip from downloading anything that the pipeline does not name.
+of inputs, object-store URIs, output folders, and values of value artifacts. It fills the finder's
+outputs for the page of a run. It also keeps Beam and pip from downloading anything that the
+pipeline does not name.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from tfx.types.artifact import Artifact
 from tfx.types.value_artifact import ValueArtifact
 from tfx.utils.import_utils import import_class_by_path
 
+from tfx_lr_finder.kubeflow import page
 from tfx_lr_finder.kubeflow.invocation import (
     Json,
     with_local_paths,
@@ -63,7 +65,7 @@ def main(arguments: Arguments) -> None:
     with offline():
         known.executor_class_path = _preparing_executor(known.executor_class_path)
         kubeflow_v2_run_executor.main((known, beam_arguments))
-    _restore_uris(unfinished, handed_in)
+    _complete(unfinished, handed_in)
     fileio.rename(unfinished, output_file)
 
 
@@ -114,10 +116,12 @@ def _make_folder(artifact: Artifact) -> None:
     fileio.makedirs(os.path.dirname(artifact.uri) if is_file else artifact.uri)
 
 
-def _restore_uris(output_file: str, handed_in: Json) -> None:
+def _complete(output_file: str, handed_in: Json) -> None:
+    """Adds the outputs for the page to what TFX reports, and restores the URIs."""
     with fileio.open(output_file) as file:
         executor_output = json.load(file)
-    restored = json.dumps(with_remote_uris(executor_output, handed_in))
+    complete = page.fill_outputs(executor_output, with_local_paths(handed_in)["outputs"])
+    restored = json.dumps(with_remote_uris(complete, handed_in))
     with fileio.open(output_file, "w") as file:
         file.write(restored)
 

@@ -112,8 +112,8 @@ def with_plain_properties(executor_input: Json) -> Json:
 def with_tfx_outputs(executor_input: Json) -> Json:
     """Returns a copy of an `ExecutorInput` without output artifacts that have no TFX type.
 
-    Kubeflow adds an output of type `system.Artifact` for the log of every task, which TFX cannot
-    read. The launcher itself fills and uploads that output.
+    TFX cannot read the types of Kubeflow: `system.Artifact`, which Kubeflow adds for the log of
+    every task, and fills itself; and those of the finder's outputs for the page of a run.
     """
     result = copy.deepcopy(executor_input)
     outputs = result["outputs"]

@@ -7,27 +7,18 @@ The component `tfx_lr_finder.kfp.learning_rate_finder` runs it by the command
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
-from tfx_lr_finder.artifacts import REPORT_FILE, LearningRateSweep
+from tfx_lr_finder.artifacts import LearningRateSweep
+from tfx_lr_finder.kubeflow import page
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
 from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions, the_one_given
 from tfx_lr_finder.search.working_folder import working_folder
 from tfx_lr_finder.standalone import find_learning_rate
-
-METRICS = (
-    *("learning_rate", "learning_rate_text", "learning_rate_low", "learning_rate_high"),
-    *("verdict", "spread"),
-)
-"""Properties of a sweep shown on the page of a run.
-
-Only several sweeps have a `spread`, and not every rate has an interval.
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,10 +61,9 @@ def run(executor_input: Json) -> None:
             _meant(given.get("train_steps", 0), int) or None,
             given.get("custom_config"),
         )
-    _copy(os.path.join(sweep.uri, REPORT_FILE), output_paths["report"])
+    page.copy_report(sweep.uri, output_paths["report"])
     facts = _facts(sweep)
-    metrics = {name: facts[name] for name in METRICS if name in facts}
-    _report(executor_input["outputs"], {"sweep": facts, "metrics": metrics})
+    _report(executor_input["outputs"], {"sweep": facts, "metrics": page.metrics(facts)})
 
 
 def _paths(part: Json) -> dict[str, str]:
@@ -103,11 +93,6 @@ def _user_code(parameters: dict[str, Any], paths: dict[str, str], folder: Path) 
         file.write_text(sources["module"])
         return {"module_file": str(file)}
     return {name: sources[name]}
-
-
-def _copy(source: str, target: str) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copyfile(source, target)
 
 
 def _facts(sweep: LearningRateSweep) -> Json:
