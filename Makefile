@@ -19,8 +19,8 @@ taxi: $(VENV)/installed  ## Runs the taxi pipeline: a Tuner, the finder, 15,000 
 	PYTHONPATH=pipelines $(BIN)/python -m taxi.run_local output/taxi
 
 kubeflow: $(VENV)/installed  ## Compiles the penguin pipeline for Kubeflow Pipelines.
-	PYTHONPATH=pipelines PYTHONWARNINGS=ignore TF_CPP_MIN_LOG_LEVEL=1 \
-		$(BIN)/python -m penguin.compile_kubeflow --image $(IMAGE) --output output/penguin.yaml
+	PYTHONPATH=pipelines $(BIN)/tfx-lr-finder compile penguin.kubeflow:create_pipeline \
+		--image $(IMAGE) --output output/penguin.yaml
 
 image: $(VENV)/installed  ## Builds the container image, with docker or podman.
 	container/build.sh $(IMAGE)

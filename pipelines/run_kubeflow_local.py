@@ -23,7 +23,6 @@ import docker
 from kfp import components, dsl, local
 from kfp.local import docker_task_handler, importer_handler, status, task_dispatcher
 
-from compiled_pipeline import PipelineError, read, typed_parameters
 from local import progress_label
 
 OUTPUTS_FILE = "outputs.json"
@@ -67,12 +66,21 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
         The outputs of each task, by the task's name.
 
     Raises:
-        PipelineError: If the file is not a compiled pipeline, or a parameter has no default.
-        RunError: If a task has a condition, fails, or ends without reporting all its outputs.
+        RunError: If a parameter has no default, or if a task has a condition, fails, or ends
+            without reporting all its outputs.
     """
-    typed_parameters(read(pipeline_file)[0], {})
     pipeline = components.load_component_from_file(str(pipeline_file))
-    tasks = pipeline.pipeline_spec.root.dag.tasks
+    root = pipeline.pipeline_spec.root
+    parameters = root.input_definitions.parameters.items()
+    missing = sorted(
+        name for name, p in parameters if not (p.HasField("default_value") or p.is_optional)
+    )
+    if missing:
+        raise RunError(
+            "Every parameter must have a default here. "
+            f"Received: missing {missing}. Compile the pipeline with their defaults."
+        )
+    tasks = root.dag.tasks
     conditional = sorted(name for name, task in tasks.items() if task.trigger_policy.condition)
     if conditional:
         raise RunError(
@@ -211,5 +219,5 @@ def _engine_answers() -> bool:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
-    except (PipelineError, RunError) as error:
+    except RunError as error:
         sys.exit(str(error))

@@ -6,6 +6,7 @@ PYTHON is the Python of the environment with kfp.local; see `run_kubeflow_local`
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,9 @@ def main(image: str, folder: Path, python: str) -> None:
     print("Loading TFX ...", flush=True)
     pipeline_file = folder / "penguin.yaml"
     with output_to_log(folder) as terminal:
-        from penguin.compile_kubeflow import main as compile_penguin
         from penguin.module.model import DEFAULT_LEARNING_RATE
 
-        compile_penguin(
-            ["--image", image, "--output", str(pipeline_file), "--pipeline-root", str(folder)]
-        )
+        compile_into(folder, image, pipeline_file)
         command = [python, "-m", "run_kubeflow_local", str(pipeline_file), str(folder)]
         ended = subprocess.run(command, stderr=terminal)
         if ended.returncode:
@@ -40,6 +38,24 @@ def main(image: str, folder: Path, python: str) -> None:
             DEFAULT_LEARNING_RATE,
         )
         print(found, file=terminal)
+
+
+def compile_into(folder: Path, image: str, pipeline_file: Path) -> None:
+    """Compiles the pipeline with its code and a copy of its data in a folder.
+
+    Args:
+        folder: Pipeline root, which this machine and every task see under the same path.
+        image: Image of every task.
+        pipeline_file: The file to write.
+    """
+    from penguin.kubeflow import NUM_STEPS, PIPELINE_NAME
+    from penguin.pipeline import DATA, create_components
+    from tfx_lr_finder.kubeflow import compile_pipeline
+
+    data = folder / "data"
+    shutil.copytree(DATA, data, dirs_exist_ok=True)
+    components = create_components(str(data), num_steps=NUM_STEPS)
+    compile_pipeline(PIPELINE_NAME, components, image, pipeline_file, pipeline_root=str(folder))
 
 
 if __name__ == "__main__":

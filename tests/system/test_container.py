@@ -20,7 +20,6 @@ from tfx.types.standard_artifacts import ExampleStatistics
 
 import tfx_lr_finder
 from penguin import pipeline
-from penguin.compile_kubeflow import main as compile_penguin
 from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Evidence
 from tfx_lr_finder.kubeflow import compile_pipeline
@@ -307,8 +306,8 @@ def test_trainer_trained_with_the_rate(outputs):
 def test_failed_task_stops_the_run_with_its_own_error(image, tmp_path):
     """Nothing after it runs, and the end of its log says why; kfp.local called it a success."""
     file = tmp_path / "penguin.yaml"
-    arguments = ["--image", image, "--output", str(file), "--pipeline-root", str(tmp_path)]
-    compile_penguin([*arguments, "--data", "/nowhere"])
+    components = pipeline.create_components("/nowhere")
+    compile_pipeline("penguin", components, image, file, pipeline_root=str(tmp_path))
     ended = run_compiled(file, tmp_path)
     assert ended.returncode == 1
     assert "CsvExampleGen failed:" in ended.stderr

@@ -23,9 +23,10 @@ from tfx.types.channel import Channel
 from tfx.types.channel_utils import artifact_query, union
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
-from penguin.compile_kubeflow import main as compile_penguin
+from penguin import kubeflow, run_kubeflow_local
 from tfx_lr_finder import LearningRateFinder
 from tfx_lr_finder.kubeflow import compile_pipeline
+from tfx_lr_finder.kubeflow.compiler import write_compiled
 
 IMAGE = "registry.example/team/finder:1"
 FINDER = "LearningRateFinder"
@@ -103,7 +104,7 @@ def compiled(tmp_path):
 def penguin(tmp_path_factory):
     """The penguin pipeline with its code in the image, as `make kubeflow` compiles it."""
     file = tmp_path_factory.mktemp("penguin") / "penguin.yaml"
-    compile_penguin(["--image", IMAGE, "--output", str(file)])
+    write_compiled(kubeflow.create_pipeline(), IMAGE, file)
     return file
 
 
@@ -456,9 +457,7 @@ def test_code_in_the_image_is_named_by_dotted_path(penguin):
 def test_code_and_data_are_packed_into_a_folder_that_tasks_see(tmp_path):
     """Each task names the wheel of its module, and the wheel is there."""
     root = tmp_path / "root"
-    compile_penguin(
-        ["--image", IMAGE, "--output", str(tmp_path / "p.yaml"), "--pipeline-root", str(root)]
-    )
+    run_kubeflow_local.compile_into(root, IMAGE, tmp_path / "p.yaml")
     spec = read(tmp_path / "p.yaml")
 
     module, _, wheel = parameters(spec, FINDER)["module_path"][1].partition("@")
@@ -467,17 +466,6 @@ def test_code_and_data_are_packed_into_a_folder_that_tasks_see(tmp_path):
     data = parameters(spec, "CsvExampleGen")["input_base"][1]
     assert [file.name for file in Path(data).iterdir()] == ["penguins.csv"]
     assert Path(data).is_relative_to(root)
-
-
-def test_object_store_is_no_folder_for_code_and_data(tmp_path, capsys):
-    """The command says where the pipeline root is told instead."""
-    output = tmp_path / "p.yaml"
-
-    with pytest.raises(SystemExit, match="2"):
-        compile_penguin(["--image", IMAGE, "--output", str(output), "--pipeline-root", "s3://b/r"])
-
-    assert "when a run is submitted" in capsys.readouterr().err
-    assert not output.exists()
 
 
 @pytest.mark.parametrize("root", ["s3://b/r", "minio://b/r", "gs://b/r", None])

@@ -17,8 +17,8 @@ from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2
 
-from penguin.compile_kubeflow import main as compile_penguin
-from penguin.pipeline import DATA
+from penguin.kubeflow import MODULE_IN_IMAGE
+from penguin.pipeline import DATA, create_components
 from tfx_lr_finder import Evidence, LearningRateFinder
 from tfx_lr_finder.kubeflow import compile_pipeline, entrypoint
 
@@ -110,7 +110,7 @@ def penguin(bucket, tmp_path_factory):
     """A launcher that has run the penguin pipeline, each task with a store of another kind."""
     folder = tmp_path_factory.mktemp("penguin")
     file = folder / "penguin.yaml"
-    compile_penguin(["--image", "an/image:1", "--output", str(file), "--data", str(DATA)])
+    compile_pipeline("penguin", create_components(str(DATA), MODULE_IN_IMAGE), "an/image:1", file)
     launcher = Launcher(yaml.safe_load(file.read_text()), folder, bucket)
     tasks = launcher.spec["root"]["dag"]["tasks"]
     order = {name: task.get("dependentTasks", []) for name, task in tasks.items()}

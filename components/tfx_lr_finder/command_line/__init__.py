@@ -2,6 +2,7 @@
 
 import click
 
+from tfx_lr_finder.command_line.compile import compile_command
 from tfx_lr_finder.command_line.program import Program
 from tfx_lr_finder.command_line.show import show_command
 from tfx_lr_finder.command_line.stored import (
@@ -19,13 +20,14 @@ _COMMANDS = [
     report_command,
     compare_command,
     show_command,
+    compile_command,
 ]
 
 
 @click.group(cls=Program, commands=_COMMANDS, no_args_is_help=False)
 @click.version_option(package_name="tfx-lr-finder")
 def main() -> None:
-    """Finds the learning rate of a Keras model, and shows what was found.
+    """Finds the learning rate of a Keras model, shows what was found, and runs TFX on Kubeflow.
 
     \b
     Exit codes:
@@ -40,4 +42,5 @@ def main() -> None:
       tfx-lr-finder sweep --module-file model.py --examples data --output found
       tfx-lr-finder suggest found --rule valley
       tfx-lr-finder show pipeline/metadata.db
+      tfx-lr-finder compile pipeline:create_pipeline --image IMAGE --output pipeline.yaml
     """

@@ -79,15 +79,21 @@ def compile_pipeline(
         enable_cache=enable_cache,
         beam_pipeline_args=list(beam_pipeline_args),
     )
+    write_compiled(pipeline, image, output_file, command)
+
+
+def write_compiled(
+    pipeline: Pipeline, image: str, output_file: Path, command: Sequence[str] = COMMAND
+) -> None:
+    """Writes a TFX pipeline to a YAML file, as `compile_pipeline` does with its components.
+
+    Raises:
+        ValueError: As for `compile_pipeline`.
+    """
+    components = pipeline.components
     limits.check(pipeline)
-    if enable_cache and "@sha256:" not in image:
-        logging.warning(
-            "Kubeflow's cache knows the image %r by its name alone: if its code changes behind "
-            "this name, tasks with the same inputs keep their old outputs. Name the image by its "
-            "digest (NAME@sha256:...), use a new tag for each change, or compile with "
-            "enable_cache=False.",
-            image,
-        )
+    if warning := cache_warning(pipeline, image):
+        logging.warning("%s", warning)
     defaults = _defaults(components)
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
@@ -136,6 +142,18 @@ def _with_volume(spec: dict[str, Any], claim: str, path: str | None) -> dict[str
     mount = {"pvcMount": [{"constant": claim, "mountPath": path}]}
     mounts = {name: mount for name, executor in executors.items() if "container" in executor}
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": mounts}}}}
+
+
+def cache_warning(pipeline: Pipeline, image: str) -> str:
+    """Returns what to know of Kubeflow's cache if the image has no digest; else ''."""
+    if not pipeline.enable_cache or "@sha256:" in image:
+        return ""
+    return (
+        f"Kubeflow's cache knows the image {image!r} by its name alone: if its code changes behind "
+        "this name, tasks with the same inputs keep their old outputs. Name the image by its "
+        "digest (NAME@sha256:...), use a new tag for each change, or compile with "
+        "enable_cache=False."
+    )
 
 
 def _is_finder(component: BaseNode) -> bool:
