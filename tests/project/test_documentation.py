@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import inspect
 import io
+import itertools
 import re
 import shlex
 import shutil
@@ -164,14 +165,16 @@ def makefile():
 
 def check_command(command):
     """Checks a line of the shell: that what it calls is there and takes the arguments."""
-    words = [word for word in shlex.split(command, comments=True) if "=" not in word[:12]]
+    is_variable = re.compile(r"\w+=").match
+    words = [*itertools.dropwhile(is_variable, shlex.split(command, comments=True))]
     if not words:
         return
     program, *arguments = words
     if program == "make":
         targets = re.findall(r"^([\w-]+):", makefile(), re.MULTILINE)
-        assert set(arguments) <= set(targets), f"no such target: {command}"
-    elif program == "tfx-lr-finder":
+        wanted = {word for word in arguments if not is_variable(word)}
+        assert wanted <= set(targets), f"no such target: {command}"
+    elif program.endswith("tfx-lr-finder"):
         check_command_line(arguments)
     elif program.endswith("python") and arguments[0] == "-m":
         check_module(*arguments[1:])
@@ -182,7 +185,7 @@ def check_command(command):
 def check_command_line(arguments):
     """Runs a command on a stored sweep; of the others the arguments are understood."""
     name, *others = arguments
-    if name in ("sweep", "show"):
+    if name in ("sweep", "show", "compile", "submit"):
         main.commands[name].make_context(name, others)
     else:
         result = CliRunner().invoke(main, arguments)
@@ -293,7 +296,10 @@ def test_error_in_a_page_has_its_file_and_line(tmp_path):
     [
         ("```sh\nmake nothing\n```", "no such target: make nothing"),
         ("```sh\nrm file\n```", "unknown command: rm file"),
-        ("```sh\npython -m submit_kubeflow --no-such\n```", "no such option of submit_kubeflow"),
+        (
+            "```sh\npython -m plain_kfp.pipeline --no-such\n```",
+            "no such option of plain_kfp.pipeline",
+        ),
         ("```sh\ntfx-lr-finder suggest nothing\n```", "Error"),
         ("```\nx = 1\n```", "unknown language ''"),
         ("```python\nx = 1\n", "a stray fence"),

@@ -1,26 +1,92 @@
-"""Submitting to a local HTTP server that answers as Kubeflow Pipelines' API does."""
+"""Submitting to a local HTTP server that answers as Kubeflow Pipelines' API does.
 
+Its ML Metadata are a real store, and its runs have the nodes that Argo's workflows have.
+"""
+
+import datetime
 import email
 import http.server
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import kfp_server_api as api
 import pytest
 import yaml
+from click.testing import CliRunner
+from google.protobuf.timestamp_pb2 import Timestamp
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from ml_metadata.proto import metadata_store_service_pb2 as service
 from tfx.components import CsvExampleGen
 from tfx.orchestration.data_types import RuntimeParameter
 
-import submit_kubeflow
-from compiled_pipeline import PipelineError, typed_parameters
 from tfx_lr_finder import LearningRateFinder
+from tfx_lr_finder.command_line import main
 from tfx_lr_finder.kubeflow import compile_pipeline
+from tfx_lr_finder.kubeflow.runs import following
+from tfx_lr_finder.kubeflow.runs.compiled import (
+    PipelineError,
+    has_finder,
+    task_names,
+    typed_parameters,
+)
 
 RUN_ID = "0e2f"
 PREFIX = "/apis/v2beta1"
+
+
+WORKFLOW = "small-x7k2p"
+FINDER = "LearningRateFinder"
+LOG = "".join(f"line {number}\n" for number in range(40)) + "ValueError: Broken on purpose.\n"
+
+
+def node(name, state, number, children=(), seconds=None):
+    """Returns a node of Argo's workflow as the API shows it.
+
+    As in backend/src/common/util/workflow.go: the node's own name is that of a pod, the names of
+    its children are Argo's ids. What they have in common is the number at their end.
+    """
+    times = {}
+    if seconds is not None:
+        start, end = Timestamp(), Timestamp()
+        start.FromSeconds(1_700_000_000 + number)
+        end.FromSeconds(1_700_000_000 + number + seconds)
+        utc = datetime.timezone.utc
+        times = {"start_time": start.ToDatetime(utc), "end_time": end.ToDatetime(utc)}
+    return api.V2beta1PipelineTaskDetail(
+        task_id=f"task-{number}",
+        display_name=name,
+        state=state,
+        pod_name=f"{WORKFLOW}-template-{number}",
+        child_tasks=[
+            api.PipelineTaskDetailChildTask(pod_name=f"{WORKFLOW}-{child}") for child in children
+        ],
+        **times,
+    )
+
+
+def nodes(finder_state="SUCCEEDED"):
+    """Returns the nodes of a run of the small pipeline whose first task has succeeded."""
+    ended = finder_state not in ("RUNNING", "PENDING")
+    return [
+        node(WORKFLOW, "RUNNING", 1, [2]),
+        node("root", "RUNNING", 2, [3]),
+        node("CsvExampleGen-driver", "SUCCEEDED", 3, [4], 5),
+        node("CsvExampleGen", "SUCCEEDED", 4, [5], 31),
+        node("executor", "SUCCEEDED", 5, [6], 30),
+        node(f"{FINDER}-driver", "SUCCEEDED", 6, [7], 5),
+        node(FINDER, finder_state, 7, [8], 42 if ended else None),
+        node(f"{FINDER}(0)", finder_state, 8, [9], 42 if ended else None),
+        node("executor", finder_state, 9, [], 41 if ended else None),
+    ]
 
 
 class Kubeflow(http.server.ThreadingHTTPServer):
@@ -28,24 +94,40 @@ class Kubeflow(http.server.ThreadingHTTPServer):
 
     Attributes:
         states: States that a run goes through, one for each time that it is asked for.
+        nodes: The nodes of the run.
+        hiccups: How many of the next questions for the run are not answered as the API does.
+        hiccup: The HTTP status of these answers; None closes the connection.
         refusal: HTTP status and message with which a run is refused, or None.
+        upload_refusal: HTTP status and body with which a file is refused, or None.
         token: The bearer token without which every request is refused, or None.
+        logs: Text of the logs, by path.
+        metadata: ML Metadata's store, or None where its server is not under the same address.
         pipelines: The versions that were uploaded, as pairs of name and file, by their pipeline.
         namespaces: The namespace of every pipeline that was uploaded.
         runs: Bodies of the runs that were created.
+        ended: Ids of the runs that were to be ended.
         experiments: Names of the experiments that were created.
+        hidden: Whether pipelines are not found at first, as if they were just being uploaded.
     """
 
     def __init__(self):
         """Binds to a free port of this machine."""
         super().__init__(("127.0.0.1", 0), Handler)
         self.states = ["SUCCEEDED"]
+        self.nodes = nodes()
+        self.hiccups = 0
+        self.hiccup = 503
         self.refusal = None
+        self.upload_refusal = None
         self.token = None
+        self.logs = {}
+        self.metadata = None
         self.pipelines = {}
         self.namespaces = {}
         self.runs = []
+        self.ended = []
         self.experiments = []
+        self.hidden = False
 
     @property
     def endpoint(self):
@@ -56,6 +138,9 @@ class Kubeflow(http.server.ThreadingHTTPServer):
     def last_file(self):
         """The pipeline that was uploaded last."""
         return yaml.safe_load(list(self.pipelines.values())[-1][-1][1])
+
+    def handle_error(self, request, client_address):
+        """Says nothing: a client that is interrupted goes away."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -73,6 +158,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/pipelines":
             known = [self.pipeline(n) for n in self.wanted(query, self.server.pipelines)]
             known = [p for p in known if p.namespace == query.get("namespace")]
+            if self.server.hidden:
+                known, self.server.hidden = [], False
             self.answer(api.V2beta1ListPipelinesResponse(pipelines=known or None))
         elif path.startswith("/pipelines/") and path.endswith("/versions"):
             name = unquote(path.split("/")[2]).removeprefix("id of ")
@@ -82,14 +169,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             known = [self.experiment(n) for n in self.wanted(query, self.server.experiments)]
             self.answer(api.V2beta1ListExperimentsResponse(experiments=known))
         elif path == f"/runs/{RUN_ID}":
+            if self.server.hiccups:
+                self.server.hiccups -= 1
+                self.hiccup(self.server.hiccup)
+                return
             states = self.server.states
             state = states.pop(0) if len(states) > 1 else states[0]
-            tasks = [
-                api.V2beta1PipelineTaskDetail(display_name="Trainer", state=state),
-                api.V2beta1PipelineTaskDetail(display_name="Transform", state="SUCCEEDED"),
-            ]
-            details = api.V2beta1RunDetails(task_details=tasks)
+            details = api.V2beta1RunDetails(task_details=self.server.nodes)
             self.answer(api.V2beta1Run(run_id=RUN_ID, state=state, run_details=details))
+        elif self.path in self.server.logs:
+            self.send(200, "text/plain", self.server.logs[self.path].encode())
         elif path == "/login":
             self.send(200, "text/html", b"<html>Log in</html>")
         else:
@@ -103,22 +192,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         path = url.path.removeprefix(PREFIX)
-        if path == "/pipelines/upload":
+        if path.startswith("/pipelines/upload") and self.server.upload_refusal:
+            status, content = self.server.upload_refusal
+            self.send(status, "application/json", json.dumps(content).encode())
+        elif path == "/pipelines/upload":
             name = query["name"]
             if name in self.server.pipelines:
-                self.refuse(409, f"Already exist error: {name}")
+                self.refuse_file(409, "Failed to create a pipeline and a pipeline version")
                 return
             self.server.pipelines[name] = [(name, self.uploaded(body))]
             self.server.namespaces[name] = query.get("namespace")
             self.answer(self.pipeline(name))
         elif path == "/pipelines/upload_version":
             pipeline = query["pipelineid"].removeprefix("id of ")
+            if query["name"] in dict(self.server.pipelines[pipeline]):
+                self.refuse_file(409, "Failed to create a pipeline version")
+                return
             self.server.pipelines[pipeline].append((query["name"], self.uploaded(body)))
             self.answer(self.version(pipeline, query["name"]))
         elif path == "/experiments":
             name = json.loads(body)["display_name"]
             self.server.experiments.append(name)
             self.answer(self.experiment(name))
+        elif path == f"/runs/{RUN_ID}:terminate":
+            self.server.ended.append(RUN_ID)
+            self.send(200, "application/json", b"{}")
+        elif path.startswith("/ml_metadata.MetadataStoreService/") and self.server.metadata:
+            self.answer_metadata(path.rpartition("/")[2], body)
+        elif path != "/runs":
+            self.refuse(404, "Not Found")
         elif self.server.refusal:
             self.refuse(*self.server.refusal)
         else:
@@ -179,6 +281,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = {"error": message, "code": 3, "message": message, "details": []}
         self.send(status, "application/json", json.dumps(content).encode())
 
+    def refuse_file(self, status, message):
+        """Sends an error as the endpoint for files does, with Go's stack trace beside it."""
+        trace = f"{message}\ngithub.com/kubeflow/pipelines/backend/src/common/util.Wrap\n\t/go/src"
+        content = {"error_message": message, "error_details": trace}
+        self.send(status, "application/json", json.dumps(content).encode())
+
+    def hiccup(self, status):
+        """Answers as a proxy does while the API is away, or not at all."""
+        if status is None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self.send(status, "text/html", b"<html>upstream connect error</html>")
+
+    def answer_metadata(self, method, body):
+        """Answers a call by gRPC-web, as Envoy does in front of ML Metadata's server."""
+        request = getattr(service, f"{method}Request").FromString(body[5:])
+        store = self.server.metadata
+        if method == "GetContextByTypeAndName":
+            found = store.get_context_by_type_and_name(request.type_name, request.context_name)
+            answer = service.GetContextByTypeAndNameResponse(context=found)
+        else:
+            artifacts = store.get_artifacts_by_context(request.context_id)
+            answer = service.GetArtifactsByContextResponse(artifacts=artifacts)
+        message, trailer = answer.SerializeToString(), b"grpc-status:0\r\n"
+        frames = [(b"\0", message), (b"\x80", trailer)]
+        payload = b"".join(mark + len(c).to_bytes(4, "big") + c for mark, c in frames)
+        self.send(200, "application/grpc-web+proto", payload)
+
     def send(self, status, content_type, payload):
         """Sends a response."""
         self.send_response(status)
@@ -194,7 +325,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def kubeflow(monkeypatch):
     """A running server; its runs are asked for without delay."""
-    monkeypatch.setattr(submit_kubeflow, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     with Kubeflow() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -221,10 +352,41 @@ def compiled(tmp_path_factory):
 def submit(kubeflow, compiled):
     """A function that runs the command against the server."""
 
-    def submit_(*arguments):
-        submit_kubeflow.main([str(compiled), "--endpoint", kubeflow.endpoint, *arguments])
+    def submit_(*arguments, endpoint=kubeflow.endpoint, file=compiled):
+        return CliRunner().invoke(
+            main, ["submit", str(file), "--endpoint", endpoint, *arguments], catch_exceptions=False
+        )
 
     return submit_
+
+
+@pytest.fixture
+def metadata(kubeflow):
+    """ML Metadata in which a run has published a rate, as Kubeflow's launcher records it."""
+    store = MetadataStore(mlmd.ConnectionConfig(fake_database=mlmd.FakeDatabaseConfig()))
+    run_type = store.put_context_type(mlmd.ContextType(name="system.PipelineRun"))
+    metrics_type = store.put_artifact_type(mlmd.ArtifactType(name="system.Metrics"))
+    sweep_type = store.put_artifact_type(mlmd.ArtifactType(name=f"tfx_lr_finder.{FINDER}"))
+    (context,) = store.put_contexts([mlmd.Context(type_id=run_type, name=RUN_ID)])
+    root = f"minio://mlpipeline/v2/artifacts/small/earlier-run/{FINDER}/0f3c"
+    artifacts = [
+        mlmd.Artifact(type_id=metrics_type, uri=f"{root}/metrics"),
+        mlmd.Artifact(type_id=sweep_type, uri=f"{root}/sweep"),
+    ]
+    for artifact, name in zip(artifacts, ("metrics", "sweep"), strict=True):
+        properties = artifact.custom_properties
+        properties["display_name"].string_value = name
+        properties["learning_rate"].double_value = 0.025119  # six decimals
+        properties["learning_rate_text"].string_value = "0.0251188643150958"
+        properties["learning_rate_low"].double_value = 0.0126
+        properties["learning_rate_high"].double_value = 0.0501
+        properties["verdict"].string_value = "ok"
+    ids = store.put_artifacts(artifacts)
+    store.put_attributions_and_associations(
+        [mlmd.Attribution(artifact_id=id_, context_id=context) for id_ in ids], []
+    )
+    kubeflow.metadata = store
+    return store
 
 
 def images(spec):
@@ -233,9 +395,9 @@ def images(spec):
     return {executor["container"]["image"] for executor in executors}
 
 
-def test_pipeline_is_uploaded_and_run(submit, kubeflow, compiled, capsys):
+def test_pipeline_is_uploaded_and_run(submit, kubeflow, compiled):
     """The run is one of the uploaded file; nothing but its address is printed."""
-    submit()
+    result = submit()
 
     [run] = kubeflow.runs
     assert kubeflow.pipelines == {"small": [("small", compiled.read_text())]}
@@ -243,9 +405,32 @@ def test_pipeline_is_uploaded_and_run(submit, kubeflow, compiled, capsys):
         "pipeline_id": "id of small",
         "pipeline_version_id": "id of version small",
     }
-    assert re.fullmatch(r"small-\d{8}-\d{6}", run["display_name"])
+    assert re.fullmatch(r"small-\d{8}-\d{6}-[0-9a-f]{4}", run["display_name"])
     assert run["experiment_id"] == "id of Default"
-    assert capsys.readouterr().out == f"Run: {kubeflow.endpoint}/#/runs/details/{RUN_ID}\n"
+    assert (result.exit_code, result.output) == (
+        0,
+        f"Run: {kubeflow.endpoint}/#/runs/details/{RUN_ID}\n",
+    )
+
+
+def test_run_has_the_name_that_is_given(submit, kubeflow):
+    """Also twice: the names of the versions differ."""
+    for _ in range(2):
+        assert submit("--run-name", "nightly").exit_code == 0
+
+    assert [run["display_name"] for run in kubeflow.runs] == ["nightly", "nightly"]
+
+
+def test_submissions_in_one_second_all_go_through(submit, kubeflow):
+    """Of three at once, one creates the pipeline, and each has a version of its own."""
+    kubeflow.hidden = True  # the second does not see what the first has just created
+    submit()
+    kubeflow.hidden = True
+    results = [submit() for _ in range(2)]
+
+    assert [result.exit_code for result in results] == [0, 0]
+    versions = [name for name, _ in kubeflow.pipelines["small"]]
+    assert len(set(versions)) == len(versions) == len(kubeflow.runs) == 3
 
 
 def test_known_pipeline_gets_a_version_of_the_runs_name(submit, kubeflow):
@@ -277,36 +462,40 @@ def test_token_is_sent_with_every_request(submit, kubeflow, tmp_path):
     file = tmp_path / "token"
     file.write_text("secret\n")
 
-    submit("--token-file", str(file), "--wait")
+    result = submit("--token-file", str(file), "--follow")
 
+    assert result.exit_code == 0
     assert len(kubeflow.runs) == 1
 
 
 @pytest.mark.parametrize("content", ["secret\nkind: Config", "s\u00e9cret", ""])
-def test_file_with_more_than_a_token_is_refused_without_showing_it(
-    submit, tmp_path, capsys, content
-):
+def test_file_with_more_than_a_token_is_refused_without_showing_it(submit, tmp_path, content):
     """As it would not fit into a request, whose error would show it."""
     file = tmp_path / "token"
     file.write_text(content)
 
-    with pytest.raises(SystemExit, match="2"):
-        submit("--token-file", str(file))
+    result = submit("--token-file", str(file))
 
-    printed = capsys.readouterr().err
-    assert "must be a file with one token and no more" in printed
-    assert "cret" not in printed
+    assert result.exit_code == 2
+    assert "must be a file with one token and no more" in result.output
+    assert "cret" not in result.output
 
 
-def test_missing_token_is_one_line(submit, kubeflow):
+@pytest.mark.parametrize(
+    ("given", "does"), [(None, "asks for a token"), ("stale", "refuses the token")]
+)
+def test_token_that_is_missing_or_refused_is_one_sentence(submit, kubeflow, tmp_path, given, does):
     """The message says how to give one."""
     kubeflow.token = "secret"
+    (tmp_path / "token").write_text(given or "")
 
-    with pytest.raises(
-        SystemExit,
-        match=r"^Error: No Kubeflow Pipelines API at .*401: Unauthorized.* with --token-file .*$",
-    ):
-        submit()
+    result = submit(*(["--token-file", str(tmp_path / "token")] if given else []))
+
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: Kubeflow Pipelines at {kubeflow.endpoint} {does} (401 Unauthorized): "
+        "give a valid one with --token-file.\n",
+    )
 
 
 def test_parameters_are_sent_with_their_types(submit, kubeflow):
@@ -356,66 +545,252 @@ def test_image_of_every_task_can_be_replaced(submit, kubeflow, compiled):
     assert compiled.read_text() == before
 
 
-def test_text_that_looks_like_a_number_stays_a_text(kubeflow, tmp_path):
+def test_text_that_looks_like_a_number_stays_a_text(submit, kubeflow, tmp_path):
     """In the changed copy, too; Kubeflow reads more texts as numbers than Python's reader."""
     file = tmp_path / "numbers.yaml"
     compile_pipeline("numbers", [CsvExampleGen(input_base="1e-3")], "an/image:1", file)
 
-    submit_kubeflow.main([str(file), "--endpoint", kubeflow.endpoint, "--no-cache"])
+    submit("--no-cache", file=file)
 
     [(_, uploaded)] = kubeflow.pipelines["numbers"]
     assert "constant: '1e-3'\n" in uploaded
 
 
-def test_success_is_waited_for(submit, kubeflow, capsys):
-    """Until the run has ended, whatever states it goes through."""
+def test_run_is_followed_with_a_line_for_each_task(submit, kubeflow, metadata):
+    """By its name in the pipeline, and no node of Argo's; at the end comes the rate."""
     kubeflow.states = ["PENDING", "RUNNING", "PAUSED", "RUNNING", "SUCCEEDED"]
 
-    submit("--wait")
+    result = submit("--follow")
 
-    assert capsys.readouterr().out.endswith("Run SUCCEEDED\n")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        f"Run: {kubeflow.endpoint}/#/runs/details/{RUN_ID}",
+        "[1/2] CsvExampleGen ............ 31.0 s",
+        "[2/2] LearningRateFinder ....... 42.0 s",
+        "Run SUCCEEDED",
+        "Learning rate    0.0251 (verdict: ok; 0.0126 to 0.0501 in 9 of 10 repetitions) "
+        "by LearningRateFinder",
+    ]
     assert kubeflow.states == ["SUCCEEDED"]
 
 
+def test_result_is_json_where_that_is_asked_for(submit, kubeflow, metadata):
+    """The lines go to the standard error; the rate has all its digits."""
+    result = submit("--follow", "--json")
+
+    lines, _, content = result.output.partition("{")
+    assert "[2/2] LearningRateFinder" in lines
+    assert json.loads("{" + content) == {
+        "run_id": RUN_ID,
+        "url": f"{kubeflow.endpoint}/#/runs/details/{RUN_ID}",
+        "state": "SUCCEEDED",
+        "failed_tasks": [],
+        "rates": [
+            {
+                "task": FINDER,
+                "learning_rate": 0.0251188643150958,
+                "verdict": "ok",
+                "interval": [0.0126, 0.0501],
+            }
+        ],
+    }
+
+
+def test_rate_that_cannot_be_read_is_on_the_page(submit, kubeflow):
+    """Under the address of the API alone there is no ML Metadata."""
+    result = submit("--follow")
+
+    assert result.exit_code == 0
+    assert result.output.endswith(
+        "\nThe rate is shown on the page of the run, but cannot be read here. "
+        f"No answer from Kubeflow Pipelines at {kubeflow.endpoint}: 404 Not Found.\n"
+    )
+
+
+@pytest.mark.parametrize("hiccup", [503, 404, 429, 200, None])
+def test_hiccup_of_the_api_does_not_end_it(submit, kubeflow, hiccup):
+    """Whether a proxy answers in its place, with whatever, or nobody; it is told once."""
+    kubeflow.states = ["RUNNING", "SUCCEEDED"]
+    kubeflow.hiccups = 5
+    kubeflow.hiccup = hiccup
+
+    result = submit("--follow")
+
+    assert result.exit_code == 0
+    assert result.output.count("Asking again; the run goes on.\n") == 1
+    assert "Run SUCCEEDED" in result.output
+
+
+def test_api_that_stays_away_ends_it(submit, kubeflow, monkeypatch):
+    """After some minutes; the run itself may go on."""
+    monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.05)
+    kubeflow.hiccups = 1000
+
+    result = submit("--follow")
+
+    assert result.exit_code == 1
+    assert re.search(r"Error: No answer .*: 503 .*\. The run may go on\.\n$", result.output)
+
+
 @pytest.mark.parametrize(
-    ("state", "message"),
+    "path",
     [
-        ("FAILED", r"^Error: The run ended as FAILED; failed tasks: \['Trainer'\]\.$"),
-        ("CANCELED", r"^Error: The run ended as CANCELED; failed tasks: \[\]\.$"),
+        f"/apis/v1alpha1/runs/{RUN_ID}/nodes/{WORKFLOW}-template-9/log",
+        f"/k8s/pod/logs?podname={WORKFLOW}-template-9",
     ],
+    ids=["api", "page"],
 )
-def test_run_that_does_not_succeed_is_an_error(submit, kubeflow, state, message):
-    """The message names the tasks that failed."""
+def test_end_of_the_log_of_a_failed_task_is_shown(submit, kubeflow, path):
+    """Of the pod in which the container ran, from the API or the server of the page."""
+    kubeflow.states = ["RUNNING", "FAILED"]
+    kubeflow.nodes = nodes("FAILED")
+    kubeflow.logs[path] = LOG
+
+    result = submit("--follow")
+
+    assert result.exit_code == 1
+    assert "[2/2] LearningRateFinder ....... failed\n" in result.output
+    assert "LearningRateFinder failed. The end of its log:\nline 21\n" in result.output
+    assert "line 39\nValueError: Broken on purpose.\n" in result.output
+    assert result.output.endswith(
+        "Error: The run ended as FAILED. Failed tasks: LearningRateFinder.\n"
+    )
+
+
+def test_log_that_cannot_be_read_is_named(submit, kubeflow):
+    """By its pod, and the command that prints it."""
+    kubeflow.states = ["FAILED"]
+    kubeflow.nodes = nodes("FAILED")
+
+    result = submit("--follow")
+
+    pod = f"{WORKFLOW}-template-9"
+    assert f"failed. Its log is that of pod {pod}: `kubectl logs {pod} -c main`" in result.output
+
+
+def test_task_whose_driver_fails_has_failed(submit, kubeflow):
+    """The task itself is never run then."""
+    kubeflow.states = ["FAILED"]
+    driver = node(f"{FINDER}-driver", "FAILED", 60, [], 5)
+    kubeflow.nodes = [*nodes()[:5], driver, node(FINDER, "RUNTIME_STATE_UNSPECIFIED", 7)]
+    kubeflow.logs[f"/k8s/pod/logs?podname={driver.pod_name}"] = "rpc error\n"
+
+    result = submit("--follow")
+
+    assert "[2/2] LearningRateFinder ....... failed\n" in result.output
+    assert "LearningRateFinder failed. The end of its log:\nrpc error\n" in result.output
+
+
+@pytest.mark.parametrize("state", ["CANCELED", "SKIPPED"])
+def test_run_that_does_not_succeed_is_an_error(submit, kubeflow, state):
+    """Whatever its tasks did."""
     kubeflow.states = ["RUNNING", state]
 
-    with pytest.raises(SystemExit, match=message):
-        submit("--wait")
+    result = submit("--follow")
+
+    assert result.exit_code == 1
+    assert result.output.endswith(
+        f"\nRun {state}\nError: The run ended as {state}. Failed tasks: none.\n"
+    )
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_ctrl_c_leaves_the_run_or_ends_it_if_asked(kubeflow, compiled, ends):
+    """In a process of its own, by the signal itself."""
+    kubeflow.states = ["RUNNING"]
+    kubeflow.nodes = nodes("RUNNING")
+    program = [sys.executable, "-c", "from tfx_lr_finder.command_line import main; main()"]
+    options = ["--follow", *(["--end-on-interrupt"] if ends else [])]
+    process = subprocess.Popen(
+        [*program, "submit", str(compiled), "--endpoint", kubeflow.endpoint, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    lines = [process.stdout.readline() for _ in range(2)]
+    assert lines[1] == "[1/2] CsvExampleGen ............ 31.0 s\n"
+    time.sleep(0.5)  # it waits until it may ask again
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert kubeflow.ended == ([RUN_ID] if ends else [])
+    url = f"{kubeflow.endpoint}{PREFIX}/runs/{RUN_ID}:terminate"
+    assert said == (
+        "Kubeflow was asked to end the run.\n"
+        if ends
+        else f"The run goes on. To end it, use its page, or `curl -X POST {url}`.\n"
+    )
+
+
+def test_names_of_tasks_are_those_of_their_author(tmp_path):
+    """Within conditions as well; plain KFP may give a task another name than its key."""
+    plain = {
+        "root": {
+            "dag": {
+                "tasks": {
+                    "train": {"taskInfo": {"name": "Train the model"}},
+                    "condition-1": {"taskInfo": {"name": "condition-1"}},
+                }
+            }
+        },
+        "components": {"comp-condition-1": {"dag": {"tasks": {"push": {}}}}},
+    }
+
+    names = {"train": "Train the model", "condition-1": "condition-1", "push": "push"}
+    assert task_names(plain) == names
+    assert not has_finder(plain)
 
 
 def test_refused_run_is_one_line(submit, kubeflow):
     """It has the server's own reason."""
     kubeflow.refusal = (400, "Invalid input error: unknown template format")
 
-    with pytest.raises(
-        SystemExit,
-        match=r"^Error: .* did not take the request: Invalid input error: unknown template format$",
-    ):
-        submit()
+    result = submit()
+
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: Kubeflow Pipelines at {kubeflow.endpoint} refuses the request: "
+        "Invalid input error: unknown template format\n",
+    )
 
 
-def test_unreachable_endpoint_is_one_line(compiled):
+def test_refused_file_is_one_line_without_a_stack_trace(submit, kubeflow):
+    """The endpoint for files has its reason under another name."""
+    trace = "goroutine 1\ngithub.com/kubeflow/pipelines/backend/src/apiserver/server.UploadPipeline"
+    message = "Failed to create a pipeline and a pipeline version"
+    content = {"error_message": f"{message}\n{trace}", "error_details": f"{message}\n{trace}"}
+    kubeflow.upload_refusal = (400, content)
+
+    result = submit()
+
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: Kubeflow Pipelines at {kubeflow.endpoint} refuses the request: {message}\n",
+    )
+
+
+def refused(endpoint):
+    """Returns the beginning of the error of an endpoint at which there is no API."""
+    return f"Error: No answer from Kubeflow Pipelines at {endpoint}: "
+
+
+def test_endpoint_that_is_down_is_one_line(submit):
     """Nobody listens on a port that was free a moment ago."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
 
-    with pytest.raises(
-        SystemExit, match=rf"^Error: No Kubeflow Pipelines API at {endpoint}: .*refused.*$"
-    ):
-        submit_kubeflow.main([str(compiled), "--endpoint", endpoint])
+    result = submit(endpoint=endpoint)
+
+    assert result.exit_code == 1
+    assert result.output == (
+        f"{refused(endpoint)}[Errno 111] Connection refused. "
+        "Give the address under which a browser shows its page.\n"
+    )
 
 
-def test_other_protocol_is_one_line(compiled):
+def test_other_protocol_is_one_line(submit):
     """Kubeflow's own port for gRPC, a database: whatever answers, but not as a web server."""
     with socket.create_server(("127.0.0.1", 0)) as other:
 
@@ -427,36 +802,39 @@ def test_other_protocol_is_one_line(compiled):
 
         threading.Thread(target=answer, daemon=True).start()
         endpoint = f"http://127.0.0.1:{other.getsockname()[1]}"
-        with pytest.raises(
-            SystemExit, match=rf"^Error: No Kubeflow Pipelines API at {endpoint}: [^\n]*$"
-        ):
-            submit_kubeflow.main([str(compiled), "--endpoint", endpoint])
+        result = submit(endpoint=endpoint)
+
+    assert result.exit_code == 1
+    assert re.fullmatch(rf"{re.escape(refused(endpoint))}[^\n]*\n", result.output)
 
 
 @pytest.mark.parametrize("address", ["http://[", "http://host:port", "http://a b"])
-def test_impossible_address_is_one_line(compiled, address):
+def test_impossible_address_is_one_line(submit, address):
     """It begins as one should, and goes wrong then."""
-    with pytest.raises(
-        SystemExit, match=rf"^Error: No Kubeflow Pipelines API at {re.escape(address)}.*: [^\n]*$"
-    ):
-        submit_kubeflow.main([str(compiled), "--endpoint", address])
+    result = submit(endpoint=address)
+
+    assert result.exit_code == 1
+    assert re.fullmatch(rf"{re.escape(refused(address))}[^\n]*\n", result.output)
 
 
-def test_wrong_address_is_one_line(compiled, kubeflow):
+def test_wrong_address_is_one_line(submit, kubeflow):
     """A server that answers, but has no such API."""
-    with pytest.raises(
-        SystemExit, match=r"^Error: No Kubeflow Pipelines API at .*/wrong: .*404.*$"
-    ):
-        submit_kubeflow.main([str(compiled), "--endpoint", f"{kubeflow.endpoint}/wrong"])
+    endpoint = f"{kubeflow.endpoint}/wrong"
+
+    result = submit(endpoint=endpoint)
+
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{refused(endpoint)}404 Not Found. Give the address")
 
 
-def test_login_page_is_one_line(compiled, kubeflow):
+def test_login_page_is_one_line(submit, kubeflow):
     """A page for people in front of the API."""
     endpoint = f"{kubeflow.endpoint}{PREFIX}/login?"
-    with pytest.raises(
-        SystemExit, match=r"^Error: No Kubeflow Pipelines API .* no JSON, perhaps a login page.*$"
-    ):
-        submit_kubeflow.main([str(compiled), "--endpoint", endpoint])
+
+    result = submit(endpoint=endpoint)
+
+    assert result.exit_code == 1
+    assert f"{refused(endpoint)}it sends no JSON, perhaps a login page. " in result.output
 
 
 @pytest.mark.parametrize(
@@ -469,9 +847,10 @@ def test_login_page_is_one_line(compiled, kubeflow):
 )
 def test_wrong_parameter_is_refused_before_anything_is_sent(submit, kubeflow, parameter, message):
     """The message names what the pipeline takes."""
-    with pytest.raises(SystemExit, match=f"^Error: .*{message}"):
-        submit("--parameter", parameter)
+    result = submit("--parameter", parameter)
 
+    assert result.exit_code == 1
+    assert re.search(f"^Error: .*{message}", result.output)
     assert kubeflow.runs == []
     assert kubeflow.pipelines == {}
 
@@ -496,31 +875,33 @@ def test_parameter_without_default_must_be_given():
     ],
     ids=["missing", "empty", "other_yaml", "nameless", "no_yaml", "no_text"],
 )
-def test_file_that_is_no_pipeline_is_refused_in_one_line(kubeflow, tmp_path, content, reason):
+def test_file_that_is_no_pipeline_is_refused_in_one_line(submit, tmp_path, content, reason):
     """Whether it is missing or something else."""
     file = tmp_path / "other.yaml"
     if content is not None:
         file.write_bytes(content)
 
-    with pytest.raises(
-        SystemExit, match=rf"^Error: {file} is not a compiled pipeline: [^\n]*{reason}[^\n]*$"
-    ):
-        submit_kubeflow.main([str(file), "--endpoint", kubeflow.endpoint])
+    result = submit(file=file)
+
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        rf"Error: {file} is not a compiled pipeline: [^\n]*{reason}[^\n]*\n", result.output
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--endpoint", "localhost:8080"], "must begin with http:// or https://"),
-        (["--endpoint", "http://x", "--pipeline-root", "/data"], "must begin with one of"),
-        (["--endpoint", "http://x", "--parameter", "num_steps"], "must be NAME=VALUE"),
-        (["--endpoint", "http://x", "--token-file", "/none"], "must be a file with a token"),
+        (["--pipeline-root", "/data"], "must begin with one of gs://, minio://, s3://"),
+        (["--parameter", "num_steps"], "must be NAME=VALUE"),
+        (["--token-file", "/none"], "must be a file with a token"),
     ],
     ids=["endpoint", "pipeline_root", "parameter", "token_file"],
 )
-def test_malformed_argument_is_refused(compiled, capsys, arguments, message):
+def test_malformed_argument_is_refused(submit, arguments, message):
     """With the form that is wanted."""
-    with pytest.raises(SystemExit, match="2"):
-        submit_kubeflow.main([str(compiled), *arguments])
+    result = submit(*arguments)
 
-    assert message in capsys.readouterr().err
+    assert result.exit_code == 2
+    assert message in result.output

@@ -11,6 +11,7 @@ from tfx_lr_finder.command_line.stored import (
     report_command,
     suggest_command,
 )
+from tfx_lr_finder.command_line.submit import submit_command
 from tfx_lr_finder.command_line.sweep import sweep_command
 
 _COMMANDS = [
@@ -21,6 +22,7 @@ _COMMANDS = [
     compare_command,
     show_command,
     compile_command,
+    submit_command,
 ]
 
 

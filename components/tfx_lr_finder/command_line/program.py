@@ -68,7 +68,7 @@ class Program(click.Group):
             click.echo("Aborted.", err=True)
             code = INTERRUPTED
         except click.ClickException as error:
-            message = _printable(_one_line(error.format_message()))
+            message = printable(_one_line(error.format_message()))
             click.echo(f"Error: {message}{_help(error)}", err=True)
             code = error.exit_code
         sys.exit(code)
@@ -111,7 +111,7 @@ def _raised_at(error: Exception) -> Place:
 
 def put_out(content: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Prints the result of a command: `content` as JSON, or `text`."""
-    click.echo(json.dumps(content, indent=2, allow_nan=False) if as_json else _printable(text))
+    click.echo(json.dumps(content, indent=2, allow_nan=False) if as_json else printable(text))
 
 
 def _common_options() -> list[click.Parameter]:
@@ -182,7 +182,7 @@ def _one_line(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} [...] {text[-400:]}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Returns the text with control characters escaped: no name can control the terminal."""
     escape = "unicode_escape"
     return "".join(c if c.isprintable() or c == "\n" else c.encode(escape).decode() for c in text)

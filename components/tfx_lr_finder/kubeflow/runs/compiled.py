@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from tfx_lr_finder.kubeflow.page import OUTPUT_TYPES
+
 Spec = dict[str, Any]
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
@@ -42,7 +44,7 @@ def read(pipeline: Path) -> list[Spec]:
 def _not_compiled(pipeline: Path, reason: str) -> PipelineError:
     return PipelineError(
         f"{pipeline} is not a compiled pipeline: {reason}. "
-        "Compile one, as `python -m penguin.compile_kubeflow` does."
+        "Compile one with `tfx-lr-finder compile`."
     )
 
 
@@ -76,6 +78,22 @@ def _typed(name: str, text: str, parameter_type: str) -> Any:
         raise PipelineError(
             f"Parameter {name!r} must be of type {parameter_type}. Received: {text!r}."
         ) from error
+
+
+def task_names(spec: Spec) -> dict[str, str]:
+    """Returns the names of all tasks as their author gave them, by the keys that Argo's nodes have.
+
+    Tasks within conditions and loops are among them.
+    """
+    tasks = {key: task for dag in _dags(spec) for key, task in dag["tasks"].items()}
+    return {key: task.get("taskInfo", {}).get("name", key) for key, task in tasks.items()}
+
+
+def has_finder(spec: Spec) -> bool:
+    """Returns whether a task puts out what `tfx_lr_finder.kubeflow.page` shows."""
+    components = spec.get("components", {}).values()
+    outputs = [c.get("outputDefinitions", {}).get("artifacts", {}) for c in components]
+    return any({"sweep", *OUTPUT_TYPES} <= artifacts.keys() for artifacts in outputs)
 
 
 def _dags(spec: Spec) -> Iterator[Spec]:

@@ -1,0 +1,1 @@
+"""Runs of compiled pipelines on Kubeflow: how they are started and followed."""
