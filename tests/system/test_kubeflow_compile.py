@@ -171,10 +171,12 @@ def test_page_of_a_run_shows_the_names_that_the_user_gave(compiled):
     names = {key: task.task_info.name for key, task in spec.root.dag.tasks.items()}
     assert names == {name: name for name in ("CsvExampleGen", finder.id, "Trainer")}
     rendered = {
-        name: [n for n, t in types(c.output_definitions).items() if t.startswith("system.")]
+        name: {n for n, t in types(c.output_definitions).items() if t.startswith("system.")}
         for name, c in spec.components.items()
     }
-    assert rendered == {"CsvExampleGen": [], finder.id: ["metrics", "report"], "Trainer": []}
+    assert {name: shown for name, shown in rendered.items() if shown} == {
+        finder.id: {"metrics", "report"}
+    }
 
 
 def test_trainer_takes_the_finders_hyperparameters(penguin):
