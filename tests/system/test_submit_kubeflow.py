@@ -28,6 +28,7 @@ from ml_metadata.proto import metadata_store_service_pb2 as service
 from tfx.components import CsvExampleGen
 from tfx.orchestration.data_types import RuntimeParameter
 
+from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import LearningRateFinder
 from tfx_lr_finder.command_line import main
 from tfx_lr_finder.kubeflow import compile_pipeline
@@ -723,7 +724,19 @@ def test_ctrl_c_leaves_the_run_or_ends_it_if_asked(kubeflow, compiled, ends):
     )
 
 
-def test_names_of_tasks_are_those_of_their_author(tmp_path):
+def test_plain_kfp_pipeline_is_submitted_alike(submit, kubeflow, tmp_path):
+    """The tasks within its conditions are known, and that one of them is the finder."""
+    file = tmp_path / "plain.yaml"
+    compile_plain_kfp(["--image", "an/image:1", "--output", str(file)])
+    kubeflow.nodes = [node("learning-rate-finder", "SUCCEEDED", 3, [], 42)]
+
+    result = submit("--follow", file=file)
+
+    assert "\n[1/4] learning-rate-finder ..... 42.0 s\nRun SUCCEEDED\n" in result.output
+    assert "\nThe rate is shown on the page of the run, " in result.output
+
+
+def test_names_of_tasks_are_those_of_their_author():
     """Within conditions as well; plain KFP may give a task another name than its key."""
     plain = {
         "root": {
@@ -896,8 +909,9 @@ def test_file_that_is_no_pipeline_is_refused_in_one_line(submit, tmp_path, conte
         (["--pipeline-root", "/data"], "must begin with one of gs://, minio://, s3://"),
         (["--parameter", "num_steps"], "must be NAME=VALUE"),
         (["--token-file", "/none"], "must be a file with a token"),
+        (["--end-on-interrupt"], "--end-on-interrupt needs --follow"),
     ],
-    ids=["endpoint", "pipeline_root", "parameter", "token_file"],
+    ids=["endpoint", "pipeline_root", "parameter", "token_file", "end_on_interrupt"],
 )
 def test_malformed_argument_is_refused(submit, arguments, message):
     """With the form that is wanted."""

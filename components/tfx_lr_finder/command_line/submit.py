@@ -119,6 +119,8 @@ def submit_command(
       tfx-lr-finder submit penguin.yaml --endpoint http://localhost:8080 \\
         --pipeline-root s3://bucket/root --parameter num_steps=100 --follow
     """
+    if end_on_interrupt and not follow:
+        raise click.UsageError("--end-on-interrupt needs --follow.")
     from tfx_lr_finder.kubeflow.runs import compiled
     from tfx_lr_finder.kubeflow.runs.server import Server
 

@@ -1,5 +1,6 @@
 """Follows a run to its end: a line for each task, and the rates that were found."""
 
+import dataclasses
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tfx_lr_finder.core.publishing.interval import expectation
 from tfx_lr_finder.kubeflow.runs.server import API, NoAnswerError, Server, ServerError
-from tfx_lr_finder.kubeflow.runs.tasks import FAILED, FINAL_STATES, Task, ended_tasks
+from tfx_lr_finder.kubeflow.runs.tasks import FAILED, FINAL_STATES, SUCCEEDED, Task, ended_tasks
 
 POLL_SECONDS = 5.0
 PATIENCE_SECONDS = 600.0
@@ -75,7 +76,7 @@ def say_rates(
     try:
         found = rates(server, run_id, names)
     except ServerError as error:
-        if ended.state == "SUCCEEDED":
+        if ended.state == SUCCEEDED:
             say(f"The rate is shown on the page of the run, but cannot be read here. {error}")
         return []
     for rate in found:
@@ -84,7 +85,7 @@ def say_rates(
             f"Learning rate    {rate.learning_rate:.3g} "
             f"(verdict: {rate.verdict}{expected}) by {rate.task}"
         )
-    return [rate._asdict() for rate in found]
+    return [dataclasses.asdict(rate) for rate in found]
 
 
 def end(server: Server, run_id: str) -> None:
@@ -123,7 +124,7 @@ def _line(number: int, total: int, task: Task) -> str:
     """Returns the line of a task, as a local run prints it."""
     label = f"[{number}/{total}] {task.name} ".ljust(32, ".")
     took = f"{task.seconds:.1f} s" if task.seconds is not None else ""
-    return f"{label} {took if task.state == 'SUCCEEDED' else task.state.lower()}"
+    return f"{label} {took if task.state == SUCCEEDED else task.state.lower()}"
 
 
 def _end_of_log(server: Server, run_id: str, pod: str | None) -> str:

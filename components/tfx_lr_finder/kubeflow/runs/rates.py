@@ -4,8 +4,9 @@ The API does not show artifacts. Kubeflow's page reads them from ML Metadata, by
 own address (`frontend/src/mlmd/MlmdUtils.ts` in kubeflow/pipelines), and so does this module.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ml_metadata.proto import metadata_store_service_pb2 as service
 from ml_metadata.proto.metadata_store_pb2 import Artifact
@@ -20,7 +21,8 @@ _TRAILER = 0x80
 Response = TypeVar("Response")
 
 
-class Rate(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Rate:
     """A rate that a task of the run has published.
 
     Attributes:

@@ -2,10 +2,11 @@
 
 The API shows the nodes of Argo's workflow. For a task with the key `X` these are the driver
 (`X-driver`), the task itself (`X`), its attempts (`X(0)`), and the container (`executor`), beside
-nodes of the whole run (`root`, the workflow's name).
+nodes of the whole run (`root`, the workflow's name). The container of a task whose outputs are in
+the cache is skipped (`backend/src/v2/compiler/argocompiler/container.go` in kubeflow/pipelines).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,7 +14,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 Json = dict[str, Any]
 
 FAILED = "FAILED"
-FINAL_STATES = ("SUCCEEDED", FAILED, "SKIPPED", "CANCELED")
+SKIPPED = "SKIPPED"
+SUCCEEDED = "SUCCEEDED"
+FINAL_STATES = (SUCCEEDED, FAILED, SKIPPED, "CANCELED")
+CACHED = "CACHED"
+
+_CONTAINER = "executor"
 _DRIVER = "-driver"
 
 
@@ -22,7 +28,7 @@ class Task(NamedTuple):
 
     Attributes:
         name: The name that the pipeline's author gave it.
-        state: One of FINAL_STATES.
+        state: One of FINAL_STATES, or CACHED.
         seconds: How long it took, without the time that its driver took; None if not known.
         pod: Of a failed task, the pod with its log.
     """
@@ -49,8 +55,11 @@ def ended_tasks(run: Json, names: Mapping[str, str]) -> dict[str, Task]:
         if node.get("state") not in FINAL_STATES:
             continue
         if key in names:
-            pod = _failed_pod(node, by_hash, names) if node["state"] == FAILED else None
-            tasks[node["task_id"]] = Task(names[key], node["state"], _seconds(node), pod)
+            inner = [*_within(node, by_hash, names)]
+            failed = [n.get("pod_name") for n in inner if n.get("state") == FAILED]
+            pod = failed[-1] if node["state"] == FAILED else None  # of the innermost node
+            state = CACHED if _is_cached(node, inner) else node["state"]
+            tasks[node["task_id"]] = Task(names[key], state, _seconds(node), pod)
         elif driver in names and node["state"] == FAILED:  # the task itself is never run
             tasks[node["task_id"]] = Task(names[driver], FAILED, None, node.get("pod_name"))
     return tasks
@@ -66,13 +75,15 @@ def _seconds(node: Json) -> float | None:
     return seconds if seconds >= 0 else None  # Argo's time of what has not happened is the year 1
 
 
-def _failed_pod(node: Json, by_hash: Mapping[str, Json], names: Mapping[str, str]) -> str | None:
-    """Returns the pod of the innermost failed node of a task."""
-    failed = [n for n in _within(node, by_hash, names) if n.get("state") == FAILED]
-    return failed[-1].get("pod_name") if failed else None
+def _is_cached(node: Json, inner: Sequence[Json]) -> bool:
+    is_skipped = any(
+        n.get("display_name") == _CONTAINER and n.get("state") == SKIPPED for n in inner
+    )
+    return node["state"] == SUCCEEDED and is_skipped
 
 
 def _within(node: Json, by_hash: Mapping[str, Json], names: Mapping[str, str]) -> Iterator[Json]:
+    """Yields a task's node and the nodes in it, from the outermost to the innermost."""
     yield node
     for child in node.get("child_tasks") or []:
         inner = by_hash.get(_hash(child.get("pod_name", "")))
