@@ -289,10 +289,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(status, "application/json", json.dumps(content).encode())
 
     def hiccup(self, status):
-        """Answers as a proxy does while the API is away, or not at all."""
+        """Answers as a proxy does while the API is away, or not at all, or breaks off."""
         if status is None:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+        elif status == 502:
+            self.wfile.write(b"HTTP/1.0 502 Bad Gateway\r\nContent-Length: 100\r\n\r\n<html>")
+            self.close_connection = True
         else:
             self.send(status, "text/html", b"<html>upstream connect error</html>")
 
@@ -608,7 +611,7 @@ def test_rate_that_cannot_be_read_is_on_the_page(submit, kubeflow):
     )
 
 
-@pytest.mark.parametrize("hiccup", [503, 404, 429, 200, None])
+@pytest.mark.parametrize("hiccup", [503, 502, 404, 429, 200, None])
 def test_hiccup_of_the_api_does_not_end_it(submit, kubeflow, hiccup):
     """Whether a proxy answers in its place, with whatever, or nobody; it is told once."""
     kubeflow.states = ["RUNNING", "SUCCEEDED"]
@@ -620,6 +623,18 @@ def test_hiccup_of_the_api_does_not_end_it(submit, kubeflow, hiccup):
     assert result.exit_code == 0
     assert result.output.count("Asking again; the run goes on.\n") == 1
     assert "Run SUCCEEDED" in result.output
+
+
+def test_token_that_expires_leaves_the_run(submit, kubeflow):
+    """It would be refused again."""
+    kubeflow.states = ["RUNNING"]
+    kubeflow.hiccups = 1
+    kubeflow.hiccup = 401
+
+    result = submit("--follow")
+
+    assert result.exit_code == 1
+    assert result.output.endswith("give a valid one with --token-file. The run goes on.\n")
 
 
 def test_api_that_stays_away_ends_it(submit, kubeflow, monkeypatch):

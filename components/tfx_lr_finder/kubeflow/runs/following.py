@@ -116,6 +116,8 @@ def _patiently(server: Server, path: str, say: Say) -> Any:
             elif now - silent_since > PATIENCE_SECONDS:
                 raise ServerError(f"{error} The run may go on.") from error
             time.sleep(POLL_SECONDS)
+        except ServerError as error:
+            raise ServerError(f"{error} The run goes on.") from error
         else:
             return answer
 

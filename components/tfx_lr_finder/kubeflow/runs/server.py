@@ -1,5 +1,6 @@
 """Requests to Kubeflow Pipelines, and what its errors say."""
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -74,7 +75,10 @@ class Server:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
                 return bytes(response.read())
         except urllib.error.HTTPError as error:
-            raise self.refusal(error.code, error.reason, error.read()) from error
+            body = None
+            with contextlib.suppress(OSError, HTTPException):  # the connection may break here, too
+                body = error.read()
+            raise self.refusal(error.code, error.reason, body) from error
         except OSError as error:
             raise self.no_answer(str(getattr(error, "reason", error))) from error
         except (HTTPException, ValueError) as error:  # not a web server, or not an address
