@@ -18,6 +18,7 @@ from tfx_lr_finder.core.verdict import Verdict
 if TYPE_CHECKING:
     from tfx_lr_finder.artifacts import LearningRateSweep
     from tfx_lr_finder.component import LearningRateFinder
+    from tfx_lr_finder.finding import Finding, find_learning_rate
     from tfx_lr_finder.schedules import OneCycle
     from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
     from tfx_lr_finder.training.range_test import range_test
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Curve",
     "Evidence",
+    "Finding",
     "LearningRateFinder",
     "LearningRateSweep",
     "LrFinderFnResult",
@@ -34,6 +36,7 @@ __all__ = [
     "StopReason",
     "Suggestion",
     "Verdict",
+    "find_learning_rate",
     "plot_curve",
     "range_test",
     "suggest",
@@ -42,10 +45,12 @@ __all__ = [
 __version__ = importlib.metadata.version("tfx-lr-finder")
 
 _MODULES = {
+    "Finding": "finding",
     "LearningRateFinder": "component",
     "LearningRateSweep": "artifacts",
     "LrFinderFnResult": "training.lr_finder_fn_result",
     "OneCycle": "schedules",
+    "find_learning_rate": "finding",
     "plot_curve": "views.picture",
     "range_test": "training.range_test",
 }

@@ -8,7 +8,7 @@ from tfx.orchestration.experimental.interactive import visualizations
 from tfx.types.artifact import Artifact
 
 from tfx_lr_finder.artifacts import PLOT_FILE, LearningRateSweep, read_evidence
-from tfx_lr_finder.views.report import with_code
+from tfx_lr_finder.views.summary import html_summary
 
 
 class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
@@ -18,10 +18,7 @@ class LearningRateSweepVisualization(visualizations.ArtifactVisualization):
 
     def display(self, artifact: Artifact) -> None:
         """Shows a sweep in the output of the notebook's cell."""
-        published = read_evidence(artifact).published
-        rate, verdict = f"{published.learning_rate:.3g}", published.verdict
-        meaning = f"{verdict.value}: {with_code(verdict.meaning)}"
-        display(HTML(f"<p><strong>Learning rate {rate}</strong> ({meaning})</p>"))
+        display(HTML(html_summary(read_evidence(artifact))))
         with fileio.open(os.path.join(artifact.uri, PLOT_FILE), "rb") as file:
             display(Image(file.read()))
 

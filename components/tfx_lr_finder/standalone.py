@@ -16,7 +16,7 @@ from tfx_lr_finder.search.options import SweepOptions
 from tfx_lr_finder.search.request import Search
 
 
-def find_learning_rate(
+def find_on_files(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     user_code: Mapping[str, str],

@@ -238,7 +238,7 @@ def save(figure: Figure, name: str) -> None:
 def main() -> None:
     """Draws every figure."""
     digits = Digits()
-    curve = range_test(network("adam"), digits.training(), train_steps=TRAIN_STEPS)
+    curve = range_test(network("adam"), digits.training(), epochs=1, steps_per_epoch=TRAIN_STEPS)
     draw_sweep(curve)
     draw_result(curve)
     draw_landmarks(curve)

@@ -201,7 +201,8 @@ def test_notebook_shows_verdict_in_words_and_picture(sweep):
         InteractiveShell.clear_instance()
 
     text, picture = (output.data for output in captured.outputs)
-    assert "<strong>Learning rate 0.0123</strong> (noisy: " in text["text/html"]
+    assert "<strong>Learning rate 0.0123</strong> (0.006 to 0.025 in" in text["text/html"]
+    assert ", verdict noisy<br>The fall of" in text["text/html"]
     assert "Raise <code>num_steps</code>, <code>num_sweeps</code> or the" in text["text/html"]
     assert "image/png" in picture
 

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
@@ -46,6 +47,9 @@ COMMANDS = (
 LISTED = re.findall(r"(?m)^::: ([\w.]+)\.(\w+)$", (DOCUMENTATION / "api.md").read_text())
 PUBLIC = [getattr(importlib.import_module(module), name) for module, name in LISTED]
 WITH_EXAMPLE = [public for public in PUBLIC if "Example:" in inspect.getdoc(public)]
+
+
+FEATURES = np.random.default_rng(0).normal(size=(256, 4)).astype(np.float32)
 
 
 def build_model(fn_args):
@@ -99,6 +103,8 @@ def names(fn_args):
         "_batches": batches,
         "model": build_model(None),
         "dataset": batches(None, None),
+        "x": FEATURES,
+        "y": FEATURES.sum(axis=1),
         "data": {
             "examples": examples.outputs["examples"],
             "module_file": "model.py",

@@ -47,6 +47,7 @@ def test_contract_is_kept(copy):
         ("views/plot.py", "tfx_lr_finder.search.options"),
         ("core/rules.py", "tensorflow"),
         ("training/graph.py", "tfx.types"),
+        ("finding.py", "tfx.types"),
     ],
 )
 def test_arrow_that_is_turned_round_breaks_it(copy, module, imported):

@@ -16,6 +16,7 @@ import tfx_lr_finder
 PUBLIC = [
     "Curve",
     "Evidence",
+    "Finding",
     "LearningRateFinder",
     "LearningRateSweep",
     "LrFinderFnResult",
@@ -24,6 +25,7 @@ PUBLIC = [
     "StopReason",
     "Suggestion",
     "Verdict",
+    "find_learning_rate",
     "plot_curve",
     "range_test",
     "suggest",

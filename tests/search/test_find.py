@@ -8,9 +8,8 @@ from sklearn.datasets import load_diabetes, load_digits
 
 from tfx_lr_finder import LrFinderFnResult, NoLearningRateError, Verdict
 from tfx_lr_finder.core.proof import JudgedOn
-from tfx_lr_finder.search.find import find
+from tfx_lr_finder.search.find import find, trainings
 from tfx_lr_finder.search.options import SweepOptions
-from tfx_lr_finder.search.request import trainings
 
 TRAIN_STEPS = 400
 BATCH_SIZE = 32

@@ -37,14 +37,14 @@ PROGRAM = """
 import json, re, sys
 from pathlib import Path
 from tfx_lr_finder.search.options import SweepOptions
-from tfx_lr_finder.standalone import find_learning_rate
+from tfx_lr_finder.standalone import find_on_files
 
 examples, outputs, module, options, custom_config = sys.argv[1:]
 names = {"best_hyperparameters": "", "learning_rate": "/value", "sweep": ""}
 written = {name: f"{outputs}/{name}{file}" for name, file in names.items()}
 code, options = {"module_file": module}, SweepOptions(**json.loads(options))
 custom_config = json.loads(custom_config)
-find_learning_rate({"examples": examples}, written, code, options, custom_config=custom_config)
+find_on_files({"examples": examples}, written, code, options, custom_config=custom_config)
 # Not getrusage's peak: a process inherits that of the one that started it. This one starts with
 # what the fork server holds, which is what a process of its own would have loaded.
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])

@@ -56,7 +56,7 @@ def test_sweep_is_shown_with_rate_verdict_and_plot(notebook):
     heading, text, picture = shown(notebook)
 
     assert heading["text/html"].startswith("<b>Artifact at ../../output/notebook/")
-    assert "</strong> (ok: The model learns at this rate" in text["text/html"]
+    assert "verdict ok<br>The model learns at this rate" in text["text/html"]
     assert base64.b64decode(picture["image/png"]).startswith(b"\x89PNG")
 
 
@@ -92,3 +92,45 @@ def test_stored_notebook_is_light_and_names_no_machine():
 
     assert len(text) < 200_000
     assert not re.search(r'"/\w+/|[" ]/(home|root|tmp|usr|work)/', text)
+
+
+FINDING = """
+import time
+
+import keras
+import numpy as np
+
+from tfx_lr_finder import find_learning_rate
+
+
+class Slow(keras.utils.PyDataset):
+    def __len__(self):
+        return 50
+
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        x = np.random.default_rng(index).normal(size=(16, 4))
+        return x, x.sum(axis=1)
+
+
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile("adam", "mse")
+finding = find_learning_rate(model, Slow())
+finding
+"""
+
+
+@pytest.mark.slow
+def test_finding_shows_itself_after_a_progress_bar():
+    """In a real kernel: a bar for a sweep of some seconds, then rate, verdict and picture."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(FINDING)])
+
+    NotebookClient(notebook, timeout=600).execute()
+
+    (cell,) = notebook.cells
+    printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+    assert "Learning-rate sweep: 100%" in printed
+    shown = cell.outputs[-1].data
+    assert "<p><strong>Learning rate " in shown["text/html"]
+    assert "data:image/png;base64," in shown["text/html"]
+    assert re.fullmatch(r"Learning rate \S+ \(.*\), verdict \w+", shown["text/plain"])

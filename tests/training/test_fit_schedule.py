@@ -202,7 +202,7 @@ def test_schedule_of_a_training_of_unknown_length_is_not_known():
     dataset = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS)).batch(4)
 
     assert range_test(made, dataset, num_steps=20).schedule is Schedule.UNKNOWN
-    assert range_test(made, dataset, num_steps=20, train_steps=80).schedule is Schedule.DECAYING
+    assert range_test(made, dataset, num_steps=20, epochs=10).schedule is Schedule.DECAYING
 
 
 def test_user_may_say_what_the_schedule_is():

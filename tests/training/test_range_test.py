@@ -329,7 +329,7 @@ def test_python_on_tensors_is_converted_for_tf_keras(place, loss, jit_compile):
     curve = range_test(
         gated(place, jit_compile),
         one_batch(),
-        validation_dataset=None if place == "train_step" else one_batch(),
+        validation_data=None if place == "train_step" else one_batch(),
         min_learning_rate=1e-9,
         max_learning_rate=1e-8,
         num_steps=3,
@@ -530,12 +530,10 @@ def test_schedule_is_back_also_when_the_step_cannot_be_built(keras_module):
 
 def test_curve_keeps_what_the_sweep_was_asked_for():
     """Smoothing, number of steps, batch size, seed and length of the training are recorded."""
-    curve = range_test(
-        telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, train_steps=321
-    )
+    curve = range_test(telling(), numbers([1, 2]), num_steps=7, smoothing=0.5, seed=9, epochs=161)
 
     assert (curve.smoothing, curve.num_steps, curve.batch_size, curve.seed) == (0.5, 7, 1, 9)
-    assert curve.train_steps == 321
+    assert curve.train_steps == 322
 
 
 def test_defaults_are_those_of_the_component():
@@ -1058,17 +1056,17 @@ def test_legacy_optimizer_is_refused():
 
 
 @pytest.mark.parametrize(
-    "dataset",
-    [[(1.0, 2.0)], np.ones((4, 1)), iter([1]), None],
-    ids=["list", "array", "iterator", "none"],
+    ("data", "received"),
+    [("words", "x of type str"), (7, "x of type int"), (None, "no data")],
+    ids=["string", "number", "none"],
 )
-def test_what_is_no_data_set_is_refused(dataset):
-    """The message names the argument and the type received."""
+def test_what_fit_does_not_take_is_refused(keras_module, data, received):
+    """The message has the type received, and Keras's own words."""
     with pytest.raises(
         ValueError,
-        match=rf"(?s)must be a tf\.data\.Dataset.*Received: .* of type {type(dataset).__name__}",
+        match=rf"as `model\.fit` takes them\. Received: {received}, and from Keras \w+: ",
     ):
-        range_test(telling(), dataset)
+        range_test(parabola(keras_module), data)
 
 
 @pytest.mark.parametrize(
@@ -1168,16 +1166,21 @@ def test_train_step_without_a_scalar_loss_is_refused(logs, received):
 
 def test_training_of_no_steps_is_refused_before_the_sweep(keras_module):
     """What the model is to be trained for is checked before anything is run."""
-    with pytest.raises(ValueError, match=r"`train_steps` must be at least 1.*train_steps=0"):
-        range_test(keras_module.Sequential(), random_batches(), train_steps=0)
+    result = LrFinderFnResult(keras_module.Sequential(), random_batches(), train_steps=0)
+
+    with (
+        pytest.raises(ValueError, match=r"`train_steps` must be at least 1.*train_steps=0"),
+        Trainings(lambda _: result, 10, 0) as trainings,
+    ):
+        trainings.sweep(0, schedule(1e-6, 10.0, 10), 0.98, 4.0)
 
 
 def test_integers_of_numpy_are_integers():
-    """Steps, seed and length may come out of NumPy; the curve can be written all the same."""
+    """Steps, seed and epochs may come out of NumPy; the curve can be written all the same."""
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.5), "mse")
 
-    numbers = {"num_steps": np.int64(6), "seed": np.int64(3), "train_steps": np.int64(30)}
+    numbers = {"num_steps": np.int64(6), "seed": np.int64(3), "epochs": np.int64(10)}
     curve = range_test(model, random_batches(), **numbers)
 
     assert Curve.from_json(curve.to_json()) == curve

@@ -57,7 +57,7 @@ def test_loss_is_that_after_the_update(keras_module):
     curve = range_test(
         line(keras_module),
         batches(1),
-        validation_dataset=batches(1, 3),
+        validation_data=batches(1, 3),
         min_learning_rate=1e-3,
         max_learning_rate=0.3,
         num_steps=20,
@@ -108,7 +108,7 @@ def test_sample_weights_count_and_penalties_do_not(keras_module):
     curve = range_test(
         model,
         batches(1),
-        validation_dataset=weighted,
+        validation_data=weighted,
         min_learning_rate=1e-9,
         max_learning_rate=1e-8,
         num_steps=3,
@@ -123,7 +123,7 @@ def test_validation_leaves_no_trace_in_the_training(keras_module):
     before = [variable.numpy() for variable in model.variables]
 
     without = range_test(model, random_batches(), num_steps=8)
-    curve = range_test(model, random_batches(), validation_dataset=random_batches(1), num_steps=8)
+    curve = range_test(model, random_batches(), validation_data=random_batches(1), num_steps=8)
 
     assert without.validation_losses is None
     np.testing.assert_array_equal(curve.losses, without.losses)
@@ -145,7 +145,7 @@ def test_memory_of_the_training_is_not_that_of_the_validation(keras_module):
     validation = training.map(lambda x, y: (50 * x, y))
 
     without = range_test(model, training, num_steps=6)
-    curve = range_test(model, training, validation_dataset=validation, num_steps=6)
+    curve = range_test(model, training, validation_data=validation, num_steps=6)
 
     np.testing.assert_array_equal(curve.losses, without.losses)
 
@@ -159,7 +159,7 @@ def test_order_of_the_validation_data_is_that_of_the_seed():
 
     signature = tf.TensorSpec((4, 2)), tf.TensorSpec((4, 1))
     dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
-    options = {"validation_dataset": dataset, "num_steps": 3}
+    options = {"validation_data": dataset, "num_steps": 3}
     curves, next_numbers = [], []
     for _ in range(2):
         keras.utils.set_random_seed(3)
@@ -184,7 +184,7 @@ def test_batch_statistics_are_those_of_the_validation_batch(keras_module):
     curve = range_test(
         model,
         random_batches().map(lambda x, y: (x, x)),
-        validation_dataset=scaled,
+        validation_data=scaled,
         min_learning_rate=1e-9,
         max_learning_rate=1e-8,
         num_steps=3,
@@ -223,7 +223,7 @@ def test_endless_validation_data_are_not_read_to_their_end():
     curve = range_test(
         line(keras),
         batches(0),
-        validation_dataset=numbered,
+        validation_data=numbered,
         num_steps=10,
     )
 
@@ -239,7 +239,7 @@ def test_model_with_a_train_step_of_its_own_goes_without(keras_module):
             return super().train_step(batch)
 
     curve = range_test(
-        line(keras_module, base=Own), batches(1), validation_dataset=batches(1), num_steps=3
+        line(keras_module, base=Own), batches(1), validation_data=batches(1), num_steps=3
     )
 
     assert curve.validation_losses is None
@@ -268,7 +268,7 @@ def test_features_may_be_ragged_or_sparse_and_named():
     curve = range_test(
         model,
         dataset,
-        validation_dataset=dataset,
+        validation_data=dataset,
         min_learning_rate=1e-9,
         max_learning_rate=1e-8,
         num_steps=3,
@@ -284,7 +284,7 @@ def test_curve_ends_before_a_validation_loss_that_is_not_finite():
     curve = range_test(
         model,
         batches(0),
-        validation_dataset=batches(1),
+        validation_data=batches(1),
         min_learning_rate=1.0,
         max_learning_rate=100.0,
         num_steps=50,
@@ -299,13 +299,16 @@ def test_first_validation_loss_that_is_not_finite_is_refused():
     """The message says which data they are."""
     message = r"must be finite\. Received: a NaN or infinite loss of the validation data"
     with pytest.raises(ValueError, match=message):
-        range_test(line(keras), batches(1), validation_dataset=batches(np.nan))
+        range_test(line(keras), batches(1), validation_data=batches(np.nan))
 
 
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        ([1, 2], r"must be a tf\.data\.Dataset.*Received: \[1, 2\] of type list"),
+        (
+            [1, 2],
+            r"as `model\.fit` takes them\. Received: .*validation_data of type list, and from",
+        ),
         (batches(1).take(0), r"must yield at least one batch\. Received: none"),
     ],
     ids=["no_data_set", "empty"],
@@ -313,7 +316,7 @@ def test_first_validation_loss_that_is_not_finite_is_refused():
 def test_data_without_a_batch_are_refused(dataset, message):
     """Before anything is traced."""
     with pytest.raises(ValueError, match=message):
-        range_test(line(keras), batches(1), validation_dataset=dataset)
+        range_test(line(keras), batches(1), validation_data=dataset)
 
 
 def test_batches_of_another_form_are_refused():
@@ -321,7 +324,7 @@ def test_batches_of_another_form_are_refused():
     wrong = tf.data.Dataset.from_tensors((tf.ones((4, 7)), tf.zeros((4, 1))))
 
     with pytest.raises(ValidationError, match=r"as `model\.evaluate` takes them.*\(4, 7\)"):
-        range_test(line(keras), batches(1), validation_dataset=wrong)
+        range_test(line(keras), batches(1), validation_data=wrong)
 
 
 def test_each_of_several_sweeps_has_validation_data_of_its_own():
@@ -352,7 +355,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     model.compile(keras.optimizers.SGD(0.5), "mse")
 data = tf.data.Dataset.from_tensors((tf.fill((6, 1), 3.0), tf.zeros((6, 1))))
 curve = range_test(
-    model, data, validation_dataset=data, min_learning_rate=1e-9, max_learning_rate=1e-8,
+    model, data, validation_data=data, min_learning_rate=1e-9, max_learning_rate=1e-8,
     num_steps=3,
 )
 print(json.dumps(curve.validation_losses.tolist()))

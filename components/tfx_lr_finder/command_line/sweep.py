@@ -147,13 +147,13 @@ def sweep_command(
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
     with tensorflow_loaded_quietly():
-        from tfx_lr_finder.standalone import find_learning_rate
+        from tfx_lr_finder.standalone import find_on_files
         from tfx_lr_finder.training.model.cluster import is_chief
 
     def find(folder: str) -> None:
         # Only the result goes to stdout, not what the user's code prints.
         with contextlib.redirect_stdout(sys.stderr):
-            find_learning_rate(
+            find_on_files(
                 inputs,
                 _outputs(folder),
                 code,

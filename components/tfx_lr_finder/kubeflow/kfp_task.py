@@ -18,7 +18,7 @@ from tfx_lr_finder.kubeflow import page
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
 from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions, the_one_given
 from tfx_lr_finder.search.working_folder import working_folder
-from tfx_lr_finder.standalone import find_learning_rate
+from tfx_lr_finder.standalone import find_on_files
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,7 +53,7 @@ def run(executor_input: Json) -> None:
     with working_folder() as folder:
         values = local["inputs"].get("parameterValues", {})
         given = {name: value for name, value in values.items() if value is not None}
-        sweep = find_learning_rate(
+        sweep = find_on_files(
             paths,
             output_paths,
             _user_code(given, paths, Path(folder)),

@@ -1,9 +1,11 @@
 """The search for a learning rate: sweeps, trials, proofs, and the rate to publish."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 import tensorflow as tf
 from absl import logging
@@ -14,6 +16,7 @@ from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
 from tfx_lr_finder.core.publishing.publication import published
 from tfx_lr_finder.core.suggestion import Suggestion, suggest
+from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.core.trials.halving import (
     Run,
     Trial,
@@ -26,18 +29,61 @@ from tfx_lr_finder.core.trials.halving import (
 from tfx_lr_finder.core.trials.plan import Plan, planned
 from tfx_lr_finder.core.verdict import Verdict
 from tfx_lr_finder.search.options import MIN_PROOF_STEPS, SweepOptions
-from tfx_lr_finder.search.request import Search, sweep
-from tfx_lr_finder.search.workers import Workers
+from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.trainings import Trainings
 from tfx_lr_finder.training.trial import State
 
 
-def find(search: Search, workers: Workers) -> Evidence:
+class Search(Protocol):
+    """What is searched with."""
+
+    @property
+    def options(self) -> SweepOptions:
+        """The options of the search."""
+
+    def trainings(self) -> contextlib.AbstractContextManager[Trainings]:
+        """Opens trainings of the user's model."""
+
+
+class Workers(Protocol):
+    """Other processes or machines that train."""
+
+    @property
+    def are_needed(self) -> bool:
+        """Whether they train, and not this process."""
+
+    def sweeps(self, seeds: Sequence[int]) -> list[Curve]:
+        """Runs one sweep for each seed, and returns the curves in order."""
+
+    def trials(self, learning_rates: Sequence[float], num_steps: int) -> list[Trial]:
+        """Trains up to a number of steps at each rate, and returns the trials in order."""
+
+
+def trainings(make: Make, options: SweepOptions) -> Trainings:
+    """Returns trainings of a model: sweeps and proofs, and trials of any length."""
+    return Trainings(make, most_steps(options), options.seed)
+
+
+def most_steps(options: SweepOptions) -> int:
+    """Returns the greatest number of steps of a sweep or a proof."""
+    # A proof has one more step, at the rate 0: it shows the loss at the start.
+    return max(options.num_steps, LONGER * options.proof_steps + 1)
+
+
+def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
+    """Runs one sweep with the given options, and returns its curve."""
+    rates = exponential_learning_rates(
+        options.min_learning_rate, options.max_learning_rate, options.num_steps
+    )
+    return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor)
+
+
+def find(search: Search, workers: Workers | None = None) -> Evidence:
     """Finds a learning rate: sweeps, reads a rate off the curves, tries rates around it, proves it.
 
     Args:
         search: The options, and trainings of the user's model.
-        workers: Beam's workers, for several sweeps and for trials.
+        workers: Workers for several sweeps and for trials; None (default) if this process trains.
 
     Raises:
         NoLearningRateError: If no rate can be published, and the options have no default rate.
@@ -46,8 +92,7 @@ def find(search: Search, workers: Workers) -> Evidence:
     limits = options.min_learning_rate, options.max_learning_rate
     seeds = range(options.seed, options.seed + options.num_sweeps)
     _log_start(options)
-    hands_out = len(seeds) > 1 and workers.are_needed
-    curves = workers.sweeps(seeds) if hands_out else []
+    curves = workers.sweeps(seeds) if len(seeds) > 1 and workers and workers.are_needed else []
     read: Suggestion | None = None
     trials: tuple[Trial, ...] = ()
     proofs: tuple[Proof, ...] = ()
@@ -60,7 +105,9 @@ def find(search: Search, workers: Workers) -> Evidence:
             plan = _plan(curves[0], options)
             logging.info("The search: %s.", plan)
             if plan.trial_steps:
-                run = workers.trials if workers.are_needed else _Here(trainings, options.seed)
+                run: Run = _Here(trainings, options.seed)
+                if workers and workers.are_needed:
+                    run = workers.trials
                 trials = tried(rate, _logged(run), plan, limits)
                 rate = settled(trials, curves[0].schedule, limits)
                 del run  # and the states of the finalists

@@ -13,11 +13,10 @@ from tfx.types.artifact import Artifact
 from tfx.utils import json_utils, proto_utils
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.proof import LONGER
-from tfx_lr_finder.core.sweep import exponential_learning_rates
 from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.search import user_module
 from tfx_lr_finder.search.files import write_file
+from tfx_lr_finder.search.find import sweep, trainings
 from tfx_lr_finder.search.hyperparameters import Config, with_any_rate
 from tfx_lr_finder.search.options import CODE_KEYS, OPTION_TYPES, SweepOptions
 from tfx_lr_finder.search.working_folder import working_folder
@@ -26,21 +25,6 @@ from tfx_lr_finder.training.model.cluster import one_strategy
 from tfx_lr_finder.training.model.random_state import seeded
 from tfx_lr_finder.training.trainings import Trainings
 from tfx_lr_finder.training.trial import State
-
-
-def trainings(make: Make, options: SweepOptions) -> Trainings:
-    """Returns trainings of a model: sweeps and proofs, and trials of any length."""
-    # A proof has one more step, at the rate 0: it shows the loss at the start.
-    most_steps = max(options.num_steps, LONGER * options.proof_steps + 1)
-    return Trainings(make, most_steps, options.seed)
-
-
-def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
-    """Runs one sweep with the given options, and returns its curve."""
-    rates = exponential_learning_rates(
-        options.min_learning_rate, options.max_learning_rate, options.num_steps
-    )
-    return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor)
 
 
 class TrialTask(NamedTuple):

@@ -1,5 +1,6 @@
 """Runs the steps of a training in chunks, in a TensorFlow graph, and reads what it noted."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.sweep import StopReason
@@ -26,6 +27,10 @@ GROWTH = 10
 
 The last one may have been fast only because its batches had been read ahead.
 """
+
+
+SECONDS_TO_BAR = 2
+"""A notebook, where a bar stays between the cells, shows one of a training that takes longer."""
 
 
 class Record(NamedTuple):
@@ -112,8 +117,7 @@ class Loop(NamedTuple):
             losses, others, weights, _ = self.columns()
             return ended(np.where(np.isfinite(others + weights), losses, np.nan))
 
-        # `disable=None` shows the bar only in a terminal.
-        with tqdm(total=num_steps, desc=description, unit="step", disable=None) as bar:
+        with _progress_bar(num_steps, description) as bar:
             while (curve_end := end()) is None:
                 check_not_asked_to_end()
                 last, started = min(first + size, num_steps), time.monotonic()
@@ -147,3 +151,13 @@ class Loop(NamedTuple):
         """Returns the columns of `notes`, for the completed steps."""
         losses, validation_losses, weights, num_rows = self.notes.numpy()[: self.done.numpy()].T
         return losses, validation_losses, weights, num_rows
+
+
+def _progress_bar(num_steps: int, description: str) -> tqdm:
+    """Returns a bar for a terminal or, of long trainings, for a notebook; elsewhere nothing."""
+    if type(sys.stdout).__module__.startswith("ipykernel."):
+        # As text, like Keras's own: tqdm's widget needs another package.
+        shown = {"file": sys.stdout, "delay": SECONDS_TO_BAR}
+    else:
+        shown = {"disable": None}  # shows the bar only in a terminal
+    return tqdm(total=num_steps, desc=description, unit="step", **shown)

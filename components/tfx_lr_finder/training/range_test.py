@@ -3,26 +3,24 @@
 import operator
 from typing import Any
 
-import tensorflow as tf
-
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.sweep import check_sweep, exponential_learning_rates
-from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
+from tfx_lr_finder.training.fit_arguments import made_by_fit
 from tfx_lr_finder.training.trainings import Trainings
 
 
 def range_test(
     model: Any,
-    dataset: tf.data.Dataset,
+    x: Any = None,
+    y: Any = None,
     *,
-    validation_dataset: tf.data.Dataset | None = None,
-    train_steps: int | None = None,
     min_learning_rate: float = 1e-6,
     max_learning_rate: float = 10.0,
     num_steps: int = 200,
     smoothing: float = 0.98,
     divergence_factor: float = 4.0,
     seed: int = 0,
+    **fit_arguments: Any,
 ) -> Curve:
     """Trains a model while the learning rate grows exponentially, and records each step's loss.
 
@@ -60,28 +58,37 @@ def range_test(
     compiled by XLA and draws random numbers without a seed of their own. For the same curve, a
     shuffled data set must be created again with the same seed: each pass draws a new order.
 
+    The data are what `model.fit` takes: arrays, tensors, a DataFrame, dicts of them, a Keras
+    `PyDataset` or `Sequence`, a generator, or a `tf.data.Dataset`. They may be endless. If they
+    have fewer batches than the sweep takes, they start over, and shuffle anew if they shuffle. A
+    generator can be read only once: the batches of the sweep, but at most 1 GiB, are read into
+    memory, and you have to pass a new generator to `fit`.
+
     Args:
         model: A compiled Keras model.
-        dataset: Batches as `model.fit` takes them; it may be endless. If it has fewer batches than
-            the sweep takes, it starts over, and shuffles anew if it shuffles.
-        validation_dataset: Batches as `model.evaluate` takes them, or None (default).
-        train_steps: Number of steps that the model will be trained for, or None (default) if not
-            known. It is recorded with the curve.
+        x: The data, or their features; the first argument of `fit`.
+        y: The labels, or None (default) if `x` holds them; the second argument of `fit`.
         min_learning_rate: The first rate, greater than 0; default 1e-6.
         max_learning_rate: The last rate, greater than the first; default 10.
         num_steps: Number of training steps, from 2 to 10,000; default 200.
         smoothing: Weight of the past in the smoothed loss, in [0, 1); default 0.98.
         divergence_factor: Greater than 1; default 4. `float("inf")` never stops.
         seed: Seed of the random operations that have no seed of their own; default 0.
+        **fit_arguments: Further arguments of `fit`, by name. `batch_size`, `steps_per_epoch`,
+            `validation_data`, `validation_split`, `sample_weight`, `class_weight`, `shuffle` and
+            others say what the data are. `epochs` says how long the training to come is, which is
+            recorded with the curve; without it, the length is not known. Of `callbacks`, only a
+            schedule of the rate matters.
 
     Returns:
         The curve of the sweep.
 
     Raises:
+        TypeError: If `fit` has no argument of a given name.
         ValueError: If an argument is out of its range, the model is not compiled or does not train
-            by its own optimizer, the optimizer does not apply the rate that is set, the data set
-            runs out of batches, a training step cannot be built or returns a loss that is not the
-            loss of its batch, or the first loss is not finite.
+            by its own optimizer, the optimizer does not apply the rate that is set, `fit` does
+            not take the data, the data run out of batches, a training step cannot be built or
+            returns a loss that is not the loss of its batch, or the first loss is not finite.
 
     Reference:
         L. N. Smith, Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186.
@@ -97,6 +104,8 @@ def range_test(
         }
     )
     rates = exponential_learning_rates(min_learning_rate, max_learning_rate, num_steps)
-    result = LrFinderFnResult(model, dataset, validation_dataset, train_steps)
-    with Trainings(lambda _: result, num_steps, seed) as trainings:
+    with (
+        made_by_fit(model, x, y, fit_arguments, num_steps) as make,
+        Trainings(make, num_steps, seed) as trainings,
+    ):
         return trainings.sweep(seed, rates, smoothing, divergence_factor)

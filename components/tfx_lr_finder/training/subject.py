@@ -94,7 +94,7 @@ def make_subject(
             f"Argument `schedule` must be one of {', '.join(kind.value for kind in Schedule)}, or "
             f"None. Received: schedule={schedule!r}."
         )
-    _check_compiled(model)
+    check_compiled(model)
     check_trained_together(model)
     build_optimizer(model)
     _check_dataset(dataset)
@@ -129,7 +129,12 @@ def facts_of(subject: Subject, batch_size: int, schedule: Schedule) -> Facts:
     )
 
 
-def _check_compiled(model: Any) -> None:
+def check_compiled(model: Any) -> None:
+    """Checks that a model is compiled with an optimizer whose rate can be swept.
+
+    Raises:
+        ValueError: If it is not.
+    """
     if not callable(getattr(model, "train_step", None)):
         raise ValueError(
             "Argument `model` must be a Keras model. "

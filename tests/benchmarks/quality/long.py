@@ -26,9 +26,8 @@ from quality.long_tasks import LONG_TASKS, NUM_VALIDATED, LongTask
 from quality.score import MAX_REGRET
 from tfx_lr_finder import LrFinderFnResult, NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence
-from tfx_lr_finder.search.find import find
+from tfx_lr_finder.search.find import find, trainings
 from tfx_lr_finder.search.options import SweepOptions
-from tfx_lr_finder.search.request import trainings
 from tfx_lr_finder.training.trainings import Trainings
 
 LOG_RATES = np.arange(-4.0, 0.51, 0.5)

@@ -12,18 +12,10 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from tfx_lr_finder.training.fit.callbacks import schedule_by
-from tfx_lr_finder.training.fit.fit_data import (
-    Arguments,
-    num_batches_of,
-    training_batches,
-    validation_batches,
-)
+from tfx_lr_finder.training.fit.fit_call import given_to_fit
 from tfx_lr_finder.training.fit.leaving import Exit
 from tfx_lr_finder.training.fit.optimizer_updates import updates_replaced
-from tfx_lr_finder.training.keras_types import Model
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult
-from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.replacement import replaced
 
 _SEARCHES = {"keras_tuner", "kerastuner", "optuna", "hyperopt"}
@@ -104,26 +96,9 @@ def _capturing(keras: ModuleType, reach: Reach) -> Callable[..., None]:
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
         model, arguments = call.arguments.pop("self"), call.arguments
-        dataset = training_batches(keras, model, fit, arguments)
-        validation_dataset = validation_batches(keras, model, arguments)
-        epochs = range(arguments["initial_epoch"], arguments["epochs"])
-        train_steps = _train_steps(model, dataset, arguments, len(epochs))
-        schedule = schedule_by(arguments["callbacks"], epochs, model.optimizer)
-        reach(LrFinderFnResult(model, dataset, validation_dataset, train_steps, schedule))
+        reach(given_to_fit(keras, model, fit, arguments))
 
     return capture
-
-
-def _train_steps(
-    model: Model, dataset: tf.data.Dataset, arguments: Arguments, num_epochs: int
-) -> int | None:
-    """Returns the number of updates in all epochs; None if neither call nor data tell it."""
-    epoch_steps = arguments["steps_per_epoch"] or dataset.cardinality().numpy()
-    if epoch_steps < 0:
-        epoch_steps = num_batches_of(arguments)
-    if epoch_steps is None:
-        return None
-    return int(num_epochs * epoch_steps) // accumulation_steps(model.optimizer) or None
 
 
 def _refusing(reach: Reach) -> Callable[..., None]:

@@ -50,7 +50,7 @@ def settable_learning_rate(
         ValueError: If one of several optimizers has a schedule, or all of their rates are 0.
     """
     swept = rated_optimizers(optimizer) if swept is None else swept
-    rates = [1.0] if len(swept) == 1 else [_number(part) for part in swept]
+    rates = _proportions(swept)
     if not max(rates) > 0:
         raise ValueError(
             "One of the rates within an optimizer must be greater than 0: they are swept in "
@@ -59,6 +59,37 @@ def settable_learning_rate(
     with contextlib.ExitStack() as stack:
         variables = [stack.enter_context(settable(part)) for part in swept]
         yield LearningRate(variables, rates)
+
+
+def set_learning_rate(swept: Sequence[Any], learning_rate: float) -> None:
+    """Sets the rate of optimizers: the greatest of their rates, and the others in proportion.
+
+    Args:
+        swept: Optimizers whose rates are numbers.
+        learning_rate: The rate.
+    """
+    LearningRate([part._learning_rate for part in swept], _proportions(swept)).assign(learning_rate)
+
+
+def check_settable(optimizer: Optimizer) -> None:
+    """Checks that an optimizer has no schedule, so that its rate can be set.
+
+    Raises:
+        ValueError: If it has one.
+    """
+    if has_schedule(optimizer):
+        raise ValueError(
+            "The optimizer's rate must be a number, which the search can set. "
+            f"Received: {type(optimizer).__name__} with a LearningRateSchedule. Compile the model "
+            "with a number, and give the schedule to `fit` and to the search as a "
+            "`LearningRateScheduler` in `callbacks`; or read the schedule's peak off a "
+            "`range_test`."
+        )
+
+
+def _proportions(swept: Sequence[Optimizer]) -> list[float]:
+    """Returns numbers that are in the proportion of the optimizers' rates."""
+    return [1.0] if len(swept) == 1 else [_number(part) for part in swept]
 
 
 def _number(optimizer: Any) -> float:
