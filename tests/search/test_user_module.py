@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
 from tfx_lr_finder import LearningRateFinder, LrFinderFnResult
+from tfx_lr_finder.search.marked_output import marked_output
 from tfx_lr_finder.search.user_module import call, load, make_fn_args
 
 HYPERPARAMETERS = {"space": [], "values": {"units": 8, "learning_rate": 1e-3}}
@@ -284,6 +285,8 @@ print("loaded")
 
 def run_fn(fn_args):
     units = fn_args.hyperparameters["values"]["units"]
+    print("training", end=" ")
+    print("begins")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
     model.compile("sgd", "mse")
     with open(f"{fn_args.model_run_dir}/notes.txt", "w") as file:
@@ -295,20 +298,34 @@ def run_fn(fn_args):
 
 
 def test_trainers_module_is_run_up_to_its_fit(module_file, inputs, tmp_path, capsys):
-    """It is loaded once and gets all of FnArgs; what it writes lies in the working folder."""
+    """It is loaded once and gets all of FnArgs; what it writes lies in the working folder.
+
+    What it prints is marked, since it trains nothing.
+    """
     work = tmp_path / "work"
     fn_args = make_fn_args(inputs, exec_properties(**FULL), HYPERPARAMETERS, str(work))
 
     function = load({"module_file": module_file(TRAINER_MODULE)})
     model, dataset, validation_dataset, train_steps, schedule = call(function, fn_args)
 
-    assert capsys.readouterr().out == "loaded\n"
+    mark = "[LearningRateFinder]"
+    assert capsys.readouterr().out == f"{mark} loaded\n{mark} training begins\n"
     assert model.output_shape == (None, 8)
     assert [len(x) for x, _ in dataset] == [2, 2, 2]
     assert [len(x) for x, _ in validation_dataset] == [2, 2]
     assert (train_steps, schedule) == (3, None)
     written = [path for path in work.rglob("*") if path.is_file()]
     assert written == [work / "model_run" / "notes.txt"]
+
+
+def test_output_that_user_code_keeps_is_marked_during_the_search_only(capsys):
+    """A log's handler, for example, goes on in the Trainer, in the same process."""
+    with marked_output():
+        kept = sys.stdout
+        print("looked at", file=kept)
+    print("trained", file=kept)
+
+    assert capsys.readouterr().out == "[LearningRateFinder] looked at\ntrained\n"
 
 
 def test_function_for_this_comes_before_the_trainers(module_file):

@@ -215,7 +215,7 @@ def test_module_may_import_what_lies_beside_it(short_sweep, tmp_path):
 
     assert result.exit_code == 0
     assert len(result.stderr.splitlines()) >= 3
-    assert set(result.stderr.splitlines()) == {"units 8"}
+    assert set(result.stderr.splitlines()) == {"[LearningRateFinder] units 8"}
     assert result.stdout.startswith("Learning rate ")
 
 

@@ -15,6 +15,7 @@ from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
 from tfx_lr_finder.search.hyperparameters import Config
+from tfx_lr_finder.search.marked_output import marked_output
 from tfx_lr_finder.search.missing_arguments import WatchedFnArgs
 from tfx_lr_finder.search.options import FUNCTION, TRAINER_FUNCTION, check_functions
 from tfx_lr_finder.training.fit.captured_fit import first_fit
@@ -80,7 +81,7 @@ def load(user_code: dict[str, str]) -> Callable[[FnArgs], Any]:
     name = TRAINER_FUNCTION if user_code.get(TRAINER_FUNCTION) else FUNCTION
     path = user_code.get(name)
     try:
-        with _going_on(), _on_path(user_code) as properties:
+        with marked_output(), _going_on(), _on_path(user_code) as properties:
             function = udf_utils.get_fn(properties, name)
     except ImportError as error:
         # TFX raises its own ImportError, which names only the module: the user's is its cause.
@@ -130,13 +131,15 @@ def _no_function(user_code: dict[str, str]) -> ValueError:
 def call(function: Callable[[FnArgs], Any], fn_args: FnArgs) -> LrFinderFnResult:
     """Calls the user's function, and returns its model and data set.
 
+    What it prints is marked: it stands in the log as if the training had begun.
+
     Raises:
         TypeError: If the function returns anything but an `LrFinderFnResult`.
         RuntimeError: If the function ends the process.
         Exception: Whatever the function raises. Notes on the error name missing arguments that the
             function read, and say if the learning rate is the only hyperparameter.
     """
-    with _going_on():
+    with marked_output(), _going_on():
         try:
             result = function(fn_args)
         except Exception as error:
