@@ -13,6 +13,7 @@ from tfx_lr_finder.core.evidence import EVIDENCE_FILE, SWEEP_TYPE, Evidence
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.report import report
+from tfx_lr_finder.views.summary import one_line
 from tfx_lr_finder.views.tensorboard import tensorboard_files
 
 PLOT_FILE = "curve.png"
@@ -117,6 +118,17 @@ def _properties(evidence: Evidence) -> dict[str, float | int | str]:
         **curve.known,
     }
     return {name: value for name, value in properties.items() if value is not None}
+
+
+def found_line(artifact: Artifact, report_uri: str = "") -> str:
+    """Returns a line for the end of a log: the rate, its interval, its verdict, and the report.
+
+    Args:
+        artifact: The sweep.
+        report_uri: Where the report lies; by default in the artifact.
+    """
+    report_uri = report_uri or os.path.join(artifact.uri, REPORT_FILE)
+    return f"{one_line(read_evidence(artifact))}. Report: {report_uri}"
 
 
 def read_evidence(artifact: Artifact) -> Evidence:

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
+import click
 from absl import logging
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from tfx_lr_finder.artifacts import LearningRateSweep, write_sweep
+from tfx_lr_finder.artifacts import LearningRateSweep, found_line, write_sweep
 from tfx_lr_finder.search.files import write_file
 from tfx_lr_finder.search.find import find
 from tfx_lr_finder.search.hyperparameters import (
@@ -44,6 +45,9 @@ class Executor(BaseBeamExecutor):
     ) -> None:
         """Finds a learning rate by `find`, and writes it with its evidence.
 
+        At the end, one line with the rate, the verdict and the report's path goes to the standard
+        output.
+
         If the `beam_pipeline_args` name several workers or another runner than Beam's own, several
         sweeps, and the trials, are elements of a Beam pipeline; otherwise they run in this process.
         The processes of a cluster train together: each of them runs every sweep and trial, and only
@@ -66,7 +70,10 @@ class Executor(BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         search = Search.of_execution(input_dict, exec_properties, read_hyperparameters(input_dict))
-        run(search, output_dict, self._make_beam_pipeline)
+        sweep = run(search, output_dict, self._make_beam_pipeline)
+        if is_chief():
+            # Not a log message: TFX hides them unless the user asks for the level INFO.
+            click.echo(f"LearningRateFinder: {found_line(sweep)}")
 
 
 def run(

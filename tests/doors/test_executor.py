@@ -234,6 +234,20 @@ def test_rate_is_the_same_in_every_output(run):
     assert run.outputs["learning_rate"][0].read() == rate
 
 
+def test_last_line_says_what_was_found(new_run, capsys):
+    """On the standard output, so it does not depend on the level of the log."""
+    new_run.do()
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    report = f"{new_run.sweep.uri}/report.html"
+    assert re.fullmatch(
+        rf"LearningRateFinder: Learning rate [\d.]+ \([\d.]+ to [\d.]+ in 9 of 10 repetitions\), "
+        rf"verdict \w+\. Report: {re.escape(report)}",
+        last,
+    )
+    assert f"Learning rate {new_run.learning_rate:.3g} " in last
+
+
 def test_keras_tuner_reads_the_hyperparameters(run):
     """As the Trainer's module does it."""
     hyperparameters = keras_tuner.HyperParameters.from_config(run.hyperparameters)

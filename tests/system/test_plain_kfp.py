@@ -241,8 +241,11 @@ def test_user_code_may_be_an_artifact_or_a_dotted_path(task, executor_input, tmp
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
 
 
-def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monkeypatch):
-    """By its dotted path, as for the Trainer; the curve is the same again."""
+def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monkeypatch, capsys):
+    """By its dotted path, as for the Trainer; the curve is the same again.
+
+    The last line of the log says what was found, and where the report lies.
+    """
     run_fn = (
         "def run_fn(args):\n    found = lr_finder_fn(args)\n    found.model.fit(found.dataset)\n"
     )
@@ -253,6 +256,9 @@ def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monk
 
     curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
     assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Learning rate ")
+    assert last.endswith(f". Report: {tmp_path / 'report'}")
 
 
 def test_rate_of_a_short_training_is_higher(task, in_a_bucket):

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from absl import logging
 
-from tfx_lr_finder.artifacts import LearningRateSweep
+from tfx_lr_finder.artifacts import LearningRateSweep, found_line
 from tfx_lr_finder.kubeflow import page
 from tfx_lr_finder.kubeflow.invocation import Json, with_local_paths
 from tfx_lr_finder.search.options import OPTION_TYPES, USER_CODE, SweepOptions, the_one_given
@@ -64,6 +65,7 @@ def run(executor_input: Json) -> None:
     page.copy_report(sweep.uri, output_paths["report"])
     facts = _facts(sweep)
     _report(executor_input["outputs"], {"sweep": facts, "metrics": page.metrics(facts)})
+    click.echo(found_line(sweep, _paths(executor_input["outputs"])["report"]))
 
 
 def _paths(part: Json) -> dict[str, str]:
