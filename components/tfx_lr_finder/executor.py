@@ -3,9 +3,11 @@
 Compiled pipelines contain its dotted path `tfx_lr_finder.executor.Executor`, so it must not move.
 """
 
+import dataclasses
 import json
 import os
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -70,14 +72,27 @@ class Executor(BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         search = Search.of_execution(input_dict, exec_properties, read_hyperparameters(input_dict))
-        sweep = run(search, output_dict, self._make_beam_pipeline)
+        sweep = run(search, output_dict, self._make_beam_pipeline, _place(self._context))
         if is_chief():
             # Not a log message: TFX hides them unless the user asks for the level INFO.
             click.echo(f"LearningRateFinder: {found_line(sweep)}")
 
 
+def _place(context: BaseBeamExecutor.Context | None) -> dict[str, str]:
+    """Returns the pipeline and the component of an execution, as far as they are known."""
+    info, node = getattr(context, "pipeline_info", None), getattr(context, "pipeline_node", None)
+    place = {
+        "Pipeline": info.id if info else "",
+        "Component": node.node_info.id if node else "",
+    }
+    return {name: value for name, value in place.items() if value}
+
+
 def run(
-    search: Search, outputs: Artifacts, make_pipeline: Callable[[], beam.Pipeline]
+    search: Search,
+    outputs: Artifacts,
+    make_pipeline: Callable[[], beam.Pipeline],
+    place: Mapping[str, str] = types.MappingProxyType({}),
 ) -> LearningRateSweep:
     """Runs a search and writes what it found. In a cluster, only the chief writes.
 
@@ -85,6 +100,7 @@ def run(
         search: The search.
         outputs: The component's output artifacts.
         make_pipeline: Returns a new Beam pipeline, for several sweeps and for trials.
+        place: The pipeline and the component that search, by names for human readers.
 
     Returns:
         The sweep artifact among the outputs.
@@ -100,6 +116,7 @@ def run(
         with Workers(search, make_pipeline, folder) as workers:
             evidence = find(search, workers)
         if is_chief():
+            evidence = dataclasses.replace(evidence, origin={**place, **search.origin})
             write_sweep(sweep, evidence)
             _write_rate(outputs, evidence.published.learning_rate, search)
     return sweep

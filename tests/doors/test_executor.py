@@ -6,6 +6,7 @@ import logging
 import math
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import keras_tuner
@@ -248,6 +249,18 @@ def test_last_line_says_what_was_found(new_run, capsys):
     assert f"Learning rate {new_run.learning_rate:.3g} " in last
 
 
+def test_evidence_says_when_and_of_what_the_rate_was_found(run, examples):
+    """The code, the examples and their splits; a pipeline's executor knows its name, too."""
+    evidence = read_evidence(run.sweep)
+
+    assert 0 <= time.time() - evidence.ended < 3600
+    assert evidence.origin == {
+        "Code": "linear.lr_finder_fn",
+        "Examples": examples.uri,
+        "Splits": "train to train, eval to evaluate",
+    }
+
+
 def test_keras_tuner_reads_the_hyperparameters(run):
     """As the Trainer's module does it."""
     hyperparameters = keras_tuner.HyperParameters.from_config(run.hyperparameters)
@@ -368,8 +381,8 @@ def test_same_inputs_give_the_same_files(random_runs):
 
 
 def evidence(run):
-    """Returns what a run's sweep.json says, but for the time it took."""
-    return dataclasses.replace(read_evidence(run.sweep), seconds=0.0)
+    """Returns what a run's sweep.json says, but for its time."""
+    return dataclasses.replace(read_evidence(run.sweep), seconds=0.0, ended=0.0)
 
 
 def timeless(files):

@@ -341,12 +341,17 @@ def test_facts_of_the_sweep_are_listed():
     )
     versions = {"tfx": "1.16.0", "keras": "3.12.0"}
 
-    rows = Page(page_of(stopped, versions=versions, seconds=12.34)).rows
+    origin = {"Pipeline": "penguin", "Splits": "train to train"}
+    about = {"versions": versions, "seconds": 12.34, "ended": 1.8e9, "origin": origin}
+    rows = Page(page_of(stopped, **about)).rows
 
     facts = {name: cells[0] for name, cells in rows.items()}
     assert (
         facts.items()
         >= {
+            "Date": "2027-01-15 08:00 UTC",
+            "Pipeline": "penguin",
+            "Splits": "train to train",
             "Model": "net",
             "Optimizer": "Adam",
             "Learning rates": "0.0001 to 10",

@@ -297,3 +297,14 @@ def test_server_lists_search_and_trials_in_the_hparams_tab(loaded_server):
         "trial_2": {"trial/loss": 0.25},
         "trial_3": {"trial/loss": "Infinity"},
     }
+
+
+def test_picture_has_the_time_of_the_search(tmp_path, picture):
+    """TensorBoard shows it above; the curves' events have none, so that their files are equal."""
+    write(tmp_path, tensorboard_files(dataclasses.replace(EVIDENCE, ended=1.8e9), picture))
+    events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+
+    (image,) = events.Tensors("tensorboard/search", "search/curve")
+    assert image.wall_time == 1.8e9
+    swept = events.Tensors("tensorboard/sweep_1", "sweep_over_step/batch_loss")
+    assert {event.wall_time for event in swept} == {0.0}

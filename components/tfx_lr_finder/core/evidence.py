@@ -60,6 +60,9 @@ class Evidence:
             in which they ran; empty if no rate could be read off the curves.
         versions: Version of each package that took part, by package name.
         seconds: Duration of the search in seconds, from the call of the user's code.
+        ended: When the search ended, in seconds since 1970 in UTC; 0 if not known.
+        origin: Where the rate was found, and of what, by names for human readers: `Pipeline`,
+            `Component`, `Code`, `Examples` and others, as far as they are known.
     """
 
     published: Publication
@@ -69,6 +72,8 @@ class Evidence:
     proofs: tuple[Proof, ...] = ()
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    ended: float = 0.0
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that a rate which is not the default was read.
@@ -172,6 +177,7 @@ def _from_dict(content: Any) -> Evidence:
         raise ValueError(f"A learning rate must be greater than 0. Received: {min(rates)}.")
     _check_interval(evidence.published)
     check_not_negative("seconds", evidence.seconds)
+    check_not_negative("ended", evidence.ended)
     return evidence
 
 

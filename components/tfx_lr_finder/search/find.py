@@ -120,8 +120,11 @@ def find(search: Search, workers: Workers | None = None) -> Evidence:
             logging.warning("%s Using default_learning_rate instead.", error)
             rate = options.default_learning_rate
             publication = Publication(rate, error.verdict, is_default=True)
-    seconds = time.monotonic() - started
-    evidence = Evidence(publication, read, tuple(curves), trials, proofs, _versions(), seconds)
+    evidence = Evidence(
+        *(publication, read, tuple(curves), trials, proofs, _versions()),
+        seconds=time.monotonic() - started,
+        ended=time.time(),
+    )
     _log_rate(evidence)
     return evidence
 

@@ -111,6 +111,24 @@ class Search:
         }
 
     @property
+    def origin(self) -> dict[str, str]:
+        """The user's code and the examples, by names for human readers."""
+        code = dict(self.user_code)
+        code["module_path"] = code.get("module_path", "").partition("@")[0]  # without its wheel
+        splits = [
+            f"{', '.join(names) or default} to {use}"
+            for names, default, use in (
+                (self.train_args.splits, "train", "train"),
+                (self.eval_args.splits, "eval", "evaluate"),
+            )
+        ]
+        return {
+            "Code": ", ".join(filter(None, code.values())),
+            "Examples": ", ".join(examples.uri for examples in self.inputs["examples"]),
+            "Splits": ", ".join(splits),
+        }
+
+    @property
     def _given_hyperparameters(self) -> Config:
         """The hyperparameters for the user's code; they always include a learning rate."""
         options = self.options

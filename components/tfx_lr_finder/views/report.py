@@ -1,6 +1,7 @@
 """The HTML page of a search: the rate, what to do next, and the evidence."""
 
 import base64
+import datetime
 import functools
 import importlib.metadata
 import importlib.resources
@@ -155,6 +156,8 @@ def _bound(evidence: Evidence) -> str:
 def _facts(evidence: Evidence) -> dict[str, str]:
     curves, curve = evidence.curves, evidence.curves[0]
     facts = {
+        "Date": _date(evidence.ended),
+        **evidence.origin,
         "Expected rate": expectation(evidence.published.interval),
         "Model": curve.model,
         "Optimizer": curve.optimizer,
@@ -175,6 +178,12 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         "Versions": ", ".join(f"{name} {version}" for name, version in evidence.versions.items()),
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _date(seconds: float) -> str:
+    """Returns a time since 1970 as date and time in UTC, or '' if it is not known."""
+    ended = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return f"{ended:%Y-%m-%d %H:%M} UTC" if seconds else ""
 
 
 def _if_several(number: int) -> str:

@@ -34,27 +34,31 @@ def tensorboard_files(evidence: Evidence, picture: bytes) -> dict[str, bytes]:
     - `sweep_1` and so on: the losses over the step, and over the learning rate;
     - `trial_1` and so on: the loss at the end; in the HParams tab the learning rate.
 
-    The files are written with TensorBoard's own writer. They contain no time stamps, so the same
-    evidence gives the same files.
+    The files are written with TensorBoard's own writer. The run `search` has the time at which the
+    search ended, which TensorBoard shows above the picture; the other runs have no time. So the
+    same evidence gives the same files.
 
     Args:
         evidence: The evidence to show.
         picture: The PNG that `plot` drew from the same evidence.
     """
-    runs = {"search": _search(evidence, picture)}
+    path = f"{FOLDER}/{{}}/events.out.tfevents.0"
+    search = {path.format("search"): _file(_search(evidence, picture), evidence.ended)}
+    runs = {}
     for number, curve in enumerate(evidence.curves, 1):
         runs[f"sweep_{number}"] = _sweep(curve)
     for number in range(1, len(evidence.trials) + 1):
         runs[f"trial_{number}"] = _trial(evidence, number)
-    return {f"{FOLDER}/{run}/events.out.tfevents.0": _file(events) for run, events in runs.items()}
+    return {**search, **{path.format(run): _file(events) for run, events in runs.items()}}
 
 
-def _file(events: Iterable[tuple[int, Summary]]) -> bytes:
+def _file(events: Iterable[tuple[int, Summary]], time: float = 0.0) -> bytes:
     file = io.BytesIO()
     writer = RecordWriter(file)
     writer.write(Event(file_version="brain.Event:2").SerializeToString())
     for step, summary in events:
-        writer.write(Event(step=step, summary=summary).SerializeToString())
+        event = Event(wall_time=time, step=step, summary=summary)
+        writer.write(event.SerializeToString())
     return file.getvalue()
 
 
