@@ -23,7 +23,6 @@ import docker
 from kfp import components, dsl, local
 from kfp.local import docker_task_handler, importer_handler, status, task_dispatcher
 
-from local import progress_label
 
 OUTPUTS_FILE = "outputs.json"
 PREFIX = "comp-"
@@ -103,7 +102,7 @@ def run(pipeline_file: Path, folder: Path) -> dict[str, Outputs]:
             # kfp.local cuts as many characters off the component's name as its own prefix has, and
             # names the folder so. Without a prefix, FirstTrainer and OtherTrainer would share one.
             task["component_name"] = PREFIX + name
-            label = progress_label(len(outputs) + 1, len(tasks), name)
+            label = f"[{len(outputs) + 1}/{len(tasks)}] {name} ".ljust(32, ".")
             print(label, end=" ", file=sys.stderr, flush=True)
             started = time.monotonic()
             try:

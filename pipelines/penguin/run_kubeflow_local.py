@@ -11,16 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local import output_to_log
-from summary import summary
+from demo import LOG_FILE
+from tfx_lr_finder.local import output_to_log
 
 
 def main(image: str, folder: Path, python: str) -> None:
     """Compiles the pipeline, runs it, and prints a summary."""
     print("Loading TFX ...", flush=True)
     pipeline_file = folder / "penguin.yaml"
-    with output_to_log(folder) as terminal:
-        from penguin.module.model import DEFAULT_LEARNING_RATE
+    with output_to_log(folder / LOG_FILE) as terminal:
+        from tfx_lr_finder.local.summary import evaluation_rows, in_lines, model_row, rate_rows
 
         compile_into(folder, image, pipeline_file)
         command = [python, "-m", "run_kubeflow_local", str(pipeline_file), str(folder)]
@@ -29,15 +29,17 @@ def main(image: str, folder: Path, python: str) -> None:
             sys.exit(ended.returncode)
         outputs = json.loads((folder / "outputs.json").read_text())
         finder = outputs["LearningRateFinder"]
-        found = summary(
-            finder["sweep"]["uri"],
-            finder["sweep"]["metadata"],
-            finder["best_hyperparameters"]["uri"],
-            outputs["Trainer"]["model"]["uri"],
-            outputs["Evaluator"]["evaluation"]["uri"],
-            DEFAULT_LEARNING_RATE,
-        )
-        print(found, file=terminal)
+        rows = [
+            *rate_rows(
+                finder["sweep"]["uri"],
+                finder["sweep"]["metadata"],
+                finder["best_hyperparameters"]["uri"],
+                "learning_rate",
+            ),
+            model_row(outputs["Trainer"]["model"]["uri"]),
+            *evaluation_rows(outputs["Evaluator"]["evaluation"]["uri"], "DefaultTrainer"),
+        ]
+        print(f"\n{in_lines(rows)}", end="", file=terminal)
 
 
 def compile_into(folder: Path, image: str, pipeline_file: Path) -> None:

@@ -24,7 +24,7 @@ from plain_kfp.pipeline import main as compile_plain_kfp
 from tfx_lr_finder import Evidence
 from tfx_lr_finder.kubeflow import compile_pipeline
 from tfx_lr_finder.search.options import OUTPUT_KEYS, SweepOptions
-from tfx_lr_finder.standalone import find_learning_rate
+from tfx_lr_finder.standalone import find_on_files
 
 pytestmark = [
     pytest.mark.container,
@@ -142,7 +142,7 @@ def local_curve(outputs, tmp_path_factory):
     inputs = {name: outputs["Transform"][key]["uri"] for name, key in keys.items()}
     written = {name: str(root / name) for name in OUTPUT_KEYS}
     code = {"module_file": str(pipeline.MODULE_FILE)}
-    sweep = find_learning_rate(inputs, written, code, SweepOptions(), pipeline.TRAIN_STEPS)
+    sweep = find_on_files(inputs, written, code, SweepOptions(), pipeline.TRAIN_STEPS)
     return read_curve(sweep.uri)
 
 

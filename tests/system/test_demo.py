@@ -27,8 +27,7 @@ Learning rate    (?P<rate>\d\S*) \(rule: descent, verdict: ok\)
 Curve            (?P<curve>\S+/curve\.png)
 Report           (?P<report>\S+/report\.html)
 Model            (?P<model>\S+)
-Evaluation loss  (?P<found>\d+\.\d{4}) with the rate found
-                 (?P<default>\d+\.\d{4}) with the module's default, 0\.001
+Evaluation       \w+_crossentropy (?P<found>\d+\.\d{4}) \(DefaultTrainer: (?P<default>\d\.\d{4})\)
 """
 FIRST_OUTPUT = (
     r"Loading TFX \.\.\.\n"
@@ -163,8 +162,8 @@ def test_everything_lies_in_the_folder(first, place):
 LOGGED = """
 import os, subprocess, sys
 from pathlib import Path
-from local import output_to_log
-with output_to_log(Path("out")) as terminal:
+from tfx_lr_finder.local import output_to_log
+with output_to_log(Path("out", "run.log")) as terminal:
     print("python's own")
     print("python's warning", file=sys.stderr)
     os.write(2, b"a library's\\n")

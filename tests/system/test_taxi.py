@@ -11,11 +11,12 @@ import tensorflow as tf
 import yaml
 from cut_off import asked, cut_off
 
-from local import latest_output
+from demo import metadata_of
 from taxi.module import model as module
 from taxi.pipeline import create_components
 from taxi.run_local import PIPELINE_NAME
 from tfx_lr_finder.kubeflow import compile_pipeline
+from tfx_lr_finder.local.metadata import latest_output
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +34,7 @@ Carried over     embedding_size [248], units (?:8|16|32), hidden_layers [12]
 Curve            (?P<curve>\S+/curve\.png)
 Report           (?P<report>\S+/report\.html)
 Model            (?P<model>\S+)
-Evaluation loss  (?P<found>\d+\.\d{4}) with the rate found
-                 (?P<default>\d+\.\d{4}) with the module's default, 0\.001
+Evaluation       \w+_crossentropy (?P<found>\d+\.\d{4}) \(DefaultTrainer: (?P<default>\d\.\d{4})\)
 """
 
 
@@ -65,7 +65,7 @@ def printed(process):
 @pytest.fixture(scope="module")
 def output(place, process):
     """A function that returns the artifact that a node put out under a key."""
-    return lambda node, key: latest_output(place / FOLDER, PIPELINE_NAME, node, key)
+    return lambda node, key: latest_output(metadata_of(place / FOLDER), PIPELINE_NAME, node, key)
 
 
 @pytest.fixture(scope="module")
