@@ -23,7 +23,6 @@ import docker
 from kfp import components, dsl, local
 from kfp.local import docker_task_handler, importer_handler, status, task_dispatcher
 
-
 OUTPUTS_FILE = "outputs.json"
 PREFIX = "comp-"
 LAST_LINES = 20

@@ -20,17 +20,24 @@ from tfx_lr_finder.command_line.program import Command, put_out, tensorflow_load
     help="Container image of every task, best by its digest: NAME@sha256:...",
 )
 @click.option(
+    "--volume-claim",
+    help="Name of a PersistentVolumeClaim, mounted into every task at the pipeline root.",
+)
+@click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     help="The YAML file to write.",
 )
-def compile_command(function: str, image: str, output: Path, as_json: bool) -> None:
+def compile_command(
+    function: str, image: str, volume_claim: str | None, output: Path, as_json: bool
+) -> None:
     """Compiles a TFX pipeline for Kubeflow Pipelines.
 
     MODULE:FUNCTION is a function without arguments that returns a TFX Pipeline. The module may lie
     in the current folder. Name, components, cache and arguments for Beam are the Pipeline's; its
-    pipeline root is used only to pack module files, and must then be a folder that every task sees.
+    pipeline root is used only to pack module files, and must then be a folder that every task sees,
+    for example on the volume of --volume-claim.
 
     \b
     Examples:
@@ -54,7 +61,7 @@ def compile_command(function: str, image: str, output: Path, as_json: bool) -> N
         from tfx_lr_finder.kubeflow.compiler import cache_warning, write_compiled
 
         pipeline = _pipeline(module, name)
-        write_compiled(pipeline, image, output)
+        write_compiled(pipeline, image, output, volume_claim=volume_claim)
     if warning := cache_warning(pipeline, image):
         click.echo(f"Warning: {warning}", err=True)
     put_out({"output": str(output)}, f"Wrote {output}", as_json)

@@ -71,7 +71,6 @@ def compile_pipeline(
             `tfx_lr_finder.kubeflow.limits.check`), two RuntimeParameters with one name have
             different defaults, or there is a `volume_claim` without a folder to mount it at.
     """
-    _check_volume(pipeline_root, volume_claim)
     pipeline = Pipeline(
         pipeline_name=name,
         pipeline_root=pipeline_root,
@@ -79,18 +78,23 @@ def compile_pipeline(
         enable_cache=enable_cache,
         beam_pipeline_args=list(beam_pipeline_args),
     )
-    write_compiled(pipeline, image, output_file, command)
+    write_compiled(pipeline, image, output_file, command, volume_claim)
 
 
 def write_compiled(
-    pipeline: Pipeline, image: str, output_file: Path, command: Sequence[str] = COMMAND
+    pipeline: Pipeline,
+    image: str,
+    output_file: Path,
+    command: Sequence[str] = COMMAND,
+    volume_claim: str | None = None,
 ) -> None:
     """Writes a TFX pipeline to a YAML file, as `compile_pipeline` does with its components.
 
     Raises:
         ValueError: As for `compile_pipeline`.
     """
-    components = pipeline.components
+    components, pipeline_root = pipeline.components, pipeline.pipeline_info.pipeline_root
+    _check_volume(pipeline_root, volume_claim)
     limits.check(pipeline)
     if warning := cache_warning(pipeline, image):
         logging.warning("%s", warning)
