@@ -179,10 +179,14 @@ def test_task_reports_every_output_with_its_facts(task):
 
 @pytest.fixture(scope="module")
 def in_a_bucket(executor_input, examples, bucket, tmp_path_factory):
-    """The folder of a task for a training of 100 steps, whose artifacts lie in a bucket."""
+    """The folder of a task for a training of 100 steps, whose artifacts lie in a bucket.
+
+    The user's code is a dotted path.
+    """
     folder = tmp_path_factory.mktemp("in-a-bucket")
     shutil.copytree(examples.uri, f"/minio/{bucket}/examples")
-    handed_in = executor_input(folder, module=example.MODULE.read_text(), train_steps=100.0)
+    code = {"lr_finder_fn": "plain_kfp.model.lr_finder_fn"}
+    handed_in = executor_input(folder, train_steps=100.0, **code)
     handed_in["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] = (
         f"minio://{bucket}/examples"
     )
@@ -225,20 +229,22 @@ def test_training_takes_the_rate(task, examples):
     assert float(saved.optimizer.learning_rate) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"input_artifacts": {"module_file": example.MODULE}},
-        {"lr_finder_fn": "plain_kfp.model.lr_finder_fn"},
-    ],
-    ids=["artifact", "dotted_path"],
-)
-def test_user_code_may_be_an_artifact_or_a_dotted_path(task, executor_input, tmp_path, given):
-    """The curve is the same as with the module as text."""
-    kfp_task.run(executor_input(tmp_path, **given))
+def curve_of(task):
+    """Returns the curve that a task found."""
+    return Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
 
-    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
-    assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
+
+@pytest.mark.usefixtures("in_a_bucket")
+def test_user_code_may_be_a_dotted_path(task, bucket):
+    """The losses are the same as with the module as text."""
+    assert curve_of(Path("/s3", bucket)).losses.tolist() == curve_of(task).losses.tolist()
+
+
+def test_user_code_may_be_an_artifact(task, executor_input, tmp_path):
+    """The curve is the same as with the module as text."""
+    kfp_task.run(executor_input(tmp_path, {"module_file": example.MODULE}))
+
+    assert curve_of(tmp_path) == curve_of(task)
 
 
 def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monkeypatch, capsys):
@@ -254,8 +260,7 @@ def test_user_code_may_be_a_trainers_run_fn(task, executor_input, tmp_path, monk
 
     kfp_task.run(executor_input(tmp_path, run_fn="trainers_module.run_fn"))
 
-    curve = Evidence.from_json((tmp_path / "sweep" / "sweep.json").read_text()).curves[0]
-    assert curve == Evidence.from_json((task / "sweep" / "sweep.json").read_text()).curves[0]
+    assert curve_of(tmp_path) == curve_of(task)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("Learning rate ")
     assert last.endswith(f". Report: {tmp_path / 'report'}")
@@ -293,7 +298,7 @@ def with_options(executor_input, tmp_path_factory):
 
 def test_options_and_upstream_hyperparameters_are_used(with_options):
     """Numbers come as JSON's numbers; other hyperparameters are carried through."""
-    curve = Evidence.from_json((with_options / "sweep" / "sweep.json").read_text()).curves[0]
+    curve = curve_of(with_options)
     config = json.loads(
         (with_options / "best_hyperparameters" / "best_hyperparameters.txt").read_text()
     )
