@@ -41,6 +41,18 @@ def keras_module(request):
     return importlib.import_module(request.param)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Leaves each file in one process, and in the same one the two that share a pipeline's run."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return super()._split_scope(nodeid).replace("test_command_line", "test_local_pipeline")
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def is_installed(program):
     """Returns whether one of the programs is there that a name like "docker or podman" lists."""
     return any(map(shutil.which, program.split(" or ")))
