@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 from click.testing import CliRunner
 from tfx.components import CsvExampleGen, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -145,6 +146,8 @@ def run_page(page, names):
         elif language == "sh":
             for command in re.sub(r"\\\n\s*", "", text).splitlines():
                 check_command(command)
+        elif language == "yaml":
+            yaml.safe_load(text)
         else:
             assert language in NOT_CODE, f"{page}:{line - 1}: unknown language {language!r}"
 
