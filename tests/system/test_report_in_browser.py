@@ -1,6 +1,7 @@
 """The report in Debian's Chromium: in both themes, on a phone and on paper, without network."""
 
 import base64
+import dataclasses
 import io
 import itertools
 import re
@@ -17,6 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tfx_lr_finder import Curve, StopReason, Suggestion, Verdict
 from tfx_lr_finder.core.evidence import Evidence
+from tfx_lr_finder.core.proof import JudgedOn, Proof
 from tfx_lr_finder.views.plot import plot
 from tfx_lr_finder.views.report import report
 
@@ -51,7 +53,20 @@ def sweep(seed):
     )
 
 
-EVIDENCE = Evidence.of(Suggestion(3e-3, "valley", Verdict.OK, 0.1), [sweep(0), sweep(1)])
+EVIDENCE = dataclasses.replace(
+    Evidence.of(Suggestion(3e-3, "valley", Verdict.OK, 0.1), [sweep(0), sweep(1)]),
+    proofs=(Proof(3e-3, 0.5, 1.5, 1.4, (), 120, 0, JudgedOn.VALIDATION_DATA),),
+    versions={"tfx-lr-finder": "0.1.0", "tfx": "1.16.0", "apache-beam": "2.62.0"},
+    seconds=28.4,
+    ended=1.8e9,
+    origin={
+        "Pipeline": "penguin",
+        "Component": "LearningRateFinder",
+        "Code": "model",
+        "Examples": "/pipelines/penguin/Transform/transformed_examples/4",
+        "Splits": "train to train, eval to evaluate",
+    },
+)
 
 
 @pytest.fixture(scope="module")
@@ -240,8 +255,8 @@ def test_paper_is_white_and_has_the_picture(chromium, address, theme):
 
 
 def test_report_is_one_sheet_of_paper(chromium, address):
-    """Header, picture and tables."""
-    show(chromium, address)
+    """Header, picture and tables, in the style for paper."""
+    show(chromium, address, media="print")
 
     printed = base64.b64decode(chromium.execute_cdp_cmd("Page.printToPDF", {})["data"])
 
