@@ -92,6 +92,15 @@ def test_result_is_json_where_that_is_asked_for(run):
     }
 
 
+def test_volume_is_one_of_the_pipelines_root(run):
+    """Which must be a folder for it."""
+    result = run("some_pipeline:create_pipeline", "--volume-claim", "shared")
+
+    assert result.exit_code == 1
+    assert "A volume is mounted at `pipeline_root`, which must be the abs" in result.stderr
+    assert "Received: volume_claim='shared', pipeline_root='s3://bucket/root'" in result.stderr
+
+
 def test_image_without_a_digest_is_warned_of(run):
     """Though the messages of libraries are hidden."""
     result = run("some_pipeline:create_pipeline", image="team/finder:1")

@@ -10,6 +10,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from tfx_lr_finder.kubeflow.page import OUTPUT_TYPES
+from tfx_lr_finder.kubeflow.yaml_text import yaml_text
 
 Spec = dict[str, Any]
 
@@ -118,9 +119,6 @@ def package(
     if image is None and use_cache:
         yield pipeline
         return
-    # Imported only here, because this package is not where run_kubeflow_local runs.
-    from tfx_lr_finder.kubeflow.yaml_text import yaml_text
-
     if image is not None:
         for executor in documents[0]["deploymentSpec"]["executors"].values():
             if "container" in executor:
