@@ -68,7 +68,7 @@ def traced():
     """A traced loop of `NUM_STEPS` steps, and an iterator over its batches."""
     model = linear_model()
     iterator = iter(batches().repeat())
-    return build_loop(model, iterator, model.optimizer._learning_rate, NUM_STEPS), iterator
+    return build_loop(model, iterator, model.optimizer._learning_rate), iterator
 
 
 def operations_a_step(function):
@@ -122,7 +122,7 @@ def chunks(num_steps, step_seconds):
     """Returns the chunks of a sweep whose steps take so long; none of them is done."""
     model = linear_model()
     iterator = iter(batches().repeat())
-    loop = build_loop(model, iterator, model.optimizer._learning_rate, num_steps)
+    loop = build_loop(model, iterator, model.optimizer._learning_rate)
     trips = []
 
     def steps(iterator, first, end, validation):
@@ -198,7 +198,7 @@ def test_nothing_in_a_chunk_returns_to_python(traced):
             return super().train_step(batch)
 
     model, iterator = linear_model(base=Calling), iter(batches().repeat())
-    calling = build_loop(model, iterator, model.optimizer._learning_rate, NUM_STEPS)
+    calling = build_loop(model, iterator, model.optimizer._learning_rate)
 
     assert not operations(traced[0].steps) & CALLS_OF_PYTHON
     assert operations(calling.steps) & CALLS_OF_PYTHON

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfx_lr_finder.core.schedule import Schedule
-from tfx_lr_finder.training.autotuning import without_autotuning
+from tfx_lr_finder.training.data.autotuning import without_autotuning
 from tfx_lr_finder.training.fit.fit_call import given_to_fit
 from tfx_lr_finder.training.fit.fit_data import Arguments
 from tfx_lr_finder.training.judge.validation import MIN_ROWS, first_batches

@@ -20,7 +20,13 @@ from tfx_lr_finder.training.checks.applied_rate import (
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
 from tfx_lr_finder.training.ending import EndedError
 from tfx_lr_finder.training.judge.validation import ValidationError, inference_loss
-from tfx_lr_finder.training.keras_types import BatchIterator, Model, RandomGenerator, Variable
+from tfx_lr_finder.training.keras_types import (
+    Batch,
+    BatchIterator,
+    Model,
+    RandomGenerator,
+    Variable,
+)
 from tfx_lr_finder.training.loop import Loop, Record
 from tfx_lr_finder.training.model.built import build_model
 from tfx_lr_finder.training.model.learning_rate import LearningRate, settable_learning_rate
@@ -53,7 +59,7 @@ class Graph(NamedTuple):
         generators: The generators from which the graph may draw random numbers.
         learning_rate: Sets the rate of the optimizer.
         loop: The traced loop.
-        validates: Whether the loop records the validation loss after each step.
+        inference_loss: Returns the mean loss of batches in inference mode.
     """
 
     subject: Subject
@@ -63,12 +69,7 @@ class Graph(NamedTuple):
     generators: list[RandomGenerator]
     learning_rate: LearningRate
     loop: Loop
-    validates: bool = True
-
-    @property
-    def most_steps(self) -> int:
-        """The greatest number of steps that the loop can run."""
-        return int(self.loop.rates.shape[0])
+    inference_loss: Callable[[Sequence[Batch]], float]
 
     def takes(self, subject: Subject) -> bool:
         """Returns whether the graph can train a subject."""
@@ -77,12 +78,6 @@ class Graph(NamedTuple):
         form = subject.form
         return form is not None and form == self.form
 
-    def for_trials(self, subject: Subject, most_steps: int, seed: int) -> "Graph":
-        """Returns a graph of the same model that records no validation losses: it is faster."""
-        with kept_random_state(seed):
-            loop = build_loop(self.subject.model, subject.batches, self.learning_rate, most_steps)
-        return self._replace(loop=loop, validates=False)
-
     def final_loss(self, subject: Subject) -> float | None:
         """Returns the loss of the model as it is, in inference mode, on the data that judge it.
 
@@ -90,9 +85,7 @@ class Graph(NamedTuple):
         """
         if subject.validation is None:
             return None
-        return self.loop.workers_mean(
-            inference_loss(self.subject.model, subject.validation.batches)
-        )
+        return self.loop.workers_mean(self.inference_loss(subject.validation.batches))
 
     def run(
         self,
@@ -127,9 +120,7 @@ class Graph(NamedTuple):
                 ):
                     variable.assign(value)
             own.reset_metrics()
-            validation = (
-                subject.validation.iterator if self.validates and subject.validation else None
-            )
+            validation = subject.validation and subject.validation.iterator
             if start is not None:  # an optimizer may bound its rate by the number of steps
                 set_values(self.variables, start)
             check_holds(own, self.learning_rate, rates)
@@ -150,22 +141,27 @@ class Graph(NamedTuple):
 
 
 @contextlib.contextmanager
-def traced(
-    subject: Subject, most_steps: int, greatest: float, graph_seed: int, own_seed: int
-) -> Iterator[Graph]:
-    """Traces a training; restores the model and the random state on exit."""
+def traced(subject: Subject, rates: Array, graph_seed: int, own_seed: int) -> Iterator[Graph]:
+    """Traces a training; restores the model and the random state on exit.
+
+    Args:
+        subject: The first subject.
+        rates: The rates of its training.
+        graph_seed: Seed of TensorFlow's own random operations.
+        own_seed: Seed of the training.
+    """
     model, batches, form = subject.model, subject.batches, subject.form
     given = [] if form is None else training_variables(model)
     # A model that shares no graph may create its weights here, so the seed is its training's.
     seed = own_seed if form is None else graph_seed
     with kept_random_state(seed), contextlib.ExitStack() as stack:
-        with _explained(model, batches, most_steps):
+        with _explained(model, batches, rates.size):
             build_model(model, batches)
         swept = swept_optimizers(model)
         learning_rate = stack.enter_context(settable_learning_rate(model.optimizer, swept))
-        with _explained(model, batches, most_steps):
-            loop = build_loop(model, batches, learning_rate, most_steps, subject.validation)
-        check_applied(model, learning_rate, greatest)
+        with _explained(model, batches, rates.size):
+            loop = build_loop(model, batches, learning_rate, subject.validation)
+        check_applied(model, learning_rate, rates.max())
         generators = global_generators()
         states = [generator.state for generator in generators]
         known = [*training_variables(model), *states, *learning_rate.variables]
@@ -173,7 +169,8 @@ def traced(
         # values of another model can be copied to them.
         others = not_among(loop.variables, known)
         form = None if others else form
-        yield Graph(subject, form, given, [*known, *others], generators, learning_rate, loop)
+        variables, loss = [*known, *others], inference_loss(model)
+        yield Graph(subject, form, given, variables, generators, learning_rate, loop, loss)
 
 
 _EXPLAINED = (TrainStepError, ValidationError, BatchLossError, AppliedRateError)

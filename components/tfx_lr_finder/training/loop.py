@@ -63,12 +63,12 @@ class Loop(NamedTuple):
     Attributes:
         steps: Runs the steps `first, ..., end - 1`. Its arguments are an iterator over batches,
             `first`, `end`, and an iterator over validation batches or None.
-        rates: The learning rate of each step, shape `(most_steps,)`.
-        validated: Whether the validation loss is computed after each step, shape `(most_steps,)`.
+        rates: The learning rate of each step, shape `(num_steps,)`.
+        validated: Whether the validation loss is computed after each step, shape `(num_steps,)`.
         done: Number of completed steps.
         notes: For each step: its loss, the validation loss after it or 0, a number that is finite
             if every weight after it is finite, and the number of examples in its batch, over all
-            replicas; float64 of shape `(most_steps, 4)`.
+            replicas; float64 of shape `(num_steps, 4)`.
         workers_mean: Returns the mean of the numbers that all workers call it with.
     """
 
@@ -96,7 +96,7 @@ class Loop(NamedTuple):
 
         Args:
             batches: Iterator over at least as many batches as there are steps.
-            learning_rates: The rate of each step, shape `(n,)`, at most `most_steps` of them.
+            learning_rates: The rate of each step, shape `(n,)`.
             ended: Returns for the losses so far how many of them are on the curve and why it
                 ends there, or None if the training goes on; see `end_of_sweep`.
             validation: Iterator over validation batches, or None if none was traced.
@@ -104,14 +104,8 @@ class Loop(NamedTuple):
             validated: The steps after which the validation loss is computed, shape `(n,)`; None
                 means all of them. After the others, 0 is recorded.
         """
-        num_steps, most_steps = learning_rates.size, self.rates.shape[0]
-        validated = np.ones(num_steps, bool) if validated is None else validated
-        rest = (0, most_steps - num_steps)
-        rates = np.pad(learning_rates, rest, mode="edge")
-        self.rates.assign(tf.constant(rates, self.rates.dtype))
-        self.validated.assign(np.pad(validated, rest))
-        first, size = 0, 1
-        self.done.assign(0)
+        num_steps, first, size = learning_rates.size, 0, 1
+        self.begin(learning_rates, np.ones(num_steps, bool) if validated is None else validated)
 
         def end() -> tuple[int, StopReason] | None:
             losses, others, weights, _ = self.columns()
@@ -140,6 +134,13 @@ class Loop(NamedTuple):
             stop_reason,
             int(num_rows[:length].max(initial=0)),
         )
+
+    def begin(self, learning_rates: Array, validated: npt.NDArray[np.bool_]) -> None:
+        """Sets the rate of each step, and after which of them the validation loss is computed."""
+        self.rates.assign(tf.constant(learning_rates, self.rates.dtype))
+        self.validated.assign(validated)
+        self.notes.assign(np.zeros((learning_rates.size, 4)))
+        self.done.assign(0)
 
     @property
     def variables(self) -> list[tf.Variable]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfx_lr_finder.training.judge.validation import ValidationBatches, training_mode_loss
@@ -25,7 +24,6 @@ def build_loop(
     model: Model,
     batches: BatchIterator,
     learning_rate: LearningRate,
-    most_steps: int,
     validation: ValidationBatches | None = None,
 ) -> Loop:
     """Traces the loop once, which creates the missing variables of the model and its optimizer.
@@ -34,16 +32,15 @@ def build_loop(
         model: A compiled Keras model.
         batches: Iterator over batches.
         learning_rate: The `LearningRate` of the optimizer, which each step sets.
-        most_steps: The greatest number of steps that the loop will run.
         validation: Batches whose loss is recorded after each step, or None.
 
     Raises:
         TrainStepError: If the training step does not return a scalar loss.
     """
-    rates = tf.Variable(tf.zeros(most_steps, learning_rate.dtype), trainable=False)
-    validated = tf.Variable(tf.ones(most_steps, tf.bool), trainable=False)
+    rates = _of_any_length(tf.zeros(0, learning_rate.dtype))
+    validated = _of_any_length(tf.zeros(0, tf.bool))
     done = tf.Variable(0, trainable=False)
-    notes = tf.Variable(np.zeros((most_steps, 4)), trainable=False)
+    notes = _of_any_length(tf.zeros((0, 4), tf.float64))
     step_loss = _step_loss(model)
     other_loss = validation and training_mode_loss(model, validation.number)
 
@@ -74,6 +71,11 @@ def build_loop(
         return float(model.distribute_strategy.reduce("MEAN", tf.identity(number), axis=None))
 
     return Loop(traced, rates, validated, done, notes, workers_mean)
+
+
+def _of_any_length(value: tf.Tensor) -> tf.Variable:
+    """Returns a variable whose first dimension each training sets to its number of steps."""
+    return tf.Variable(value, trainable=False, shape=tf.TensorShape([None, *value.shape[1:]]))
 
 
 def _size(model: Model) -> tf.Tensor:

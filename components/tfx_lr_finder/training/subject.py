@@ -10,8 +10,8 @@ import tensorflow as tf
 from tfx_lr_finder.core.curve import Facts
 from tfx_lr_finder.core.proof import JudgedOn
 from tfx_lr_finder.core.schedule import Schedule
-from tfx_lr_finder.training.autotuning import without_autotuning
 from tfx_lr_finder.training.checks.batch_loss import with_tried_batches
+from tfx_lr_finder.training.data.autotuning import without_autotuning
 from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.judge.validation import ValidationBatches, validation_batches
 from tfx_lr_finder.training.keras_types import BatchIterator, Model
@@ -24,26 +24,36 @@ from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps, opti
 from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.model.variables import training_variables
 
+_UNREAD: Any = None
+"""Stands for the iterator of a subject that does not read yet."""
+
 
 class Subject(NamedTuple):
     """A compiled model, and the data of its training.
 
     Attributes:
         model: A compiled model.
-        batches: An iterator over the batches of the training.
+        dataset: The batches that the training may read, without the held-out examples.
         validation: Batches whose loss is recorded after each step, or None.
         train_steps: Number of steps that the model will be trained for, or None.
         schedule: How the rate will move in that training, as the user says or a callback shows;
             None if nobody says it.
         judged_on: The examples by which a proof is judged.
+        batches: An iterator over the batches of the training; see `reading`.
     """
 
     model: Model
-    batches: BatchIterator
+    dataset: tf.data.Dataset
     validation: ValidationBatches | None
     train_steps: int | None
     schedule: Schedule | None
     judged_on: JudgedOn
+    batches: BatchIterator = _UNREAD
+
+    def reading(self, first_step: int, num_steps: int) -> "Subject":
+        """Returns the subject with the batches of `num_steps` steps, after `first_step` steps."""
+        batches = iter(_batches(self.model, self.dataset, first_step, num_steps))
+        return self._replace(batches=batches)
 
     @property
     def form(self) -> object:
@@ -70,18 +80,11 @@ class Subject(NamedTuple):
         return self.batches.element_spec, validation
 
 
-def make_subject(
-    make: Make,
-    seed: int,
-    num_steps: int,
-    held_out: Callable[[], HeldOut | None],
-    first_step: int = 0,
-) -> Subject:
+def make_subject(make: Make, seed: int, held_out: Callable[[], HeldOut | None]) -> Subject:
     """Calls the user's code with a seed, and returns a subject of its model and data.
 
     If there are no validation data, held-out examples take their place, if there are any. A model
-    with a `train_step` of its own is judged by the training data. The batches of `num_steps` steps
-    are read, after those of `first_step` steps.
+    with a `train_step` of its own is judged by the training data.
     """
     model, dataset, validation_dataset, train_steps, schedule = make(seed)
     if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
@@ -104,11 +107,10 @@ def make_subject(
         if not has_own_train_step(model) and (held := held_out()) is not None:
             dataset, validation_dataset = held.taken_from(dataset), held.batches
             judged_on = JudgedOn.HELD_OUT_EXAMPLES
-    batches = iter(_batches(model, dataset, first_step, num_steps))
     with kept_random_state(seed):  # reading the data may draw random numbers
         validation = validation_batches(model, validation_dataset)
     schedule = None if schedule is None else Schedule(schedule)
-    return Subject(model, batches, validation, train_steps, schedule, judged_on)
+    return Subject(model, dataset, validation, train_steps, schedule, judged_on)
 
 
 def facts_of(subject: Subject, batch_size: int, schedule: Schedule) -> Facts:

@@ -1,30 +1,27 @@
 """Trainings of one model, at any rates: sweeps, trials and proofs."""
 
 import contextlib
-import functools
 import gc
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from tfx_lr_finder.core.curve import Curve
 from tfx_lr_finder.core.proof import Proof, last_steps
 from tfx_lr_finder.core.smoothing import Array
-from tfx_lr_finder.core.trials.halving import MOST_GROWTH, Trial
-from tfx_lr_finder.training.autotuning import without_autotuning
+from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
 from tfx_lr_finder.training.judge.constant import BestConstant, NoConstantError
-from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.judge.validation import ValidationBatches
-from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
+from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.learning_rate import optimizer_schedule
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
-from tfx_lr_finder.training.subject import Subject, facts_of, make_subject
+from tfx_lr_finder.training.subject import Subject, facts_of
+from tfx_lr_finder.training.subjects import Subjects
 from tfx_lr_finder.training.trial import State, run_trial
 
 
@@ -52,15 +49,13 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             graph_seed: Seed of TensorFlow's own random operations, which keep the seed with which
                 their graph was traced.
         """
-        self._make = make
+        self._subjects = Subjects(make)
         self._most_steps = most_steps
         self._graph_seed = graph_seed
         self._open = contextlib.ExitStack()
         self._objects = contextlib.ExitStack()
         self._graph: Graph | None = None
-        self._trial_graph: Graph | None = None
         self._constants: dict[int, BestConstant | None] = {}
-        self._held_out: dict[int, HeldOut | None] = {}
 
     def __enter__(self) -> "Trainings":
         """Begins the trainings."""
@@ -78,11 +73,11 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         Raises:
             ValueError: As for `range_test`.
         """
-        subject = self._subject(seed, rates.size)
+        subject = self._subjects.swept(seed, rates.size)
         # Before the graph puts a variable in the place of the optimizer's schedule.
         optimizer, train_steps = subject.model.optimizer, subject.train_steps
         schedule = subject.schedule or optimizer_schedule(optimizer, train_steps)
-        graph = self._graph_for(subject, seed, rates.max())
+        graph = self._graph_for(subject, seed, rates)
         record = graph.run(
             subject, seed, rates, smoothing, divergence_factor, "Learning-rate sweep"
         )
@@ -109,12 +104,12 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         Raises:
             ValueError: As for `range_test`.
         """
-        subject = self._subject(seed, num_steps + 1, holds_out=True)
+        subject = self._subjects.judged(seed, num_steps + 1)
         rates = np.array([0.0, *[learning_rate] * num_steps])
         # A validation loss may cost as much as two steps: only those that the proof reads.
         validated = np.ones(rates.size, bool)
         validated[1 : -last_steps(num_steps)] = False
-        graph = self._graph_for(subject, seed, rates.max())
+        graph = self._graph_for(subject, seed, rates)
         final_loss: float | None = None
 
         def judge() -> None:
@@ -147,39 +142,9 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             ValueError: As for `range_test`.
         """
         done = start.num_steps if start else 0
-        subject = self._subject(seed, num_steps - done, holds_out=True, first_step=done)
-        graph = self._graph_for(subject, seed, learning_rate)
-        if self._trial_graph is None or self._trial_graph.most_steps < num_steps - done:
-            most_steps = MOST_GROWTH * num_steps
-            self._trial_graph = graph.for_trials(subject, most_steps, self._graph_seed)
-        return run_trial(self._trial_graph, subject, seed, learning_rate, num_steps, start)
-
-    def _subject(
-        self, seed: int, num_steps: int, holds_out: bool = False, first_step: int = 0
-    ) -> Subject:
-        """Returns the subject for a seed; with `holds_out`, held-out examples may judge it."""
-        held_out = functools.partial(self._held_out_of, seed) if holds_out else lambda: None
-        return make_subject(self._make_anew, seed, num_steps, held_out, first_step)
-
-    def _make_anew(self, seed: int) -> LrFinderFnResult:
-        """Calls the user's code, after freeing the models that earlier calls made."""
-        if self._graph is not None:
-            gc.collect()  # Keras models have reference cycles: dropped ones pile up
-        return self._make(seed)
-
-    def _unread_dataset(self, seed: int) -> tf.data.Dataset:
-        """Returns a new data set that no training reads.
-
-        A data set that shuffles draws a new order for each pass, and later passes may begin in
-        advance, at any time. So only the first pass over a new data set is always the same.
-        """
-        return without_autotuning(self._make_anew(seed).dataset)
-
-    def _held_out_of(self, seed: int) -> HeldOut | None:
-        """Returns the examples that judge a proof without validation data, or None."""
-        if seed not in self._held_out:
-            self._held_out[seed] = HeldOut.of(self._unread_dataset(seed))
-        return self._held_out[seed]
+        subject = self._subjects.judged(seed, num_steps - done, first_step=done)
+        graph = self._graph_for(subject, seed, np.array([learning_rate]))
+        return run_trial(graph, subject, seed, learning_rate, num_steps, start)
 
     def _constant(self, model: Any, seed: int) -> BestConstant | None:
         """Returns the best constant output for a seed's data; None if it cannot be computed."""
@@ -187,7 +152,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             # No more batches than a training reads.
             num_batches = self._most_steps * accumulation_steps(model.optimizer)
             try:
-                batches = self._unread_dataset(seed).take(num_batches)
+                batches = self._subjects.unread_dataset(seed).take(num_batches)
                 self._constants[seed] = BestConstant(model, batches)
             except NoConstantError as error:
                 self._constants[seed] = None
@@ -209,12 +174,12 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
                 loss = constant.loss(model, validation.batches)
         return graph.loop.workers_mean(loss)
 
-    def _graph_for(self, subject: Subject, seed: int, greatest: float) -> Graph:
+    def _graph_for(self, subject: Subject, seed: int, rates: Array) -> Graph:
         """Returns a graph that can train a subject: the last one if possible, or a new one."""
         if self._graph is None or not self._graph.takes(subject):
-            self._graph = self._trial_graph = None
+            self._graph = None
             self._open.close()
-            graph = traced(subject, self._most_steps, greatest, self._graph_seed, seed)
+            graph = traced(subject, rates, self._graph_seed, seed)
             self._graph = self._open.enter_context(graph)
         return self._graph
 

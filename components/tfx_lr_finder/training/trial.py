@@ -46,7 +46,7 @@ def run_trial(
     these it is the mean loss of the batches of the last fifth of the steps.
 
     Args:
-        graph: A graph for trials.
+        graph: A graph that can train the subject.
         subject: What is trained, with the batches from the first step of this run.
         seed: The random seed of the training.
         learning_rate: The rate.
@@ -63,10 +63,19 @@ def run_trial(
         final_loss = graph.final_loss(subject)
 
     rates = np.full(num_steps - (start.num_steps if start else 0), learning_rate)
+    validated = np.zeros(rates.size, bool)  # it is judged at its end alone
     description = f"Trial at {learning_rate:.3g}"
     try:
         record = graph.run(
-            subject, seed, rates, 0.0, math.inf, description, judge, start and start.values
+            subject,
+            seed,
+            rates,
+            0.0,
+            math.inf,
+            description,
+            judge,
+            start and start.values,
+            validated,
         )
     except AppliedRateError:
         return Trial(learning_rate, math.inf, num_steps), None

@@ -69,7 +69,7 @@ def sweep(workload: Workload, is_validated: bool = False) -> Work:
     model, dataset = workload.model(), _steps(workload)
     validation = validation_batches(model, workload.dataset()) if is_validated else None
     with settable_learning_rate(model.optimizer) as learning_rate:
-        loop = build_loop(model, iter(dataset), learning_rate, _rates(workload).size, validation)
+        loop = build_loop(model, iter(dataset), learning_rate, validation)
     iterator, rates = validation and validation.iterator, _rates(workload)
     ended = functools.partial(
         end_of_sweep, num_steps=rates.size, smoothing=SMOOTHING, divergence_factor=STOP_FACTOR

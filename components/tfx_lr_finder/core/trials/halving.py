@@ -14,8 +14,6 @@ from tfx_lr_finder.core.trials.plan import MOST_TRIALS, NUM_FINALISTS, Plan
 
 OFFSETS = (-SPACING, 0.0, SPACING)
 """Decades from the first rate to the rates that are tried at once."""
-MOST_GROWTH = 5
-"""A trial of the second round has fewer than five times the steps of the first round."""
 LEAN = 0.1
 """A rate that is a decade higher is as good with a tenth more loss.
 

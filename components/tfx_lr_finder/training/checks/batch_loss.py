@@ -78,7 +78,7 @@ def check_batch_loss(
     if not reports_own_loss(model):
         return
     (batches, validation), numbers = iterators, _numbers(model, loop)
-    loop.rates.assign(tf.fill(loop.rates.shape, tf.cast(learning_rate, loop.rates.dtype)))
+    loop.begin(np.array([learning_rate]), np.array([False]))
     before = [number.numpy() for number in numbers]
     losses, weights, changed = [], [], [False] * len(numbers)
     for _ in range(TRIED_STEPS):

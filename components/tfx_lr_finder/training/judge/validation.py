@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfx_lr_finder.training.autotuning import without_autotuning
+from tfx_lr_finder.training.data.autotuning import without_autotuning
 from tfx_lr_finder.training.keras_types import Batch, BatchIterator, Model, Nest
 from tfx_lr_finder.training.model.autograph import as_in_fit
 from tfx_lr_finder.training.model.kind import has_own_train_step, is_of_keras
@@ -124,12 +124,11 @@ def training_mode_loss(
             ) from error
         return tf.cast(loss, tf.float64)
 
-    def mean_loss(iterator: BatchIterator, is_wanted: tf.Tensor) -> tf.Tensor:
-        number = tf.where(is_wanted, num_batches, 0)
+    def mean_loss(iterator: BatchIterator) -> tf.Tensor:
         variables = [*model.non_trainable_variables, *memory(model)]
         values = [tf.identity(variable) for variable in variables]
         _, total = tf.while_loop(
-            lambda done, _: done < number,
+            lambda done, _: done < num_batches,
             lambda done, total: (done + 1, total + batch_loss(iterator.get_next())),
             (tf.constant(0), tf.constant(0.0, tf.float64)),
         )
@@ -140,17 +139,33 @@ def training_mode_loss(
                 metric.reset_state()
         return total / num_batches
 
-    return mean_loss
+    def mean_loss_if(iterator: BatchIterator, is_wanted: tf.Tensor) -> tf.Tensor:
+        return tf.cond(is_wanted, lambda: mean_loss(iterator), lambda: tf.constant(0.0, tf.float64))
+
+    return mean_loss_if
 
 
-def inference_loss(model: Model, batches: Sequence[Batch]) -> float:
-    """Returns the mean loss of batches in inference mode, without weight penalties."""
+def inference_loss(model: Model) -> Callable[[Sequence[Batch]], float]:
+    """Returns a function that computes the mean loss of batches in inference mode.
+
+    The loss is without weight penalties. The function is traced at its first batch.
+    """
     strategy = model.distribute_strategy
-    losses = []
-    for batch in batches:
-        loss = functools.partial(_loss_without_penalties, model, batch, training=False)
-        losses.append(float(on_one_replica(strategy, loss)))
-    return float(np.mean(losses) * strategy.num_replicas_in_sync)
+
+    def forward(batch: Batch) -> tf.Tensor:
+        return _loss_without_penalties(model, batch, training=False)
+
+    replica_loss = as_in_fit(model, forward)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def batch_loss(batch: Batch) -> tf.Tensor:
+        return on_one_replica(strategy, lambda: replica_loss(batch))
+
+    def mean_loss(batches: Sequence[Batch]) -> float:
+        losses = [float(batch_loss(batch)) for batch in batches]
+        return float(np.mean(losses) * strategy.num_replicas_in_sync)
+
+    return mean_loss
 
 
 def _loss_without_penalties(model: Model, batch: Batch, training: bool) -> tf.Tensor:

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tensorflow.python.ops import stateful_random_ops
 
 from tfx_lr_finder.training.keras_types import RandomGenerator
 from tfx_lr_finder.training.model.replacement import replaced
-from tfx_lr_finder.training.model.variables import kept_variables
+from tfx_lr_finder.training.model.variables import set_values, values_of
 
 _KERAS_GENERATOR = "global_seed_generator"
 
@@ -68,20 +68,34 @@ def _seed_sources(seed: int) -> None:
 @contextlib.contextmanager
 def kept_random_state(seed: int) -> Iterator[None]:
     """Seeds the random state of Python, NumPy, TensorFlow and Keras; restores it on exit."""
-    tensorflow = eager_context.context()
-    seeds = {"_seed": tensorflow._seed, "_rng": getattr(tensorflow, "_rng", None)}
-    with contextlib.ExitStack() as undo:
-        undo.callback(random.setstate, random.getstate())
-        undo.callback(np.random.set_state, np.random.get_state())
-        undo.callback(vars(tensorflow).update, seeds)
-        undo.enter_context(kept_variables([part.state for part in _tensorflow_generators()]))
-        if (tf_keras_seeds := _tf_keras_seeds()) is not None:
-            undo.callback(tf_keras_seeds.setstate, tf_keras_seeds.getstate())
+    restore = random_state()
+    try:
         if _keras_state() is not None:
-            undo.callback(_set_keras_generator, _keras_generator())
             _set_keras_generator(None)  # `seed_everything` creates one
         seed_everything(seed)
         yield
+    finally:
+        restore()
+
+
+def random_state() -> Callable[[], None]:
+    """Returns a function that restores the present random state.
+
+    Keras's global generator is put back as it is at that time.
+    """
+    tensorflow = eager_context.context()
+    seeds = {"_seed": tensorflow._seed, "_rng": getattr(tensorflow, "_rng", None)}
+    undo = contextlib.ExitStack()
+    undo.callback(random.setstate, random.getstate())
+    undo.callback(np.random.set_state, np.random.get_state())
+    undo.callback(vars(tensorflow).update, seeds)
+    states = [part.state for part in _tensorflow_generators()]
+    undo.callback(set_values, states, values_of(states))
+    if (tf_keras_seeds := _tf_keras_seeds()) is not None:
+        undo.callback(tf_keras_seeds.setstate, tf_keras_seeds.getstate())
+    if _keras_state() is not None:
+        undo.callback(_set_keras_generator, _keras_generator())
+    return undo.close
 
 
 def global_generators() -> list[RandomGenerator]:

@@ -1,0 +1,76 @@
+"""The first batches of a data set, read once and kept for several trainings."""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfx_lr_finder.training.data.autotuning import without_autotuning
+from tfx_lr_finder.training.ending import check_not_asked_to_end
+from tfx_lr_finder.training.keras_types import Batch
+from tfx_lr_finder.training.model.random_state import kept_random_state, random_state
+
+MOST_BYTES = 2**26
+"""At most 64 MiB of batches are kept in main memory."""
+
+
+class FirstBatches:
+    """The first batches of a data set, which starts over where it has too few.
+
+    They come from one pass over the data set, or from its first passes. So they are those that a
+    training on a new data set for the same seed would read. Each training gets the same batches,
+    also from a data set that is not deterministic.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset, seed: int) -> None:
+        """Stores the arguments; nothing is read yet.
+
+        Args:
+            dataset: A data set that nothing else reads.
+            seed: Seed of the random numbers that reading draws.
+        """
+        self._iterator = iter(without_autotuning(dataset.repeat()))
+        self._seed = seed
+        self._kept = without_autotuning(dataset.take(0))
+        self._number = self._size = 0
+        self._go_on: Callable[[], None] = lambda: None
+
+    def dataset(self, number: int) -> tf.data.Dataset | None:
+        """Returns a data set that starts with a number of batches, read from main memory.
+
+        None if the batches are too large to be kept, or if they cannot be read. Then this object
+        cannot be used any more.
+        """
+        if number > self._number:
+            more = tf.data.Dataset.range(number - self._number).map(self._next).cache()
+            try:
+                with kept_random_state(self._seed):
+                    self._go_on()
+                    is_read = self._is_read(more, number)
+                    self._go_on = random_state()
+            except tf.errors.OpError:
+                return None
+            if not is_read:
+                return None
+            self._kept = self._kept.concatenate(more)
+        return self._kept
+
+    def _next(self, _: tf.Tensor) -> Batch:
+        return self._iterator.get_next()
+
+    def _is_read(self, more: tf.data.Dataset, number: int) -> bool:
+        """Reads further batches, as long as all of them promise to be small enough."""
+        for batch in without_autotuning(more):  # TensorFlow drops what is not read to its end
+            check_not_asked_to_end()
+            self._number += 1
+            self._size += sum(map(_num_bytes, tf.nest.flatten(batch, expand_composites=True)))
+            if self._size * number > MOST_BYTES * self._number:
+                return False
+        return True
+
+
+def _num_bytes(tensor: tf.Tensor) -> int:
+    if tensor.dtype == tf.string:
+        return int(tf.reduce_sum(tf.strings.length(tensor)))
+    size: int = math.prod(tensor.shape) * tensor.dtype.size
+    return size
