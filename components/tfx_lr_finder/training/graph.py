@@ -33,6 +33,7 @@ from tfx_lr_finder.training.model.learning_rate import LearningRate, settable_le
 from tfx_lr_finder.training.model.optimizer_tree import num_updates
 from tfx_lr_finder.training.model.random_state import (
     global_generators,
+    has_random_operations,
     kept_random_state,
     seed_everything,
 )
@@ -60,6 +61,7 @@ class Graph(NamedTuple):
         learning_rate: Sets the rate of the optimizer.
         loop: The traced loop.
         inference_loss: Returns the mean loss of batches in inference mode.
+        is_random: Whether operations of the loop keep a random state of their own.
     """
 
     subject: Subject
@@ -70,6 +72,7 @@ class Graph(NamedTuple):
     learning_rate: LearningRate
     loop: Loop
     inference_loss: Callable[[Sequence[Batch]], float]
+    is_random: bool
 
     def takes(self, subject: Subject) -> bool:
         """Returns whether the graph can train a subject."""
@@ -124,7 +127,8 @@ class Graph(NamedTuple):
             if start is not None:  # an optimizer may bound its rate by the number of steps
                 set_values(self.variables, start)
             check_holds(own, self.learning_rate, rates)
-            reseed = functools.partial(seed_everything, seed, self.generators)
+            resets = self.is_random or not subject.is_in_memory
+            reseed = functools.partial(seed_everything, seed, self.generators, resets)
             iterators = subject.batches, validation
             check_batch_loss(own, self.loop, iterators, rates.max(), self.variables, reseed)
             reseed()
@@ -169,8 +173,17 @@ def traced(subject: Subject, rates: Array, graph_seed: int, own_seed: int) -> It
         # values of another model can be copied to them.
         others = not_among(loop.variables, known)
         form = None if others else form
-        variables, loss = [*known, *others], inference_loss(model)
-        yield Graph(subject, form, given, variables, generators, learning_rate, loop, loss)
+        yield Graph(
+            subject,
+            form,
+            given,
+            [*known, *others],
+            generators,
+            learning_rate,
+            loop,
+            inference_loss(model),
+            has_random_operations(loop.steps.graph),
+        )
 
 
 _EXPLAINED = (TrainStepError, ValidationError, BatchLossError, AppliedRateError)

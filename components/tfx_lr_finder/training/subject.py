@@ -40,6 +40,7 @@ class Subject(NamedTuple):
             None if nobody says it.
         judged_on: The examples by which a proof is judged.
         batches: An iterator over the batches of the training; see `reading`.
+        is_in_memory: Whether the batches come from main memory: nothing of the user's is run.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class Subject(NamedTuple):
     schedule: Schedule | None
     judged_on: JudgedOn
     batches: BatchIterator = _UNREAD
+    is_in_memory: bool = False
 
     def reading(self, first_step: int, num_steps: int) -> "Subject":
         """Returns the subject with the batches of `num_steps` steps, after `first_step` steps."""

@@ -71,7 +71,7 @@ class Subjects:
             self._are_large.add(seed)
             self._shared = None
             return None
-        return subject._replace(dataset=dataset)
+        return subject._replace(dataset=dataset, is_in_memory=True)
 
     def _held_out_of(self, seed: int) -> HeldOut | None:
         """Returns the examples that judge a proof without validation data, or None."""

@@ -1,7 +1,6 @@
 """The first batches of a data set, read once and kept for several trainings."""
 
 import math
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -30,10 +29,10 @@ class FirstBatches:
             seed: Seed of the random numbers that reading draws.
         """
         self._iterator = iter(without_autotuning(dataset.repeat()))
-        self._seed = seed
         self._kept = without_autotuning(dataset.take(0))
         self._number = self._size = 0
-        self._go_on: Callable[[], None] = lambda: None
+        with kept_random_state(seed):
+            self._go_on = random_state()
 
     def dataset(self, number: int) -> tf.data.Dataset | None:
         """Returns a data set that starts with a number of batches, read from main memory.
@@ -44,10 +43,7 @@ class FirstBatches:
         if number > self._number:
             more = tf.data.Dataset.range(number - self._number).map(self._next).cache()
             try:
-                with kept_random_state(self._seed):
-                    self._go_on()
-                    is_read = self._is_read(more, number)
-                    self._go_on = random_state()
+                is_read = self._is_read(more, number)
             except tf.errors.OpError:
                 return None
             if not is_read:
@@ -60,12 +56,18 @@ class FirstBatches:
 
     def _is_read(self, more: tf.data.Dataset, number: int) -> bool:
         """Reads further batches, as long as all of them promise to be small enough."""
-        for batch in without_autotuning(more):  # TensorFlow drops what is not read to its end
-            check_not_asked_to_end()
-            self._number += 1
-            self._size += sum(map(_num_bytes, tf.nest.flatten(batch, expand_composites=True)))
-            if self._size * number > MOST_BYTES * self._number:
-                return False
+        restore = random_state()
+        self._go_on()
+        try:
+            for batch in without_autotuning(more):  # TensorFlow drops what is not read to its end
+                check_not_asked_to_end()
+                self._number += 1
+                self._size += sum(map(_num_bytes, tf.nest.flatten(batch, expand_composites=True)))
+                if self._size * number > MOST_BYTES * self._number:
+                    return False
+            self._go_on = random_state()
+        finally:
+            restore()
         return True
 
 

@@ -19,15 +19,20 @@ from tfx_lr_finder.training.model.variables import set_values, values_of
 _KERAS_GENERATOR = "global_seed_generator"
 
 
-def seed_everything(seed: int, generators: Iterable[RandomGenerator] = ()) -> None:
+def seed_everything(
+    seed: int, generators: Iterable[RandomGenerator] = (), resets_operations: bool = True
+) -> None:
     """Seeds the random state of Python, NumPy, TensorFlow and Keras.
 
     Args:
         seed: The seed.
         generators: Earlier global generators, since user code may have replaced them: a graph that
             was traced before still draws from them.
+        resets_operations: Whether random operations that ran before start over. TensorFlow drops
+            all prepared operations for it: the next call of a graph prepares the graph anew, which
+            takes as long as hundreds of steps of a small model.
     """
-    _seed_sources(seed)
+    _seed_sources(seed, resets_operations)
     if _keras_state() is not None and _keras_generator() is None:
         _set_keras_generator(sys.modules["keras"].random.SeedGenerator(seed))
     for generator in [*global_generators(), *generators]:
@@ -56,11 +61,14 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _seed_sources(seed: int) -> None:
+def _seed_sources(seed: int, resets_operations: bool = True) -> None:
     """Seeds the random state that is not in variables, so without an operation of TensorFlow."""
     random.seed(seed)
     np.random.seed(seed)
-    tf.random.set_seed(seed)
+    if resets_operations:
+        tf.random.set_seed(seed)
+    else:  # as `set_seed` does
+        vars(eager_context.context()).update(_seed=seed, _rng=random.Random(seed))
     if (tf_keras_seeds := _tf_keras_seeds()) is not None:
         tf_keras_seeds.seed(seed)
 
@@ -96,6 +104,17 @@ def random_state() -> Callable[[], None]:
     if _keras_state() is not None:
         undo.callback(_set_keras_generator, _keras_generator())
     return undo.close
+
+
+def has_random_operations(graph: tf.Graph) -> bool:
+    """Returns whether operations of a graph keep a random state of their own.
+
+    Operations that call Python count, too: what they call may have such a state.
+    """
+    definition = graph.as_graph_def()
+    bodies = [definition.node, *(body.node_def for body in definition.library.function)]
+    nodes = [node for body in bodies for node in body]
+    return any("seed2" in node.attr or "PyFunc" in node.op for node in nodes)
 
 
 def global_generators() -> list[RandomGenerator]:
