@@ -70,12 +70,14 @@ def most_steps(options: SweepOptions) -> int:
     return max(options.num_steps, LONGER * options.proof_steps + 1)
 
 
-def sweep(trainings: Trainings, seed: int, options: SweepOptions) -> Curve:
+def sweep(
+    trainings: Trainings, seed: int, options: SweepOptions, proof_seed: int | None = None
+) -> Curve:
     """Runs one sweep with the given options, and returns its curve."""
     rates = exponential_learning_rates(
         options.min_learning_rate, options.max_learning_rate, options.num_steps
     )
-    return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor)
+    return trainings.sweep(seed, rates, options.smoothing, options.divergence_factor, proof_seed)
 
 
 def find(search: Search, workers: Workers | None = None) -> Evidence:
@@ -97,7 +99,7 @@ def find(search: Search, workers: Workers | None = None) -> Evidence:
     trials: tuple[Trial, ...] = ()
     proofs: tuple[Proof, ...] = ()
     with search.trainings() as trainings:
-        curves = curves or [sweep(trainings, seed, options) for seed in seeds]
+        curves = curves or [sweep(trainings, seed, options, options.seed) for seed in seeds]
         _log_sweeps(curves)
         try:
             read = suggest(curves, options.rule)

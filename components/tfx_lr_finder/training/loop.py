@@ -105,7 +105,8 @@ class Loop(NamedTuple):
                 means all of them. After the others, 0 is recorded.
         """
         num_steps, first, size = learning_rates.size, 0, 1
-        self.begin(learning_rates, np.ones(num_steps, bool) if validated is None else validated)
+        validated = np.ones(num_steps, bool) if validated is None else validated
+        self.begin(learning_rates, validated)
 
         def end() -> tuple[int, StopReason] | None:
             losses, others, weights, _ = self.columns()
@@ -130,7 +131,7 @@ class Loop(NamedTuple):
         losses, others, _, num_rows = self.columns()
         return Record(
             losses[:length],
-            others[:length] if validation is not None else None,
+            others[:length] if validation is not None and validated.any() else None,
             stop_reason,
             int(num_rows[:length].max(initial=0)),
         )

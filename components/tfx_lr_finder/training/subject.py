@@ -34,7 +34,7 @@ class Subject(NamedTuple):
     Attributes:
         model: A compiled model.
         dataset: The batches that the training may read, without the held-out examples.
-        validation: Batches whose loss is recorded after each step, or None.
+        validation: Batches whose loss can be recorded after each step, or None.
         train_steps: Number of steps that the model will be trained for, or None.
         schedule: How the rate will move in that training, as the user says or a callback shows;
             None if nobody says it.
@@ -82,11 +82,19 @@ class Subject(NamedTuple):
         return self.batches.element_spec, validation
 
 
-def make_subject(make: Make, seed: int, held_out: Callable[[], HeldOut | None]) -> Subject:
+def make_subject(
+    make: Make, seed: int, held_out: Callable[[], HeldOut | None], are_kept_out: bool
+) -> Subject:
     """Calls the user's code with a seed, and returns a subject of its model and data.
 
     If there are no validation data, held-out examples take their place, if there are any. A model
     with a `train_step` of its own is judged by the training data.
+
+    Args:
+        make: Calls the user's code.
+        seed: The seed.
+        held_out: Returns the held-out examples, or None.
+        are_kept_out: Whether the training does not read the held-out examples.
     """
     model, dataset, validation_dataset, train_steps, schedule = make(seed)
     if train_steps is not None and (train_steps := operator.index(train_steps)) < 1:
@@ -107,7 +115,8 @@ def make_subject(make: Make, seed: int, held_out: Callable[[], HeldOut | None]) 
     if validation_dataset is None or has_own_train_step(model):
         judged_on = JudgedOn.TRAINING_DATA
         if not has_own_train_step(model) and (held := held_out()) is not None:
-            dataset, validation_dataset = held.taken_from(dataset), held.batches
+            dataset = held.taken_from(dataset) if are_kept_out else dataset
+            validation_dataset = held.batches
             judged_on = JudgedOn.HELD_OUT_EXAMPLES
     with kept_random_state(seed):  # reading the data may draw random numbers
         validation = validation_batches(model, validation_dataset)

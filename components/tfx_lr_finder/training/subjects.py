@@ -30,9 +30,17 @@ class Subjects:
         self._shared: tuple[int, Subject, FirstBatches] | None = None
         self._are_large: set[int] = set()
 
-    def swept(self, seed: int, num_steps: int) -> Subject:
-        """Returns a new subject for a sweep with a seed."""
-        return make_subject(self._make_anew, seed, lambda: None).reading(0, num_steps)
+    def swept(self, seed: int, num_steps: int, proof_seed: int | None = None) -> Subject:
+        """Returns a new subject for a sweep with a seed.
+
+        With the seed of the proofs that will follow, it has the same form as theirs: it comes with
+        the examples that are held out of them.
+        """
+
+        def held_out() -> HeldOut | None:
+            return None if proof_seed is None else self._held_out_of(proof_seed)
+
+        return make_subject(self._make_anew, seed, held_out, False).reading(0, num_steps)
 
     def judged(self, seed: int, num_steps: int, first_step: int = 0) -> Subject:
         """Returns a subject for a trial or a proof with a seed: held-out examples may judge it.
@@ -41,7 +49,7 @@ class Subjects:
         """
         subject = self._with_shared_batches(seed, first_step + num_steps)
         if subject is None:
-            subject = make_subject(self._make_anew, seed, lambda: self._held_out_of(seed))
+            subject = self._judged(seed)
         return subject.reading(first_step, num_steps)
 
     def unread_dataset(self, seed: int) -> tf.data.Dataset:
@@ -62,7 +70,7 @@ class Subjects:
             return None
         if self._shared is None or self._shared[0] != seed:
             self._shared = None
-            subject = make_subject(self._make_anew, seed, lambda: self._held_out_of(seed))
+            subject = self._judged(seed)
             self._shared = seed, subject, FirstBatches(subject.dataset, seed)
         _, subject, first_batches = self._shared
         num_batches = num_steps * accumulation_steps(subject.model.optimizer)
@@ -72,6 +80,9 @@ class Subjects:
             self._shared = None
             return None
         return subject._replace(dataset=dataset, is_in_memory=True)
+
+    def _judged(self, seed: int) -> Subject:
+        return make_subject(self._make_anew, seed, lambda: self._held_out_of(seed), True)
 
     def _held_out_of(self, seed: int) -> HeldOut | None:
         """Returns the examples that judge a proof without validation data, or None."""

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from tfx_lr_finder.core.curve import Curve
-from tfx_lr_finder.core.proof import Proof, last_steps
+from tfx_lr_finder.core.proof import JudgedOn, Proof, last_steps
 from tfx_lr_finder.core.smoothing import Array
 from tfx_lr_finder.core.trials.halving import Trial
 from tfx_lr_finder.training.graph import Graph, no_finite_loss, traced
@@ -67,19 +67,36 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         self._open.close()
         self._objects.close()
 
-    def sweep(self, seed: int, rates: Array, smoothing: float, divergence_factor: float) -> Curve:
+    def sweep(
+        self,
+        seed: int,
+        rates: Array,
+        smoothing: float,
+        divergence_factor: float,
+        proof_seed: int | None = None,
+    ) -> Curve:
         """Runs a range test on a model and data made for a seed, and returns its curve.
+
+        With the seed of the proofs that will follow, sweep and proofs share a graph also if there
+        are no validation data.
 
         Raises:
             ValueError: As for `range_test`.
         """
-        subject = self._subjects.swept(seed, rates.size)
+        subject = self._subjects.swept(seed, rates.size, proof_seed)
+        is_validated = subject.judged_on is JudgedOn.VALIDATION_DATA
         # Before the graph puts a variable in the place of the optimizer's schedule.
         optimizer, train_steps = subject.model.optimizer, subject.train_steps
         schedule = subject.schedule or optimizer_schedule(optimizer, train_steps)
         graph = self._graph_for(subject, seed, rates)
         record = graph.run(
-            subject, seed, rates, smoothing, divergence_factor, "Learning-rate sweep"
+            subject,
+            seed,
+            rates,
+            smoothing,
+            divergence_factor,
+            "Learning-rate sweep",
+            validated=np.full(rates.size, is_validated),
         )
         if not record.losses.size:
             raise no_finite_loss(rates[0], graph.loop)
@@ -91,7 +108,9 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             smoothing=smoothing,
             num_steps=rates.size,
             seed=seed,
-            constant_loss=self._constant_loss(graph, seed, subject.validation),
+            constant_loss=self._constant_loss(
+                graph, seed, subject.validation if is_validated else None
+            ),
             **vars(facts_of(subject, record.batch_size, schedule)),
         )
 
