@@ -40,8 +40,10 @@ class FirstBatches:
         None if the batches are too large to be kept, or if they cannot be read. Then this object
         cannot be used any more.
         """
-        if number > self._number:
-            more = tf.data.Dataset.range(number - self._number).map(self._next).cache()
+        while self._number < number:
+            # The first batch is read by itself: it mostly shows whether all are small enough.
+            missing = number - self._number if self._number else 1
+            more = tf.data.Dataset.range(missing).map(self._next).cache()
             try:
                 is_read = self._is_read(more, number)
             except tf.errors.OpError:
