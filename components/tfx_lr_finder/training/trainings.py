@@ -45,7 +45,8 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         Args:
             make: Returns for a seed the compiled model, the batches, the validation data or None,
                 and the number of steps that the model will be trained for or None.
-            most_steps: The greatest number of steps of a training.
+            most_steps: The greatest number of steps of a sweep or proof. The best constant output
+                is fitted on no more batches than these.
             graph_seed: Seed of TensorFlow's own random operations, which keep the seed with which
                 their graph was traced.
         """
