@@ -32,7 +32,7 @@ def curve(digits):
     return range_test(
         model(1e-3),
         batches(digits),
-        train_steps=EPOCHS * len(batches(digits)),
+        epochs=EPOCHS,
         min_learning_rate=1e-4,
         max_learning_rate=10,
         num_steps=200,

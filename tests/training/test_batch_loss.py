@@ -211,7 +211,7 @@ def curve_of(is_own):
         model.compile(keras.optimizers.SGD(0.1), "mse")
     data = batch(4).concatenate(batch(3)).concatenate(batch(1))
     curve = range_test(
-        model, data, validation_dataset=data, num_steps=3,
+        model, data, validation_data=data, num_steps=3,
         min_learning_rate=1e-9, max_learning_rate=1e-8,
     )
     validation = curve.validation_losses
@@ -253,7 +253,7 @@ def test_validation_loss_is_told_the_mode_as_by_keras(takes_mode):
     model.compile(keras.optimizers.SGD(0.1), "mse")
 
     curve = range_test(
-        model, batches(), validation_dataset=batches(), num_steps=3, max_learning_rate=1e-2
+        model, batches(), validation_data=batches(), num_steps=3, max_learning_rate=1e-2
     )
 
     assert curve.validation_losses.size == 3

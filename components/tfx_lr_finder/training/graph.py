@@ -18,7 +18,7 @@ from tfx_lr_finder.training.checks.applied_rate import (
     swept_optimizers,
 )
 from tfx_lr_finder.training.checks.batch_loss import BatchLossError, check_batch_loss
-from tfx_lr_finder.training.ending import EndedError
+from tfx_lr_finder.training.data.reading import NOT_OF_THE_DATA
 from tfx_lr_finder.training.judge.validation import ValidationError, inference_loss
 from tfx_lr_finder.training.keras_types import (
     Batch,
@@ -188,14 +188,6 @@ def traced(subject: Subject, rates: Array, graph_seed: int, own_seed: int) -> It
 
 _EXPLAINED = (TrainStepError, ValidationError, BatchLossError, AppliedRateError)
 """Errors of this package that have a remedy already."""
-_NOT_OF_THE_BATCH = (
-    EndedError,
-    MemoryError,
-    tf.errors.ResourceExhaustedError,
-    tf.errors.UnavailableError,  # of another worker, or of the storage
-    tf.errors.AbortedError,
-)
-"""Errors that the batches did not cause: they keep their own messages."""
 
 
 @contextlib.contextmanager
@@ -203,7 +195,7 @@ def _explained(model: Model, batches: BatchIterator, num_steps: int) -> Iterator
     """Turns an error of TensorFlow or Keras in a training step into an error with a remedy."""
     try:
         yield
-    except (*_EXPLAINED, *_NOT_OF_THE_BATCH):
+    except (*_EXPLAINED, *NOT_OF_THE_DATA):
         raise
     except tf.errors.OutOfRangeError as error:
         raise out_of_batches(num_steps) from error

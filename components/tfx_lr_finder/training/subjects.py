@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from tfx_lr_finder.training.data.autotuning import without_autotuning
 from tfx_lr_finder.training.data.first_batches import FirstBatches
+from tfx_lr_finder.training.data.reading import explained_reading
 from tfx_lr_finder.training.judge.held_out import HeldOut
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.cluster import is_alone
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
+from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.subject import Subject, make_subject
 
 
@@ -28,7 +30,7 @@ class Subjects:
         self._is_first = True
         self._held_out: dict[int, HeldOut | None] = {}
         self._shared: tuple[int, Subject, FirstBatches] | None = None
-        self._are_large: set[int] = set()
+        self._not_kept: set[int] = set()
 
     def swept(self, seed: int, num_steps: int, proof_seed: int | None = None) -> Subject:
         """Returns a new subject for a sweep with a seed.
@@ -60,13 +62,17 @@ class Subjects:
         """
         return without_autotuning(self._make_anew(seed).dataset)
 
+    def release(self) -> None:
+        """Lets go of the shared model and batches, and of the iterator that has read them."""
+        self._shared = None
+
     def _with_shared_batches(self, seed: int, num_steps: int) -> Subject | None:
         """Returns the shared subject of a seed; its data set starts with the batches of the steps.
 
         None if these cannot be kept, or if processes train together: a strategy may choose the
         files of each.
         """
-        if seed in self._are_large or not is_alone():
+        if seed in self._not_kept or not is_alone():
             return None
         if self._shared is None or self._shared[0] != seed:
             self._shared = None
@@ -76,7 +82,7 @@ class Subjects:
         num_batches = num_steps * accumulation_steps(subject.model.optimizer)
         dataset = first_batches.dataset(num_batches)
         if dataset is None:
-            self._are_large.add(seed)
+            self._not_kept.add(seed)
             self._shared = None
             return None
         return subject._replace(dataset=dataset, is_in_memory=True)
@@ -87,7 +93,9 @@ class Subjects:
     def _held_out_of(self, seed: int) -> HeldOut | None:
         """Returns the examples that judge a proof without validation data, or None."""
         if seed not in self._held_out:
-            self._held_out[seed] = HeldOut.of(self.unread_dataset(seed))
+            dataset = self.unread_dataset(seed)
+            with kept_random_state(seed), explained_reading(dataset):
+                self._held_out[seed] = HeldOut.of(dataset)
         return self._held_out[seed]
 
     def _make_anew(self, seed: int) -> LrFinderFnResult:

@@ -19,6 +19,7 @@ from tfx_lr_finder.training.judge.validation import ValidationBatches
 from tfx_lr_finder.training.lr_finder_fn_result import Make
 from tfx_lr_finder.training.model.learning_rate import optimizer_schedule
 from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
+from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.model.variables import changed_by_inference, kept_variables
 from tfx_lr_finder.training.subject import Subject, facts_of
 from tfx_lr_finder.training.subjects import Subjects
@@ -29,7 +30,8 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
     """Trainings of a model from its initial state, at any rates, in one graph where possible.
 
     The graph is traced once. The initial values of a later model are copied to the variables of the
-    first model, and the later model is dropped. A model gets a graph of its own if
+    first model. The later model is then dropped, except for the one that trials and proofs with one
+    seed share. A model gets a graph of its own if
 
     - its variables, optimizer or batches have another form;
     - it is not built yet, or has a layer that can adapt to data;
@@ -67,6 +69,7 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         """Restores the first model and the random state."""
         self._open.close()
         self._objects.close()
+        self._subjects.release()
 
     def sweep(
         self,
@@ -163,7 +166,8 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
         """
         done = start.num_steps if start else 0
         subject = self._subjects.judged(seed, num_steps - done, first_step=done)
-        graph = self._graph_for(subject, seed, np.array([learning_rate]))
+        rates = np.full(num_steps - done, learning_rate)
+        graph = self._graph_for(subject, seed, rates)
         return run_trial(graph, subject, seed, learning_rate, num_steps, start)
 
     def _constant(self, model: Any, seed: int) -> BestConstant | None:
@@ -173,7 +177,8 @@ class Trainings(contextlib.AbstractContextManager["Trainings"]):
             num_batches = self._most_steps * accumulation_steps(model.optimizer)
             try:
                 batches = self._subjects.unread_dataset(seed).take(num_batches)
-                self._constants[seed] = BestConstant(model, batches)
+                with kept_random_state(seed):
+                    self._constants[seed] = BestConstant(model, batches)
             except NoConstantError as error:
                 self._constants[seed] = None
                 logging.info("The loss of the best constant output is not known: %s", error)

@@ -68,9 +68,7 @@ def sweep(combination: Combination, data: Data, sweep_range: Range, seed: int) -
     return range_test(
         model,
         shuffled.batch(combination.batch_size, drop_remainder=True),
-        validation_dataset=validation.batch(combination.batch_size)
-        if sweep_range.validates
-        else None,
+        validation_data=validation.batch(combination.batch_size) if sweep_range.validates else None,
         min_learning_rate=sweep_range.min_learning_rate,
         max_learning_rate=greatest,
         num_steps=sweep_range.num_steps,

@@ -3,8 +3,10 @@
 import math
 
 import tensorflow as tf
+from absl import logging
 
 from tfx_lr_finder.training.data.autotuning import without_autotuning
+from tfx_lr_finder.training.data.reading import NOT_OF_THE_DATA
 from tfx_lr_finder.training.ending import check_not_asked_to_end
 from tfx_lr_finder.training.keras_types import Batch
 from tfx_lr_finder.training.model.random_state import kept_random_state, random_state
@@ -46,7 +48,10 @@ class FirstBatches:
             more = tf.data.Dataset.range(missing).map(self._next).cache()
             try:
                 is_read = self._is_read(more, number)
-            except tf.errors.OpError:
+            except NOT_OF_THE_DATA:
+                raise
+            except tf.errors.OpError as error:  # each training will read them, and explain it
+                logging.info("The first batches cannot be kept: %s", error)
                 return None
             if not is_read:
                 return None
