@@ -85,6 +85,7 @@ def fn_args(tmp_path):
 @pytest.fixture
 def names(fn_args):
     """What a page's code may use without saying where it comes from."""
+    keras.utils.set_random_seed(0)
     examples = CsvExampleGen(input_base="data")
     return {
         "CsvExampleGen": CsvExampleGen,
