@@ -108,6 +108,33 @@ def flat(keras):
     return model
 
 
+class Drawing(keras3.utils.PyDataset):
+    """Batches with NumPy's noise, drawn while they are read."""
+
+    def __len__(self):
+        return 30
+
+    def __getitem__(self, i):
+        rows = slice(16 * i, 16 * i + 16)
+        return X[rows] + 0.1 * np.random.normal(size=(16, 6)).astype(np.float32), Y[rows]
+
+
+def test_search_neither_reads_nor_changes_the_callers_random_state():
+    """Also without validation data, where examples are read before the sweep."""
+    found = []
+    for callers in (1, 2):
+        keras3.utils.set_random_seed(0)
+        model = network(keras3)
+        np.random.seed(callers)
+        before = np.random.get_state()[1:3]
+
+        evidence = find_learning_rate(model, Drawing(), num_steps=60).evidence
+
+        np.testing.assert_equal(np.random.get_state()[1:3], before)
+        found.append((evidence.curves, evidence.proofs))
+    assert found[0] == found[1]
+
+
 def test_model_without_a_rate_keeps_its_own():
     """The error is that of the component."""
     model = flat(keras3)
