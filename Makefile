@@ -41,7 +41,7 @@ types: $(VENV)/installed
 
 # The tests of a file share what takes long, so a file stays in one process. The folders with the
 # long files come first; pytest collects folders in the order of its arguments if none is in another.
-LONG_FIRST := $(addprefix tests/,system/ training/ search/ doors/)
+LONG_FIRST := $(addprefix tests/,system/ training/ project/ search/ doors/)
 TESTS := $(LONG_FIRST) $(filter-out $(LONG_FIRST),$(sort $(dir $(wildcard tests/*/test_*.py))))
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 	$(if $(filter true,$(CI)),-m "not container")
