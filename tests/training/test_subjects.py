@@ -97,7 +97,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("is_validated", [True, False], ids=["validated", "not"])
-@pytest.mark.parametrize("name", ["plain", "at random", "random operations"])
+@pytest.mark.parametrize("name", ["at random", "random operations"])
 def test_kept_batches_change_nothing(monkeypatch, name, is_validated):
     """With room for no batch, each training has its own model and data: all is equal bit for bit.
 
