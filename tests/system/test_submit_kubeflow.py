@@ -41,8 +41,8 @@ from tfx_lr_finder.kubeflow.runs.compiled import (
 )
 
 RUN_ID = "0e2f"
+PAGE = "/pipeline"
 PREFIX = "/apis/v2beta1"
-
 
 WORKFLOW = "small-x7k2p"
 FINDER = "LearningRateFinder"
@@ -132,7 +132,12 @@ class Kubeflow(http.server.ThreadingHTTPServer):
 
     @property
     def endpoint(self):
-        """The address of the API."""
+        """The address of the page, under which the API is, too."""
+        return f"{self.host}{PAGE}"
+
+    @property
+    def host(self):
+        """The root, where ML Metadata are."""
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
@@ -151,7 +156,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Answers health, pipelines and experiments by their name, and the run's next state."""
         if self.is_unauthorized():
             return
-        url = urlsplit(self.path)
+        url = urlsplit(self.path.removeprefix(PAGE))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         path = url.path.removeprefix(PREFIX)
         if path == "/healthz":
@@ -178,8 +183,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             state = states.pop(0) if len(states) > 1 else states[0]
             details = api.V2beta1RunDetails(task_details=self.server.nodes)
             self.answer(api.V2beta1Run(run_id=RUN_ID, state=state, run_details=details))
-        elif self.path in self.server.logs:
-            self.send(200, "text/plain", self.server.logs[self.path].encode())
+        elif (text := self.server.logs.get(url.geturl())) is not None:
+            self.send(200, "text/plain", text.encode())
         elif path == "/login":
             self.send(200, "text/html", b"<html>Log in</html>")
         else:
@@ -190,7 +195,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.is_unauthorized():
             return
-        url = urlsplit(self.path)
+        url = urlsplit(self.path.removeprefix(PAGE))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         path = url.path.removeprefix(PREFIX)
         if path.startswith("/pipelines/upload") and self.server.upload_refusal:
@@ -218,7 +223,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == f"/runs/{RUN_ID}:terminate":
             self.server.ended.append(RUN_ID)
             self.send(200, "application/json", b"{}")
-        elif path.startswith("/ml_metadata.MetadataStoreService/") and self.server.metadata:
+        elif self.path.startswith("/ml_metadata.MetadataStoreService/") and self.server.metadata:
             self.answer_metadata(path.rpartition("/")[2], body)
         elif path != "/runs":
             self.refuse(404, "Not Found")
@@ -607,7 +612,7 @@ def test_rate_that_cannot_be_read_is_on_the_page(submit, kubeflow):
     assert result.exit_code == 0
     assert result.output.endswith(
         "\nThe rate is shown on the page of the run, but cannot be read here. "
-        f"No answer from Kubeflow Pipelines at {kubeflow.endpoint}: 404 Not Found.\n"
+        f"No answer from Kubeflow Pipelines at {kubeflow.host}: 404 Not Found.\n"
     )
 
 

@@ -1,7 +1,8 @@
 """The rates of a run, out of Kubeflow's ML Metadata.
 
-The API does not show artifacts. Kubeflow's page reads them from ML Metadata, by gRPC-web under its
-own address (`frontend/src/mlmd/MlmdUtils.ts` in kubeflow/pipelines), and so does this module.
+The API does not show artifacts. Kubeflow's page reads them from ML Metadata, by gRPC-web at the
+root of its host, even where the page itself has a path such as `/pipeline`
+(`frontend/server/app.ts` in kubeflow/pipelines). So does this module.
 """
 
 import dataclasses
@@ -16,7 +17,6 @@ from tfx_lr_finder.kubeflow.runs.server import Server
 
 CONTEXT_TYPE = "system.PipelineRun"
 _HEADER = 5
-_TRAILER = 0x80
 
 Response = TypeVar("Response")
 
@@ -47,17 +47,17 @@ def rates(server: Server, run_id: str, names: Mapping[str, str]) -> list[Rate]:
         names: The name of each task by its key.
 
     Raises:
-        ServerError: If there is no ML Metadata under the server's address, as under that of the API
-            alone.
+        ServerError: If there is no ML Metadata at the server's host, as at that of the API alone.
     """
+    host = server.root()
     context = _call(
-        server,
+        host,
         "GetContextByTypeAndName",
         service.GetContextByTypeAndNameRequest(type_name=CONTEXT_TYPE, context_name=run_id),
         service.GetContextByTypeAndNameResponse(),
     ).context
     artifacts = _call(
-        server,
+        host,
         "GetArtifactsByContext",
         service.GetArtifactsByContextRequest(context_id=context.id),
         service.GetArtifactsByContextResponse(),

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from http.client import HTTPException
 from typing import Any
@@ -33,6 +34,10 @@ class Server:
         self.token = token
         # No proxy, as in kfp.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def root(self) -> "Server":
+        """Returns the server at the root of its host, where Kubeflow has what is not the API's."""
+        return Server(urllib.parse.urljoin(self.endpoint, "/").rstrip("/"), self.token)
 
     def check(self) -> None:
         """Checks that the API answers.
