@@ -3,6 +3,7 @@
 import json
 import re
 
+import forked
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -22,7 +23,7 @@ from tfx_lr_finder import LearningRateFinder
 NOT_A_FUNCTION = 1
 
 
-def create_pipeline():
+def create_pipeline(root="s3://bucket/root"):
     print("what the user's code prints")
     examples = CsvExampleGen(input_base=DATA)
     finder = LearningRateFinder(
@@ -38,11 +39,19 @@ def create_pipeline():
         )
     return Pipeline(
         "small",
-        pipeline_root="s3://bucket/root",
+        pipeline_root=root,
         components=[examples, finder, trainer],
         enable_cache=True,
         beam_pipeline_args=["--direct_num_workers=2"],
     )
+
+
+def create_on_a_folder():
+    return create_pipeline("/shared/root")
+
+
+def create_from_s3():
+    return Pipeline("small", components=[CsvExampleGen(input_base="s3://bucket/data")])
 
 
 def create_list():
@@ -92,8 +101,18 @@ def test_result_is_json_where_that_is_asked_for(run):
     }
 
 
-def test_volume_is_one_of_the_pipelines_root(run):
+def test_volume_is_one_of_the_pipelines_root(run, tmp_path):
     """Which must be a folder for it."""
+    result = run("some_pipeline:create_on_a_folder", "--volume-claim", "shared")
+
+    assert (result.exit_code, result.stdout) == (0, "Wrote made/small.yaml\n")
+    assert "Warning" not in result.stderr
+    _, platform = yaml.safe_load_all((tmp_path / "made" / "small.yaml").read_text())
+    mounts = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert [mount["pvcMount"] for mount in mounts] == 3 * [
+        [{"constant": "shared", "mountPath": "/shared/root"}]
+    ]
+
     result = run("some_pipeline:create_pipeline", "--volume-claim", "shared")
 
     assert result.exit_code == 1
@@ -108,6 +127,35 @@ def test_image_without_a_digest_is_warned_of(run):
     assert result.exit_code == 0
     assert "Warning: Kubeflow's cache knows the image 'team/finder:1' by its" in result.stderr
     assert "Warning" not in run("some_pipeline:create_pipeline").stderr
+
+
+def compiled_by_a_process(function, folder):
+    """Returns the process that compiles, with all that reaches its standard error."""
+    call = "from tfx_lr_finder.command_line import main; main()"
+    options = ["--image", "team/finder:1", "--output", "small.yaml"]
+    return forked.run(["-c", call, "compile", f"some_pipeline:{function}", *options], folder)
+
+
+def test_warnings_and_what_user_code_prints_reach_the_terminal(run, tmp_path):
+    """Of a whole process, whose standard error is more than Python's."""
+    process = compiled_by_a_process("create_on_a_folder", tmp_path)
+
+    assert (process.returncode, process.stdout) == (0, "Wrote small.yaml\n")
+    printed, volume, cache = process.stderr.splitlines()
+    assert printed == "what the user's code prints"
+    assert volume.startswith(
+        "Warning: On Kubeflow, tasks see the pipeline root '/shared/root' only if a volume"
+    )
+    assert cache.startswith("Warning: Kubeflow's cache knows the image 'team/finder:1'")
+
+
+def test_refused_pipeline_is_one_line(run, tmp_path):
+    """Without what TensorFlow prints at its start."""
+    process = compiled_by_a_process("create_from_s3", tmp_path)
+
+    assert process.returncode == 1
+    [line] = process.stderr.splitlines()
+    assert line.startswith("Error: TensorFlow must have a file system for the `input_base`")
 
 
 @pytest.mark.parametrize(

@@ -470,7 +470,7 @@ def test_code_and_data_are_packed_into_a_folder_that_tasks_see(tmp_path):
     assert Path(data).is_relative_to(root)
 
 
-@pytest.mark.parametrize("root", ["s3://b/r", "minio://b/r", "gs://b/r", None])
+@pytest.mark.parametrize("root", ["s3://b/r", "minio://b/r", "gs://b/r", "root", None])
 def test_module_file_that_cannot_be_packed_is_refused(compiled, root):
     """The message says how to do without."""
     examples = CsvExampleGen(input_base="/data")

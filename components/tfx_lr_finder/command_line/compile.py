@@ -56,13 +56,14 @@ def compile_command(
     sys.path.insert(0, os.getcwd())
     if sys.stderr.isatty():
         click.echo("Loading TFX ...", err=True)
-    # Only the result goes to stdout, not what the user's code prints.
-    with tensorflow_loaded_quietly(), contextlib.redirect_stdout(sys.stderr):
-        from tfx_lr_finder.kubeflow.compiler import cache_warning, write_compiled
+    with tensorflow_loaded_quietly():
+        from tfx_lr_finder.kubeflow.compiler import warnings_of, write_compiled
 
+    # Only the result goes to stdout, not what the user's code prints.
+    with contextlib.redirect_stdout(sys.stderr):
         pipeline = _pipeline(module, name)
         write_compiled(pipeline, image, output, volume_claim=volume_claim)
-    if warning := cache_warning(pipeline, image):
+    for warning in warnings_of(pipeline, image, volume_claim):
         click.echo(f"Warning: {warning}", err=True)
     put_out({"output": str(output)}, f"Wrote {output}", as_json)
 

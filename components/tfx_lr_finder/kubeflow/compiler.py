@@ -1,6 +1,5 @@
 """Compiles a TFX pipeline for open-source Kubeflow Pipelines v2."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ with kfp_imported():
         KubeflowV2DagRunnerConfig,
     )
 
-    from tfx_lr_finder.kubeflow import limits, page
+    from tfx_lr_finder.kubeflow import limits, page, places
     from tfx_lr_finder.kubeflow.conditions import condition
     from tfx_lr_finder.kubeflow.yaml_text import yaml_text
 
@@ -96,7 +95,7 @@ def write_compiled(
     components, pipeline_root = pipeline.components, pipeline.pipeline_info.pipeline_root
     _check_volume(pipeline_root, volume_claim)
     limits.check(pipeline)
-    if warning := cache_warning(pipeline, image):
+    for warning in warnings_of(pipeline, image, volume_claim):
         logging.warning("%s", warning)
     defaults = _defaults(components)
     config = KubeflowV2DagRunnerConfig(
@@ -126,17 +125,10 @@ def write_compiled(
 
 
 def _check_volume(pipeline_root: str | None, volume_claim: str | None) -> None:
-    is_folder = pipeline_root and os.path.isabs(pipeline_root)
-    if volume_claim and not is_folder:
+    if volume_claim and not places.folder(pipeline_root):
         raise ValueError(
             "A volume is mounted at `pipeline_root`, which must be the absolute path of a folder. "
             f"Received: volume_claim={volume_claim!r}, pipeline_root={pipeline_root!r}."
-        )
-    if is_folder and not volume_claim:
-        logging.warning(
-            "On Kubeflow, tasks see the pipeline root %r only if a volume is mounted there: name "
-            "its claim as volume_claim. Under kfp.local they see it anyway.",
-            pipeline_root,
         )
 
 
@@ -148,16 +140,23 @@ def _with_volume(spec: dict[str, Any], claim: str, path: str | None) -> dict[str
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": mounts}}}}
 
 
-def cache_warning(pipeline: Pipeline, image: str) -> str:
-    """Returns what to know of Kubeflow's cache if the image has no digest; else ''."""
-    if not pipeline.enable_cache or "@sha256:" in image:
-        return ""
-    return (
-        f"Kubeflow's cache knows the image {image!r} by its name alone: if its code changes behind "
-        "this name, tasks with the same inputs keep their old outputs. Name the image by its "
-        "digest (NAME@sha256:...), use a new tag for each change, or compile with "
-        "enable_cache=False."
-    )
+def warnings_of(pipeline: Pipeline, image: str, volume_claim: str | None) -> list[str]:
+    """Returns what to know of a pipeline that compiles: its root without a volume, its cache."""
+    root = pipeline.pipeline_info.pipeline_root
+    warnings = []
+    if places.folder(root) and not volume_claim:
+        warnings.append(
+            f"On Kubeflow, tasks see the pipeline root {root!r} only if a volume is mounted "
+            "there: name its claim as volume_claim. Under kfp.local they see it anyway."
+        )
+    if pipeline.enable_cache and "@sha256:" not in image:
+        warnings.append(
+            f"Kubeflow's cache knows the image {image!r} by its name alone: if its code changes "
+            "behind this name, tasks with the same inputs keep their old outputs. Name the image "
+            "by its digest (NAME@sha256:...), use a new tag for each change, or compile with "
+            "enable_cache=False."
+        )
+    return warnings
 
 
 def _is_finder(component: BaseNode) -> bool:

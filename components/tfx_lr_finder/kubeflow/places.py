@@ -1,5 +1,6 @@
 """Checks at compile time that the tasks will reach what components name by a path or a URI."""
 
+import os
 from pathlib import PurePath
 from typing import Any
 
@@ -25,8 +26,8 @@ def check(component: BaseNode, pipeline_root: str | None) -> None:
 
     Args:
         component: A component of the pipeline.
-        pipeline_root: Root with which the pipeline is compiled. If it is a folder, the tasks see
-            it, too.
+        pipeline_root: Root with which the pipeline is compiled. If it is the absolute path of a
+            folder, the tasks see it, too.
 
     Raises:
         ValueError: If one of these holds:
@@ -36,13 +37,18 @@ def check(component: BaseNode, pipeline_root: str | None) -> None:
             - an Importer's URI is neither in an object store nor in that folder;
             - a Pusher's destination is a path in the task's container.
     """
-    folder = pipeline_root if pipeline_root and "://" not in pipeline_root else None
-    _check_module_file(component, folder, pipeline_root)
+    seen = folder(pipeline_root)
+    _check_module_file(component, seen, pipeline_root)
     for option in (INPUT_BASE_KEY, SCHEMA_FILE_KEY):
         _check_file_system(component, option, _text(component, option))
     if isinstance(component, Importer):
-        _check_importer(component, folder)
-    _check_pusher(component, folder)
+        _check_importer(component, seen)
+    _check_pusher(component, seen)
+
+
+def folder(pipeline_root: str | None) -> str | None:
+    """Returns the pipeline root if it is an absolute path, and else None."""
+    return pipeline_root if pipeline_root and os.path.isabs(pipeline_root) else None
 
 
 def _text(component: BaseNode, option: str) -> str:
@@ -51,16 +57,16 @@ def _text(component: BaseNode, option: str) -> str:
     return str((value.default if isinstance(value, RuntimeParameter) else value) or "")
 
 
-def _is_within(path: str, folder: str | None) -> bool:
-    return folder is not None and PurePath(path).is_relative_to(folder)
+def _is_within(path: str, seen: str | None) -> bool:
+    return seen is not None and PurePath(path).is_relative_to(seen)
 
 
-def _check_module_file(component: BaseNode, folder: str | None, pipeline_root: str | None) -> None:
+def _check_module_file(component: BaseNode, seen: str | None, pipeline_root: str | None) -> None:
     module_file = component.exec_properties.get(MODULE_FILE_KEY)
-    if module_file and not folder:
+    if module_file and not seen:
         raise ValueError(
             "A `module_file` is packed into the pipeline root when the pipeline is compiled, so "
-            "the root must be a folder that this machine and every task see. "
+            "the root must be the absolute path of a folder that this machine and every task see. "
             f"Received: {component.id} with module_file={module_file!r}, "
             f"pipeline_root={pipeline_root!r}. Put the code into the image, and give the "
             "component's function by its dotted path, as in `run_fn='package.module.run_fn'`. Or "
@@ -79,9 +85,9 @@ def _check_file_system(component: BaseNode, option: str, path: str) -> None:
         )
 
 
-def _check_importer(component: BaseNode, folder: str | None) -> None:
+def _check_importer(component: BaseNode, seen: str | None) -> None:
     uri = _text(component, SOURCE_URI_KEY)
-    if uri and not uri.startswith(STORES) and not _is_within(uri, folder):
+    if uri and not uri.startswith(STORES) and not _is_within(uri, seen):
         raise ValueError(
             f"An Importer's URI must begin with one of {STORES} on Kubeflow, which copies from "
             f"there into each task. Received: {uri!r} of {component.id!r}. Upload it to the "
@@ -89,13 +95,13 @@ def _check_importer(component: BaseNode, folder: str | None) -> None:
         )
 
 
-def _check_pusher(component: BaseNode, folder: str | None) -> None:
+def _check_pusher(component: BaseNode, seen: str | None) -> None:
     text = _text(component, PUSH_DESTINATION_KEY)
     if not text:
         return
     path = json_format.Parse(text, PushDestination()).filesystem.base_directory
     _check_file_system(component, PUSH_DESTINATION_KEY, path)
-    if path and "://" not in path and not _is_within(path, folder):
+    if path and "://" not in path and not _is_within(path, seen):
         raise ValueError(
             "A Pusher's destination must outlive its task on Kubeflow. "
             f"Received: {path!r} of {component.id!r}, a path in the task's container. Push to a "
