@@ -99,6 +99,8 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         hiccups: How many of the next questions for the run are not answered as the API does.
         hiccup: The HTTP status of these answers; None closes the connection.
         refusal: HTTP status and message with which a run is refused, or None.
+        run_refusal: HTTP status and message of every answer to a question for the run, or None.
+        end_refusal: HTTP status and message with which it refuses to end the run, or None.
         upload_refusal: HTTP status and body with which a file is refused, or None.
         token: The bearer token without which every request is refused, or None.
         logs: Text of the logs, by path.
@@ -119,6 +121,8 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         self.hiccups = 0
         self.hiccup = 503
         self.refusal = None
+        self.run_refusal = None
+        self.end_refusal = None
         self.upload_refusal = None
         self.token = None
         self.logs = {}
@@ -175,6 +179,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             known = [self.experiment(n) for n in self.wanted(query, self.server.experiments)]
             self.answer(api.V2beta1ListExperimentsResponse(experiments=known))
         elif path == f"/runs/{RUN_ID}":
+            if self.server.run_refusal:
+                self.refuse(*self.server.run_refusal)
+                return
             if self.server.hiccups:
                 self.server.hiccups -= 1
                 self.hiccup(self.server.hiccup)
@@ -188,7 +195,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/login":
             self.send(200, "text/html", b"<html>Log in</html>")
         else:
-            self.refuse(404, "Not Found")
+            self.send(404, "text/html", b"<pre>Cannot GET</pre>")
 
     def do_POST(self):
         """Takes a pipeline, a version, an experiment or a run."""
@@ -220,13 +227,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             name = json.loads(body)["display_name"]
             self.server.experiments.append(name)
             self.answer(self.experiment(name))
+        elif path == f"/runs/{RUN_ID}:terminate" and self.server.end_refusal:
+            self.refuse(*self.server.end_refusal)
         elif path == f"/runs/{RUN_ID}:terminate":
             self.server.ended.append(RUN_ID)
             self.send(200, "application/json", b"{}")
         elif self.path.startswith("/ml_metadata.MetadataStoreService/") and self.server.metadata:
             self.answer_metadata(path.rpartition("/")[2], body)
         elif path != "/runs":
-            self.refuse(404, "Not Found")
+            self.send(404, "text/html", b"<pre>Cannot POST</pre>")
         elif self.server.refusal:
             self.refuse(*self.server.refusal)
         else:
@@ -422,6 +431,13 @@ def test_pipeline_is_uploaded_and_run(submit, kubeflow, compiled):
     )
 
 
+def test_address_may_be_pasted_from_the_browser(submit, kubeflow):
+    """With what the page shows at the moment."""
+    result = submit(endpoint=f"{kubeflow.endpoint}/#/pipelines")
+
+    assert result.output == f"Run: {kubeflow.endpoint}/#/runs/details/{RUN_ID}\n"
+
+
 def test_run_has_the_name_that_is_given(submit, kubeflow):
     """Also twice: the names of the versions differ."""
     for _ in range(2):
@@ -587,9 +603,8 @@ def test_result_is_json_where_that_is_asked_for(submit, kubeflow, metadata):
     """The lines go to the standard error; the rate has all its digits."""
     result = submit("--follow", "--json")
 
-    lines, _, content = result.output.partition("{")
-    assert "[2/2] LearningRateFinder" in lines
-    assert json.loads("{" + content) == {
+    assert "[2/2] LearningRateFinder" in result.stderr
+    assert json.loads(result.stdout) == {
         "run_id": RUN_ID,
         "url": f"{kubeflow.endpoint}/#/runs/details/{RUN_ID}",
         "state": "SUCCEEDED",
@@ -614,6 +629,7 @@ def test_rate_that_cannot_be_read_is_on_the_page(submit, kubeflow):
         "\nThe rate is shown on the page of the run, but cannot be read here. "
         f"No answer from Kubeflow Pipelines at {kubeflow.host}: 404 Not Found.\n"
     )
+    assert json.loads(submit("--follow", "--json").stdout)["rates"] is None
 
 
 @pytest.mark.parametrize("hiccup", [503, 502, 404, 429, 200, None])
@@ -642,6 +658,47 @@ def test_token_that_expires_leaves_the_run(submit, kubeflow):
     assert result.output.endswith("give a valid one with --token-file. The run goes on.\n")
 
 
+def test_run_that_was_deleted_is_followed_no_longer(submit, kubeflow):
+    """The API says so itself; a proxy's 404 is another."""
+    kubeflow.run_refusal = (404, f"Failed to get a run: Run {RUN_ID} not found.")
+
+    result = submit("--follow")
+
+    assert result.exit_code == 1
+    assert result.output.endswith(
+        f"Error: Kubeflow Pipelines at {kubeflow.endpoint} answers: "
+        f"404 Failed to get a run: Run {RUN_ID} not found.\n"
+    )
+    assert "Asking again" not in result.output
+
+
+def test_error_of_the_api_is_told_with_its_reason(submit, kubeflow, monkeypatch):
+    """While the run is followed, it is asked again."""
+    monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.05)
+    kubeflow.run_refusal = (500, "Failed to get a run: database is locked")
+
+    result = submit("--follow")
+
+    says = f"Kubeflow Pipelines at {kubeflow.endpoint} answers: 500 Failed to get a run: database"
+    assert result.exit_code == 1
+    assert f"{says} is locked. Asking again; the run goes on.\n" in result.output
+    assert result.output.endswith(f"Error: {says} is locked. The run may go on.\n")
+
+
+def test_result_is_json_also_where_following_breaks_off(submit, kubeflow):
+    """A script needs the run's id then; how the run ends is not known."""
+    kubeflow.run_refusal = (404, "gone")
+
+    result = submit("--follow", "--json")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {
+        "run_id": RUN_ID,
+        "url": f"{kubeflow.endpoint}/#/runs/details/{RUN_ID}",
+    }
+    assert "answers: 404 gone." in result.stderr
+
+
 def test_api_that_stays_away_ends_it(submit, kubeflow, monkeypatch):
     """After some minutes; the run itself may go on."""
     monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.05)
@@ -657,7 +714,7 @@ def test_api_that_stays_away_ends_it(submit, kubeflow, monkeypatch):
     "path",
     [
         f"/apis/v1alpha1/runs/{RUN_ID}/nodes/{WORKFLOW}-template-9/log",
-        f"/k8s/pod/logs?podname={WORKFLOW}-template-9",
+        f"/k8s/pod/logs?podname={WORKFLOW}-template-9&runid={RUN_ID}&podnamespace=team",
     ],
     ids=["api", "page"],
 )
@@ -667,7 +724,7 @@ def test_end_of_the_log_of_a_failed_task_is_shown(submit, kubeflow, path):
     kubeflow.nodes = nodes("FAILED")
     kubeflow.logs[path] = LOG
 
-    result = submit("--follow")
+    result = submit("--follow", "--namespace", "team")
 
     assert result.exit_code == 1
     assert "[2/2] LearningRateFinder ....... failed\n" in result.output
@@ -678,15 +735,16 @@ def test_end_of_the_log_of_a_failed_task_is_shown(submit, kubeflow, path):
     )
 
 
-def test_log_that_cannot_be_read_is_named(submit, kubeflow):
+@pytest.mark.parametrize(("options", "ends"), [([], ""), (["--namespace", "team"], " -n team")])
+def test_log_that_cannot_be_read_is_named(submit, kubeflow, options, ends):
     """By its pod, and the command that prints it."""
     kubeflow.states = ["FAILED"]
     kubeflow.nodes = nodes("FAILED")
 
-    result = submit("--follow")
+    result = submit("--follow", *options)
 
     pod = f"{WORKFLOW}-template-9"
-    assert f"failed. Its log is that of pod {pod}: `kubectl logs {pod} -c main`" in result.output
+    assert f"failed. Its log is that of pod {pod}: `kubectl logs {pod} -c main{ends}`" in result.output
 
 
 def test_task_whose_driver_fails_has_failed(submit, kubeflow):
@@ -694,7 +752,7 @@ def test_task_whose_driver_fails_has_failed(submit, kubeflow):
     kubeflow.states = ["FAILED"]
     driver = node(f"{FINDER}-driver", "FAILED", 60, [], 5)
     kubeflow.nodes = [*nodes()[:5], driver, node(FINDER, "RUNTIME_STATE_UNSPECIFIED", 7)]
-    kubeflow.logs[f"/k8s/pod/logs?podname={driver.pod_name}"] = "rpc error\n"
+    kubeflow.logs[f"/k8s/pod/logs?podname={driver.pod_name}&runid={RUN_ID}"] = "rpc error\n"
 
     result = submit("--follow")
 
@@ -715,13 +773,24 @@ def test_run_that_does_not_succeed_is_an_error(submit, kubeflow, state):
     )
 
 
-@pytest.mark.parametrize("ends", [False, True])
-def test_ctrl_c_leaves_the_run_or_ends_it_if_asked(kubeflow, compiled, ends):
+@pytest.mark.parametrize(
+    ("ends", "token", "refusal"),
+    [(False, None, None), (False, "secret", None), (True, None, None), (True, None, "locked")],
+    ids=["leaves", "leaves_with_token", "ends", "cannot_end"],
+)
+def test_ctrl_c_leaves_the_run_or_ends_it_if_asked(
+    kubeflow, compiled, tmp_path, ends, token, refusal
+):
     """In a process of its own, by the signal itself."""
     kubeflow.states = ["RUNNING"]
+    kubeflow.token = token
+    kubeflow.end_refusal = refusal and (500, refusal)
     kubeflow.nodes = nodes("RUNNING")
     program = [sys.executable, "-c", "from tfx_lr_finder.command_line import main; main()"]
     options = ["--follow", *(["--end-on-interrupt"] if ends else [])]
+    if token:
+        (tmp_path / "token").write_text(token)
+        options += ["--token-file", str(tmp_path / "token")]
     process = subprocess.Popen(
         [*program, "submit", str(compiled), "--endpoint", kubeflow.endpoint, *options],
         stdout=subprocess.PIPE,
@@ -735,13 +804,14 @@ def test_ctrl_c_leaves_the_run_or_ends_it_if_asked(kubeflow, compiled, ends):
     said, _ = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert kubeflow.ended == ([RUN_ID] if ends else [])
+    assert kubeflow.ended == ([RUN_ID] if ends and not refusal else [])
+    header = '-H "Authorization: Bearer $(cat FILE)" ' if token else ""
     url = f"{kubeflow.endpoint}{PREFIX}/runs/{RUN_ID}:terminate"
-    assert said == (
-        "Kubeflow was asked to end the run.\n"
-        if ends
-        else f"The run goes on. To end it, use its page, or `curl -X POST {url}`.\n"
-    )
+    goes_on = f"The run goes on. To end it, use its page, or `curl -X POST {header}{url}`.\n"
+    if refusal:
+        assert said == f"Kubeflow Pipelines at {kubeflow.endpoint} answers: 500 locked. {goes_on}"
+    else:
+        assert said == ("Kubeflow was asked to end the run.\n" if ends else goes_on)
 
 
 def test_plain_kfp_pipeline_is_submitted_alike(submit, kubeflow, tmp_path):
@@ -809,12 +879,12 @@ def refused(endpoint):
 
 
 def test_endpoint_that_is_down_is_one_line(submit):
-    """Nobody listens on a port that was free a moment ago."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    """The port is taken, but nobody listens on it."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
 
-    result = submit(endpoint=endpoint)
+        result = submit(endpoint=endpoint)
 
     assert result.exit_code == 1
     assert result.output == (

@@ -7,19 +7,18 @@ from typing import Any
 import click
 
 from tfx_lr_finder.command_line.program import Command, printable, put_out
-
-ROOT_SCHEMES = ("gs://", "minio://", "s3://")
+from tfx_lr_finder.kubeflow.invocation import STORES
 
 
 def _url(context: click.Context, option: click.Parameter, text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise click.BadParameter(f"It must begin with http:// or https://. Received: {text!r}.")
-    return text.rstrip("/")
+    return text.partition("#")[0].rstrip("/")  # after # is what the page shows
 
 
 def _root(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
-    if text is not None and not text.startswith(ROOT_SCHEMES):
-        schemes = ", ".join(ROOT_SCHEMES)
+    if text is not None and not text.startswith(STORES):
+        schemes = ", ".join(STORES)
         raise click.BadParameter(f"It must begin with one of {schemes}. Received: {text!r}.")
     return text
 
@@ -123,6 +122,7 @@ def submit_command(
         raise click.UsageError("--end-on-interrupt needs --follow.")
     from tfx_lr_finder.kubeflow.runs import compiled
     from tfx_lr_finder.kubeflow.runs.server import Server
+    from tfx_lr_finder.kubeflow.runs.tasks import SUCCEEDED
 
     documents = compiled.read(pipeline)
     spec = documents[0]
@@ -136,36 +136,47 @@ def submit_command(
         run_id = submit(server, file, Submission(spec["pipelineInfo"]["name"], values, **run))
     result: dict[str, Any] = {"run_id": run_id, "url": f"{endpoint}/#/runs/details/{run_id}"}
     _say(f"Run: {result['url']}", as_json)
-    if follow:
-        result |= _followed(server, run_id, spec, end_on_interrupt, as_json)
-    if as_json:
-        put_out(result, "", as_json)
-    if result.get("state", "SUCCEEDED") != "SUCCEEDED":
+    try:
+        if follow:
+            result |= _followed(server, run_id, spec, run["namespace"], end_on_interrupt, as_json)
+    finally:
+        if as_json:
+            put_out(result, "", as_json)
+    if result.get("state", SUCCEEDED) != SUCCEEDED:
         failed = ", ".join(result["failed_tasks"]) or "none"
         raise click.ClickException(f"The run ended as {result['state']}. Failed tasks: {failed}.")
 
 
 def _followed(
-    server: Any, run_id: str, spec: dict[str, Any], end_on_interrupt: bool, as_json: bool
+    server: Any,
+    run_id: str,
+    spec: dict[str, Any],
+    namespace: str | None,
+    end_on_interrupt: bool,
+    as_json: bool,
 ) -> dict[str, Any]:
     """Follows a run, and returns how it ended."""
     from tfx_lr_finder.kubeflow.runs import compiled, following
+    from tfx_lr_finder.kubeflow.runs.server import ServerError
 
     def say(line: str) -> None:
         _say(line, as_json)
 
     names = compiled.task_names(spec)
     try:
-        ended = following.follow(server, run_id, names, say)
+        ended = following.follow(server, run_id, names, say, namespace)
     except KeyboardInterrupt:
-        if end_on_interrupt:
-            following.end(server, run_id)
-            say("Kubeflow was asked to end the run.")
-        else:
-            url = server.endpoint + following.end_path(run_id)
-            say(f"The run goes on. To end it, use its page, or `curl -X POST {url}`.")
+        token = ' -H "Authorization: Bearer $(cat FILE)"' if server.token else ""
+        command = f"curl -X POST{token} {server.endpoint}{following.end_path(run_id)}"
+        goes_on = f"The run goes on. To end it, use its page, or `{command}`."
+        try:
+            if end_on_interrupt:
+                following.end(server, run_id)
+            say("Kubeflow was asked to end the run." if end_on_interrupt else goes_on)
+        except ServerError as error:
+            say(f"{error} {goes_on}")
         raise
-    rates = []
+    rates: list[dict[str, Any]] | None = []
     if compiled.has_finder(spec):
         rates = following.say_rates(server, run_id, names, ended, say)
     return {"state": ended.state, "failed_tasks": ended.failed, "rates": rates}

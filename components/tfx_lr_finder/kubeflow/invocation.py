@@ -12,6 +12,8 @@ Json = dict[str, Any]
 
 _LOCAL_ROOTS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 """Folder in which the launcher keeps local copies of objects, for each scheme of object store."""
+STORES = tuple(_LOCAL_ROOTS)
+"""Object stores between which and a task Kubeflow's launcher copies artifacts."""
 _WORKSPACE = "/kfp-workspace/.artifacts"
 """Folder of the artifacts in the workspace of a run: a volume that its tasks share."""
 

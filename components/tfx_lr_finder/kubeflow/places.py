@@ -17,8 +17,7 @@ from tfx.types.standard_component_specs import (
     SCHEMA_FILE_KEY,
 )
 
-STORES = ("gs://", "minio://", "s3://")
-"""Object stores between which and a task Kubeflow's launcher copies artifacts."""
+from tfx_lr_finder.kubeflow.invocation import STORES
 
 
 def check(component: BaseNode, pipeline_root: str | None) -> None:

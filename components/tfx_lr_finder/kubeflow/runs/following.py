@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tfx_lr_finder.core.publishing.interval import expectation
-from tfx_lr_finder.kubeflow.runs.server import API, NoAnswerError, Server, ServerError
+from tfx_lr_finder.kubeflow.runs.server import (
+    API,
+    NoAnswerError,
+    NotFoundError,
+    Server,
+    ServerError,
+)
 from tfx_lr_finder.kubeflow.runs.tasks import FAILED, FINAL_STATES, SUCCEEDED, Task, ended_tasks
 
 POLL_SECONDS = 5.0
@@ -30,7 +36,9 @@ class Ended(NamedTuple):
     failed: list[str]
 
 
-def follow(server: Server, run_id: str, names: Mapping[str, str], say: Say) -> Ended:
+def follow(
+    server: Server, run_id: str, names: Mapping[str, str], say: Say, namespace: str | None = None
+) -> Ended:
     """Waits for the end of a run, and says when a task has ended, and why one has failed.
 
     Args:
@@ -38,6 +46,7 @@ def follow(server: Server, run_id: str, names: Mapping[str, str], say: Say) -> E
         run_id: Id of the run.
         names: The name of each task by its key.
         say: Prints a line.
+        namespace: Namespace of the run, if Kubeflow has several users.
 
     Raises:
         ServerError: If the server refuses the request, or does not answer for PATIENCE_SECONDS.
@@ -54,15 +63,15 @@ def follow(server: Server, run_id: str, names: Mapping[str, str], say: Say) -> E
         time.sleep(POLL_SECONDS)
     failed = [task for task in told.values() if task.state == FAILED]
     for task in failed:
-        say(f"\n{task.name} failed. {_end_of_log(server, run_id, task.pod)}\n")
+        say(f"\n{task.name} failed. {_end_of_log(server, run_id, task.pod, namespace)}\n")
     say(f"Run {run['state']}")
     return Ended(run["state"], [task.name for task in failed])
 
 
 def say_rates(
     server: Server, run_id: str, names: Mapping[str, str], ended: Ended, say: Say
-) -> list[dict[str, Any]]:
-    """Says the rates that a run has found, and returns them; none if they cannot be read.
+) -> list[dict[str, Any]] | None:
+    """Says the rates that a run has found, and returns them, or None if they cannot be read.
 
     Args:
         server: The server.
@@ -78,7 +87,7 @@ def say_rates(
     except ServerError as error:
         if ended.state == SUCCEEDED:
             say(f"The rate is shown on the page of the run, but cannot be read here. {error}")
-        return []
+        return None
     for rate in found:
         expected = f"; {expectation(rate.interval)}" if rate.interval else ""
         say(
@@ -116,6 +125,8 @@ def _patiently(server: Server, path: str, say: Say) -> Any:
             elif now - silent_since > PATIENCE_SECONDS:
                 raise ServerError(f"{error} The run may go on.") from error
             time.sleep(POLL_SECONDS)
+        except NotFoundError:
+            raise
         except ServerError as error:
             raise ServerError(f"{error} The run goes on.") from error
         else:
@@ -129,13 +140,15 @@ def _line(number: int, total: int, task: Task) -> str:
     return f"{label} {took if task.state == SUCCEEDED else task.state.lower()}"
 
 
-def _end_of_log(server: Server, run_id: str, pod: str | None) -> str:
+def _end_of_log(server: Server, run_id: str, pod: str | None, namespace: str | None) -> str:
     if not pod:
         return "The page of the run says why."
-    quoted = urllib.parse.quote(pod)
+    query = {"podname": pod, "runid": run_id}
+    if namespace:
+        query["podnamespace"] = namespace
     paths = (  # the API's, and that of the server of the page
-        f"/apis/v1alpha1/runs/{run_id}/nodes/{quoted}/log",
-        f"/k8s/pod/logs?podname={quoted}",
+        f"/apis/v1alpha1/runs/{run_id}/nodes/{urllib.parse.quote(pod)}/log",
+        f"/k8s/pod/logs?{urllib.parse.urlencode(query)}",
     )
     for path in paths:
         try:
@@ -145,4 +158,5 @@ def _end_of_log(server: Server, run_id: str, pod: str | None) -> str:
         if log.strip() and not log.lstrip().startswith("<"):  # a page instead of a log
             last = "\n".join(log.splitlines()[-LAST_LINES:])
             return f"The end of its log:\n{last}"
-    return f"Its log is that of pod {pod}: `kubectl logs {pod} -c main`, or the page of the run."
+    command = f"kubectl logs {pod} -c main{f' -n {namespace}' if namespace else ''}"
+    return f"Its log is that of pod {pod}: `{command}`, or the page of the run."

@@ -18,7 +18,11 @@ class ServerError(RuntimeError):
 
 
 class NoAnswerError(ServerError):
-    """It did not answer, or not as the API does: the same request may succeed later."""
+    """It did not answer, or with an error of its own: the same request may succeed later."""
+
+
+class NotFoundError(ServerError):
+    """The API does not know what was asked for, such as a run that was deleted."""
 
 
 class Server:
@@ -47,7 +51,7 @@ class Server:
         """
         try:
             self.get_json("/healthz")
-        except NoAnswerError as error:
+        except (NoAnswerError, NotFoundError) as error:
             advice = "Give the address under which a browser shows its page."
             raise ServerError(f"{error} {advice}") from error
 
@@ -69,6 +73,7 @@ class Server:
 
         Raises:
             NoAnswerError: If there is no answer, or one that says to try again later.
+            NotFoundError: If the API does not know what the path names.
             ServerError: If the request is refused.
         """
         try:
@@ -97,10 +102,17 @@ class Server:
                 f"Kubeflow Pipelines at {self.endpoint} {does} ({status} {reason}): "
                 "give a valid one with --token-file."
             )
-        said = _said(body) or reason
-        if status in (404, 429) or status >= 500:  # also what a proxy says while the API restarts
-            return self.no_answer(f"{status} {said}")
-        return ServerError(f"Kubeflow Pipelines at {self.endpoint} refuses the request: {said}")
+        said = _said(body)
+        if not said and (status in (404, 429) or status >= 500):  # of a proxy, the API is away
+            return self.no_answer(f"{status} {reason}")
+        answers = f"Kubeflow Pipelines at {self.endpoint} answers: {status} {said.rstrip('.')}."
+        if status == 404:
+            return NotFoundError(answers)
+        if status == 429 or status >= 500:
+            return NoAnswerError(answers)
+        return ServerError(
+            f"Kubeflow Pipelines at {self.endpoint} refuses the request: {said or reason}"
+        )
 
     def no_answer(self, reason: str) -> NoAnswerError:
         """Returns the error of a request that was not answered."""
