@@ -110,6 +110,8 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         runs: Bodies of the runs that were created.
         ended: Ids of the runs that were to be ended.
         experiments: Names of the experiments that were created.
+        has_rival: Whether another submission comes between two requests of ours: it creates the
+            same experiment, and uploads a version.
         hidden: Whether pipelines are not found at first, as if they were just being uploaded.
     """
 
@@ -132,6 +134,7 @@ class Kubeflow(http.server.ThreadingHTTPServer):
         self.runs = []
         self.ended = []
         self.experiments = []
+        self.has_rival = False
         self.hidden = False
 
     @property
@@ -215,6 +218,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             self.server.pipelines[name] = [(name, self.uploaded(body))]
             self.server.namespaces[name] = query.get("namespace")
+            if self.server.has_rival:
+                self.server.pipelines[name].insert(0, ("version of the rival", ""))
             self.answer(self.pipeline(name))
         elif path == "/pipelines/upload_version":
             pipeline = query["pipelineid"].removeprefix("id of ")
@@ -226,6 +231,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/experiments":
             name = json.loads(body)["display_name"]
             self.server.experiments.append(name)
+            if self.server.has_rival:
+                self.refuse(409, f"Already exist error: Experiment {name} already exists")
+                return
             self.answer(self.experiment(name))
         elif path == f"/runs/{RUN_ID}:terminate" and self.server.end_refusal:
             self.refuse(*self.server.end_refusal)
@@ -456,6 +464,16 @@ def test_submissions_in_one_second_all_go_through(submit, kubeflow):
     assert [result.exit_code for result in results] == [0, 0]
     versions = [name for name, _ in kubeflow.pipelines["small"]]
     assert len(set(versions)) == len(versions) == len(kubeflow.runs) == 3
+
+
+def test_submission_that_comes_in_between_changes_nothing(submit, kubeflow):
+    """Of two at once, this one creates the pipeline, and the other the experiment."""
+    kubeflow.has_rival = True
+
+    assert submit().exit_code == 0
+    [run] = kubeflow.runs
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == "id of version small"
+    assert run["experiment_id"] == "id of Default"
 
 
 def test_known_pipeline_gets_a_version_of_the_runs_name(submit, kubeflow):

@@ -47,16 +47,14 @@ def submit(server: Server, file: Path, submission: Submission) -> str:
     Raises:
         ServerError: If the run cannot start.
     """
-    # Versions must have different names, and two submissions may come in one second.
+    # Every version needs a name of its own, also if two are submitted in the same second.
     now = datetime.datetime.now()
     unique = f"{submission.pipeline_name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     try:
         with _quiet():
             client = Client(host=server.endpoint, existing_token=server.token)
             version = _upload(client, file, unique, submission)
-            experiment = client.create_experiment(
-                submission.experiment, namespace=submission.namespace
-            )
+            experiment = _experiment(client, submission)
             run = client.run_pipeline(
                 experiment.experiment_id,
                 submission.run_name or unique,
@@ -82,10 +80,21 @@ def _upload(client: Any, file: Path, version: str, submission: Submission) -> An
             known = error.status == CONFLICT and _known(client, name, namespace)
             if not known:  # else another submission has created it in the meantime
                 raise
-        else:
-            (first,) = client.list_pipeline_versions(created.pipeline_id).pipeline_versions
-            return first
+        else:  # others may have uploaded a version since; the first has the pipeline's name
+            versions = client.list_pipeline_versions(created.pipeline_id).pipeline_versions
+            return next(version for version in versions if version.display_name == name)
     return client.upload_pipeline_version(str(file), version, pipeline_id=known[0].pipeline_id)
+
+
+def _experiment(client: Any, submission: Submission) -> Any:
+    name, namespace = submission.experiment, submission.namespace
+    try:
+        return client.create_experiment(name, namespace=namespace)
+    except kfp_server_api.ApiException as error:
+        if error.status != CONFLICT:
+            raise
+        # Another submission has created it since kfp looked for it.
+        return client.get_experiment(experiment_name=name, namespace=namespace)
 
 
 def _known(client: Any, name: str, namespace: str | None) -> list[Any]:
