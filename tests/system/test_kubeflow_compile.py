@@ -499,7 +499,7 @@ def test_id_that_kubeflow_cannot_take_is_refused(compiled):
         compiled([examples])
 
 
-@pytest.mark.parametrize("taken", ["root", "LearningRateFinder-driver"])
+@pytest.mark.parametrize("taken", ["root", "executor", "LearningRateFinder-driver"])
 def test_id_of_a_task_that_kubeflow_adds_is_refused(compiled, taken):
     """It would be there twice."""
     examples, finder, _ = finder_and_trainer()

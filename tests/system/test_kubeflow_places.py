@@ -4,8 +4,13 @@ import re
 
 import pytest
 import yaml
-from tfx.components import CsvExampleGen, Pusher
+from tfx.components import CsvExampleGen, ImportExampleGen, Pusher
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.components.example_gen.custom_executors import avro_executor
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto.pusher_pb2 import PushDestination
@@ -70,6 +75,27 @@ def test_file_that_tensorflow_cannot_read_is_refused(compiled, make, option, sch
         compiled(make(f"{scheme}://bucket/data"))
 
 
+@component
+def download(input_base: Parameter[str], model: OutputArtifact[Model]):
+    """Reads with a client of its own."""
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        lambda path: ImportExampleGen(input_base=path),
+        lambda path: FileBasedExampleGen(
+            input_base=path, custom_executor_spec=BeamExecutorSpec(avro_executor.Executor)
+        ),
+        lambda path: download(input_base=path),
+    ],
+    ids=["import", "avro", "own"],
+)
+def test_file_that_another_reads_is_compiled(compiled, reader):
+    """Beam, for which the image may have the extra `aws`, or the component's own client."""
+    assert compiled([reader("s3://bucket/data")])
+
+
 @pytest.mark.parametrize("path", ["gs://bucket/data", "/data", "data"])
 @pytest.mark.parametrize("make", [csv, schema])
 def test_file_in_the_image_or_in_google_storage_is_compiled(compiled, make, path):
@@ -85,7 +111,7 @@ def test_parameter_for_a_place_is_judged_by_its_default(compiled, default):
         compiled(csv(parameter("s3://bucket/data")))
 
 
-@pytest.mark.parametrize("uri", ["/data/examples", "examples", "oci://registry/x", "https://x/y"])
+@pytest.mark.parametrize("uri", ["/data/examples", "examples", "https://x/y"])
 def test_importer_of_what_is_in_no_object_store_is_refused(compiled, uri):
     """The launcher would skip it, and the next task fail."""
     with pytest.raises(
@@ -96,9 +122,9 @@ def test_importer_of_what_is_in_no_object_store_is_refused(compiled, uri):
         compiled(importer(uri))
 
 
-@pytest.mark.parametrize("uri", ["gs://b/x", "minio://b/x", "s3://b/x"])
-def test_importer_from_an_object_store_is_compiled(compiled, uri):
-    """It brings data that are not in the image."""
+@pytest.mark.parametrize("uri", ["gs://b/x", "minio://b/x", "s3://b/x", "oci://registry/x"])
+def test_importer_of_what_kubeflow_brings_is_compiled(compiled, uri):
+    """From an object store, or out of an image: data that are not in the image of the tasks."""
     assert compiled(importer(uri))
     assert compiled(importer(parameter(uri)))
 

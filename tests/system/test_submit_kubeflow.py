@@ -762,7 +762,9 @@ def test_log_that_cannot_be_read_is_named(submit, kubeflow, options, ends):
     result = submit("--follow", *options)
 
     pod = f"{WORKFLOW}-template-9"
-    assert f"failed. Its log is that of pod {pod}: `kubectl logs {pod} -c main{ends}`" in result.output
+    assert (
+        f"failed. Its log is that of pod {pod}: `kubectl logs {pod} -c main{ends}`" in result.output
+    )
 
 
 def test_task_whose_driver_fails_has_failed(submit, kubeflow):

@@ -17,7 +17,7 @@ from tfx_lr_finder.kubeflow import places
 from tfx_lr_finder.kubeflow.conditions import condition
 
 MOST_BYTES = 100 * 1024
-"""Of a task's options. Linux takes arguments of 128 KiB, and artifacts are in the same one."""
+"""Of a task's options, which are in one argument with its artifacts: Linux takes 128 KiB."""
 
 
 def check(pipeline: Pipeline) -> None:
@@ -63,10 +63,10 @@ def _check_id(component_id: str) -> None:
 
 
 def _check_added_tasks(component_id: str, pipeline: Pipeline) -> None:
-    added = ["root", *(f"{component.id}-driver" for component in pipeline.components)]
+    added = ["root", "executor", *(f"{component.id}-driver" for component in pipeline.components)]
     if component_id in added:
         raise ValueError(
-            "Kubeflow adds a task `root`, and a task `ID-driver` for each component. "
+            "Kubeflow adds a task `root`, and tasks `executor` and `ID-driver` for a component. "
             f"Received: a component of the name {component_id!r}. Give it another id."
         )
 

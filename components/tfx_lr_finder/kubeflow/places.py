@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf import json_format
+from tfx.components import CsvExampleGen, Pusher
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import SOURCE_URI_KEY, Importer
 from tfx.orchestration.data_types import RuntimeParameter
@@ -18,6 +20,12 @@ from tfx.types.standard_component_specs import (
 )
 
 from tfx_lr_finder.kubeflow.invocation import STORES
+
+_READERS = {
+    CsvExampleGen.EXECUTOR_SPEC.executor_class: INPUT_BASE_KEY,
+    ImportSchemaGen.EXECUTOR_SPEC.executor_class: SCHEMA_FILE_KEY,
+}
+"""Executors that read an option's files through TensorFlow; other ExampleGens read with Beam."""
 
 
 def check(component: BaseNode, pipeline_root: str | None) -> None:
@@ -32,17 +40,21 @@ def check(component: BaseNode, pipeline_root: str | None) -> None:
         ValueError: If one of these holds:
 
             - a `module_file` cannot be packed into a folder that the tasks see;
-            - a component reads files by itself, from where TensorFlow has no file system;
-            - an Importer's URI is neither in an object store nor in that folder;
+            - a CsvExampleGen, ImportSchemaGen or Pusher uses a place where TensorFlow has no
+              file system;
+            - an Importer's URI is neither in an object store, nor in a registry of images
+              (`oci://`), nor in that folder;
             - a Pusher's destination is a path in the task's container.
     """
     seen = folder(pipeline_root)
     _check_module_file(component, seen, pipeline_root)
-    for option in (INPUT_BASE_KEY, SCHEMA_FILE_KEY):
+    executor = getattr(getattr(component, "executor_spec", None), "executor_class", None)
+    if option := _READERS.get(executor):
         _check_file_system(component, option, _text(component, option))
     if isinstance(component, Importer):
         _check_importer(component, seen)
-    _check_pusher(component, seen)
+    if executor is Pusher.EXECUTOR_SPEC.executor_class:
+        _check_pusher(component, seen)
 
 
 def folder(pipeline_root: str | None) -> str | None:
@@ -86,7 +98,7 @@ def _check_file_system(component: BaseNode, option: str, path: str) -> None:
 
 def _check_importer(component: BaseNode, seen: str | None) -> None:
     uri = _text(component, SOURCE_URI_KEY)
-    if uri and not uri.startswith(STORES) and not _is_within(uri, seen):
+    if uri and not uri.startswith((*STORES, "oci://")) and not _is_within(uri, seen):
         raise ValueError(
             f"An Importer's URI must begin with one of {STORES} on Kubeflow, which copies from "
             f"there into each task. Received: {uri!r} of {component.id!r}. Upload it to the "
