@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "NUMBER_DOUBLE": float,
     "STRING": str,
 }
+_JSON_TYPES = {"BOOLEAN": bool, "LIST": list, "STRUCT": dict}
 
 
 class PipelineError(ValueError):
@@ -73,12 +75,19 @@ def typed_parameters(spec: Spec, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _typed(name: str, text: str, parameter_type: str) -> Any:
+    error = PipelineError(
+        f"Parameter {name!r} must be of type {parameter_type}. Received: {text!r}."
+    )
     try:
-        return _PARSERS.get(parameter_type, json.loads)(text)
-    except ValueError as error:
-        raise PipelineError(
-            f"Parameter {name!r} must be of type {parameter_type}. Received: {text!r}."
-        ) from error
+        value = _PARSERS.get(parameter_type, json.loads)(text)
+    except ValueError as cause:
+        raise error from cause
+    of_json = _JSON_TYPES.get(parameter_type)
+    if of_json and not isinstance(value, of_json):
+        raise error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise error
+    return value
 
 
 def task_names(spec: Spec) -> dict[str, str]:
