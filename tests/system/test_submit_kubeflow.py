@@ -588,15 +588,33 @@ def test_image_of_every_task_can_be_replaced(submit, kubeflow, compiled):
     assert compiled.read_text() == before
 
 
-def test_text_that_looks_like_a_number_stays_a_text(submit, kubeflow, tmp_path):
+@pytest.mark.parametrize("text", ["1e-3", "2026-1-5", "0XFF", "0B1", "1_0e3", "-.5e1", "0o7"])
+def test_text_that_looks_like_a_number_stays_a_text(submit, kubeflow, tmp_path, text):
     """In the changed copy, too; Kubeflow reads more texts as numbers than Python's reader."""
     file = tmp_path / "numbers.yaml"
-    compile_pipeline("numbers", [CsvExampleGen(input_base="1e-3")], "an/image:1", file)
+    compile_pipeline("numbers", [CsvExampleGen(input_base=text)], "an/image:1", file)
 
     submit("--no-cache", file=file)
 
     [(_, uploaded)] = kubeflow.pipelines["numbers"]
-    assert "constant: '1e-3'\n" in uploaded
+    assert f"constant: '{text}'\n" in uploaded
+
+
+def test_changed_copy_keeps_the_volume(submit, kubeflow, tmp_path):
+    """A second document names it."""
+    file = tmp_path / "volume.yaml"
+    root = str(tmp_path / "root")
+    examples = CsvExampleGen(input_base="/data")
+    compile_pipeline(
+        "volume", [examples], "an/image:1", file, pipeline_root=root, volume_claim="team"
+    )
+
+    submit("--image", "other/image:2", "--no-cache", file=file)
+
+    [(_, uploaded)] = kubeflow.pipelines["volume"]
+    spec, platform = yaml.safe_load_all(uploaded)
+    assert images(spec) == {"other/image:2"}
+    assert platform == list(yaml.safe_load_all(file.read_text()))[1]
 
 
 def test_run_is_followed_with_a_line_for_each_task(submit, kubeflow, metadata):
@@ -965,8 +983,9 @@ def test_login_page_is_one_line(submit, kubeflow):
     [
         ("steps=50", r"unknown \['steps'\], missing \[\]"),
         ("num_steps=many", r"'num_steps' must be of type NUMBER_INTEGER. Received: 'many'"),
+        ("min_learning_rate=nan", r"must be of type NUMBER_DOUBLE. Received: 'nan'"),
     ],
-    ids=["unknown", "wrong_type"],
+    ids=["unknown", "wrong_type", "not_finite"],
 )
 def test_wrong_parameter_is_refused_before_anything_is_sent(submit, kubeflow, parameter, message):
     """The message names what the pipeline takes."""
@@ -984,6 +1003,30 @@ def test_parameter_without_default_must_be_given():
 
     with pytest.raises(PipelineError, match=r"missing \['n'\]"):
         typed_parameters(spec, {})
+
+
+@pytest.mark.parametrize(
+    ("parameter_type", "text", "value"),
+    [
+        ("BOOLEAN", "true", True),
+        ("LIST", "[1]", [1]),
+        ("STRUCT", '{"a": 1}', {"a": 1}),
+        ("BOOLEAN", "5", None),
+        ("LIST", '{"a": 1}', None),
+        ("STRUCT", "[1]", None),
+        ("NUMBER_DOUBLE", "inf", None),
+    ],
+)
+def test_parameter_has_the_type_that_the_pipeline_declares(parameter_type, text, value):
+    """As plain KFP declares more of them than TFX; None is refused here."""
+    declared = {"p": {"parameterType": parameter_type}}
+    spec = {"root": {"inputDefinitions": {"parameters": declared}}}
+
+    if value is not None:
+        assert typed_parameters(spec, {"p": text}) == {"p": value}
+        return
+    with pytest.raises(PipelineError, match=f"must be of type {parameter_type}. Received: '"):
+        typed_parameters(spec, {"p": text})
 
 
 @pytest.mark.parametrize(

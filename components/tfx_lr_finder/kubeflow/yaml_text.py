@@ -8,15 +8,16 @@ import yaml  # type: ignore[import-untyped]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts quotes around texts that are numbers for YAML 1.2, which Kubeflow reads.
+    """Puts quotes around texts that begin as a number does.
 
-    For PyYAML, which reads YAML 1.1, a text such as `1e-3` is none.
+    Some of them are numbers or times for Kubeflow's reader, but not for PyYAML: `1e-3`, `0XFF`,
+    `2026-1-5`.
     """
 
 
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"([-+]?(\.\d+|\d+(\.\d*)?)(e[-+]?\d+)?|0o[0-7]+)$", re.IGNORECASE),
+    re.compile(r"[-+]?\.?\d"),
     list("-+.0123456789"),
 )
 
