@@ -1,4 +1,4 @@
-"""What goes wrong in real executions: a clear error, nothing left over, and a second run succeeds.
+"""What goes wrong in real executions: a clear error, and nothing left over.
 
 Arguments that are refused when the component is built, before there is an execution, are in
 tests/doors/test_component.py and tests/search/test_options.py.
