@@ -540,7 +540,13 @@ def test_text_that_argo_would_replace_is_refused(compiled):
         compiled([CsvExampleGen(input_base="/data/{{workflow.name}}")])
 
 
-@pytest.mark.parametrize("text", ["1e-3", "1E5", "-1e+3", ".5e1", "5.", "0o17", "12", "true", "~"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1e-3", "1E5", "-1e+3", ".5e1", "5.", "0o17", "12", "true", "~"),
+        *("0XFF", "0B1", "1_0e3", "2026-1-5", "2026-1-5T1:2:3Z"),
+    ],
+)
 def test_text_that_looks_like_a_number_is_quoted(tmp_path, text):
     """Kubeflow reads YAML 1.2, in which more texts are numbers than for Python's reader."""
     file = tmp_path / "small.yaml"
