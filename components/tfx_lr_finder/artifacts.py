@@ -34,7 +34,7 @@ class LearningRateSweep(Artifact):
     - `proof_steps` (int): number of steps of that proof, if there is one;
     - `num_proofs` (int): number of proofs of any rate;
     - `rule` and `verdict` (str) of the published rate;
-    - `num_sweeps` (int);
+    - `num_sweeps` (int): those with different losses;
     - `stop_reason`, `model` and `optimizer` (str) and `num_steps`, `num_points`, `batch_size`,
       `num_replicas`, `gradient_accumulation_steps` and `seed` (int) of the first sweep;
     - `train_steps` (int): number of steps of the training to come, if it is known;

@@ -149,7 +149,7 @@ class LearningRateFinder(BaseBeamComponent):
             num_sweeps: Number of independent sweeps, from 1 to 100; default 1. Their seeds are
                 `seed`, `seed + 1` and so on. The median of their rates is published, with the
                 spread of the rates. Three sweeps show how far a single one can be trusted. If
-                the user's code sets seeds itself, all sweeps are equal and the spread is 0.
+                the user's code sets seeds itself, all sweeps are equal and count as one.
             search_budget: The share of the steps of the training to come that the search may cost,
                 beside one sweep, in [0, 1); default 0.1. (If the model does not learn in the first
                 proof, further proofs come on top.) If the training is long enough, it pays for

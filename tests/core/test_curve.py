@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.curve import Curve, distinct
 from tfx_lr_finder.core.smoothing import exponential_moving_average
 from tfx_lr_finder.core.sweep import StopReason, exponential_learning_rates
 
@@ -395,3 +395,13 @@ def test_curve_cannot_be_hashed(make_curve):
     """A curve is no key: it holds arrays."""
     with pytest.raises(TypeError, match="unhashable type: 'Curve'"):
         hash(make_curve([1.0]))
+
+
+def test_sweeps_with_equal_losses_are_not_distinct(make_curve):
+    """The seed alone is no difference; the first one stays."""
+    fall = [3.0, 2.0, 1.0]
+    curves = [make_curve(losses, seed=seed) for seed, losses in enumerate([fall, fall[::-1]])]
+    equal = [dataclasses.replace(curve, seed=9) for curve in curves]
+    other_rates = make_curve(fall, np.geomspace(1e-3, 1, 3))
+
+    assert distinct([*curves, *equal, other_rates]) == [*curves, other_rates]

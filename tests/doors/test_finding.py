@@ -1,5 +1,6 @@
 """The learning rate of a compiled model, without a pipeline: found, proved and set."""
 
+import logging
 import re
 
 import keras as keras3
@@ -99,6 +100,17 @@ def test_trials_and_several_sweeps_run_in_this_process():
     assert {curve.schedule for curve in curves} == {Schedule.DECAYING}
     assert finding.evidence.trials
     assert finding.evidence.proofs[0].num_steps == 60
+
+
+def test_equal_sweeps_count_as_one(caplog):
+    """Without shuffling the seed changes nothing; the interval is that of one sweep."""
+    with caplog.at_level(logging.WARNING, "absl"):
+        finding = find_learning_rate(network(keras3), X, Y, shuffle=False, num_sweeps=3)
+
+    low, high = finding.interval
+    assert high / low == pytest.approx(10**0.6)
+    assert len(finding.evidence.curves) == 1
+    assert "Sweeps with losses of their own: 1 of 3. Only these count." in caplog.text
 
 
 def flat(keras):

@@ -125,6 +125,21 @@ def test_arrays_are_shuffled_by_the_seed(keras_module):
     assert (first[:10] != other[:10]).any()
 
 
+def test_arrays_are_shuffled_by_the_seed_also_beside_a_generator(keras_module):
+    """The generator validates: it is read once, and the arrays are shuffled for each seed."""
+    arguments = {"batch_size": 4, "validation_data": generated(), "validation_steps": 3}
+
+    with fit_arguments.made_by_fit(linear(keras_module), X, Y, arguments, STEPS) as make:
+        first, other, again = (make(seed) for seed in (0, 1, 0))
+
+    batch, other_batch, same = (next(iter(made.dataset))[0] for made in (first, other, again))
+    np.testing.assert_array_equal(batch, same)
+    assert (batch != other_batch).numpy().any()
+    for made in (first, other, again):
+        validating = [features for features, *_ in made.validation_dataset]
+        np.testing.assert_allclose(np.concatenate(validating), X[:12])
+
+
 def test_generator_is_read_for_the_sweep_alone(keras_module, caplog):
     """And some batches ahead, by Keras. The user hears of it, since `fit` would get the rest."""
     data = generated(passes=10)

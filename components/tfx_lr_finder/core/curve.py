@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -202,3 +203,15 @@ class Curve(Facts):
                 f"Not the JSON of a curve: {error} Received: {text[:200]!r}. "
                 "Hand over what `Curve.to_json` gave."
             ) from error
+
+
+def distinct(curves: Sequence[Curve]) -> list[Curve]:
+    """Returns the first of all curves that have the same rates and losses, whatever their seed.
+
+    Sweeps are equal if the seed changes nothing, because the data are not shuffled or the user's
+    code sets seeds itself. Their agreement tells nothing.
+    """
+    first: dict[tuple[bytes, bytes], Curve] = {}
+    for curve in curves:
+        first.setdefault((curve.learning_rates.tobytes(), curve.losses.tobytes()), curve)
+    return list(first.values())

@@ -10,7 +10,7 @@ from typing import Protocol
 import tensorflow as tf
 from absl import logging
 
-from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.curve import Curve, distinct
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.evidence import Evidence, Publication
 from tfx_lr_finder.core.proof import LONGER, Proof, Proven, put_to_proof
@@ -100,7 +100,7 @@ def find(search: Search, workers: Workers | None = None) -> Evidence:
     proofs: tuple[Proof, ...] = ()
     with search.trainings() as trainings:
         curves = curves or [sweep(trainings, seed, options, options.seed) for seed in seeds]
-        _log_sweeps(curves)
+        curves = _different(curves)
         try:
             read = suggest(curves, options.rule)
             rate = read.learning_rate
@@ -205,13 +205,22 @@ def _log_start(options: SweepOptions) -> None:
     )
 
 
-def _log_sweeps(curves: Sequence[Curve]) -> None:
+def _different(curves: Sequence[Curve]) -> list[Curve]:
+    """Logs the sweeps, and leaves out those that are equal to an earlier one."""
     for curve in curves:
         logging.info(
             "Sweep, seed %d (%s, %s): %d of %d steps, stopped because %s.",
             *(curve.seed, curve.model, curve.optimizer),
             *(len(curve), curve.num_steps, curve.stop_reason.meaning),
         )
+    different = distinct(curves)
+    if len(different) < len(curves):
+        logging.warning(
+            "Sweeps with losses of their own: %d of %d. Only these count. For several different "
+            "sweeps, the seed must change the order of the data or the initial weights.",
+            *(len(different), len(curves)),
+        )
+    return different
 
 
 def _log_proof(proof: Proof) -> None:

@@ -34,7 +34,7 @@ def made_by_fit(
 
     The data of a seed are shuffled as `fit` would shuffle them after this seed. A generator can be
     read only once: its batches for `num_steps` steps, but at most 1 GiB, are read at the first call
-    and kept in memory.
+    and kept in memory. They are the same for every seed.
 
     Without `epochs`, the length of the training to come counts as not known.
 
@@ -55,7 +55,6 @@ def made_by_fit(
     call = inspect.signature(keras.Model.fit).bind(model, x, y, **arguments)
     call.apply_defaults()
     given = {name: value for name, value in call.arguments.items() if name != "self"}
-    given_once = isinstance(x, Iterator) or isinstance(given["validation_data"], Iterator)
     read: list[LrFinderFnResult] = []
 
     def make(seed: int) -> LrFinderFnResult:
@@ -63,12 +62,13 @@ def made_by_fit(
             return read[0]
         with kept_random_state(seed):
             result = _result(keras, model, given)
-            if given_once:
-                result = _read(result, given, num_steps * accumulation_steps(model.optimizer))
+            result = _read(result, given, num_steps * accumulation_steps(model.optimizer))
+        if isinstance(given["validation_data"], Iterator):
+            given["validation_data"] = result.validation_dataset  # instead of what is left of it
         if "epochs" not in arguments:
             schedule = Schedule.UNKNOWN if result.schedule else None
             result = result._replace(train_steps=None, schedule=schedule)
-        if given_once:
+        if isinstance(x, Iterator):
             read.append(result)
         return result
 
