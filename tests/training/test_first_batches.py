@@ -83,21 +83,37 @@ def test_batches_keep_their_form():
 
 
 @pytest.mark.parametrize(
-    "value", [tf.zeros(10, tf.int64), tf.constant("x" * 80), tf.sparse.from_dense(tf.ones(6))]
+    "value",
+    [
+        tf.zeros(10, tf.int64),
+        tf.constant("x" * 56),
+        tf.constant(["x" * 32, ""]),
+        tf.sparse.from_dense(tf.ones(6)),
+    ],
+    ids=["numbers", "text", "texts", "sparse"],
 )
 def test_large_batches_are_not_kept(monkeypatch, value):
     """The first batch of 80 bytes tells that ten of them are too many; eight are not."""
     dataset = tf.data.Dataset.from_tensors(value)
-    monkeypatch.setattr(first_batches, "MOST_BYTES", 8 * 80)
+    monkeypatch.setattr(first_batches, "MOST_KEPT_BYTES", 8 * 80)
 
     assert FirstBatches(dataset, 0).dataset(8) is not None
     assert FirstBatches(dataset, 0).dataset(10) is None
 
 
+def test_part_that_is_none_is_kept():
+    """A data set may have None for the weights; it takes no memory."""
+    dataset = tf.data.Dataset.range(3).map(lambda i: (i, i + 1, None))
+
+    kept = FirstBatches(dataset, 0).dataset(3)
+
+    assert [tuple(batch) for batch in kept] == [(0, 1, None), (1, 2, None), (2, 3, None)]
+
+
 def test_large_batches_are_noticed_at_once(monkeypatch):
     """No more than one is read in vain."""
     read = []
-    monkeypatch.setattr(first_batches, "MOST_BYTES", 100)
+    monkeypatch.setattr(first_batches, "MOST_KEPT_BYTES", 100)
 
     assert FirstBatches(counted(1000, read), 0).dataset(1000) is None
     assert read == [0]

@@ -153,7 +153,7 @@ def test_generator_is_read_for_the_sweep_alone(keras_module, caplog):
 
 def test_generator_of_large_batches_is_not_read_beyond_a_bound(keras_module, monkeypatch, caplog):
     """The sweep starts over on what has been read."""
-    monkeypatch.setattr(fit_arguments, "MOST_BYTES", 100)  # a batch has 4 * 3 * 4 bytes
+    monkeypatch.setattr(fit_arguments, "MOST_GENERATED_BYTES", 100)  # a batch has 4 * 3 * 4 bytes
 
     with caplog.at_level(logging.WARNING, "absl"):
         curve = range_test(
@@ -161,6 +161,31 @@ def test_generator_of_large_batches_is_not_read_beyond_a_bound(keras_module, mon
         )
 
     assert len(curve) == STEPS
+    assert "the search took 3 batches of it" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["generator", "data set"])
+def test_weights_that_are_none_are_left_out(keras_module, kind):
+    """Keras 3 has an Optional for the None of a generator, and TensorFlow one for a data set."""
+    if kind == "generator":
+        data = ((*batch, None) for batch in generated())
+    else:
+        data = batches(X, Y).map(lambda x, y: (x, y, None))
+
+    np.testing.assert_allclose(losses(keras_module, x=data), losses(keras_module, x=generated()))
+
+
+def test_texts_of_a_generator_count_with_their_length(monkeypatch, caplog):
+    """As encoded images: 60 characters in each of 4 rows, and 24 bytes more."""
+    monkeypatch.setattr(fit_arguments, "MOST_GENERATED_BYTES", 4 * (60 + 24) * 3 - 1)
+    texts = ((tf.constant([["x" * 60]] * 4), tf.ones((4, 0))) for _ in range(9))
+
+    with (
+        caplog.at_level(logging.WARNING, "absl"),
+        fit_arguments.made_by_fit(linear(keras3), texts, None, {}, STEPS) as make,
+    ):
+        make(0)
+
     assert "the search took 3 batches of it" in caplog.text
 
 

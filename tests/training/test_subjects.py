@@ -105,7 +105,7 @@ def test_kept_batches_change_nothing(monkeypatch, name, is_validated):
     """
     make = maker(MODELS[name], is_validated=is_validated)
     kept = search(make)
-    monkeypatch.setattr(first_batches, "MOST_BYTES", 0)
+    monkeypatch.setattr(first_batches, "MOST_KEPT_BYTES", 0)
 
     assert search(make) == kept
 
@@ -114,7 +114,7 @@ def test_not_built_model_is_as_it_was(monkeypatch):
     """Its weights come into being in its first training, and are there again for the next."""
     make = maker(plain, is_validated=True, is_built=False)
     kept = search(make)
-    monkeypatch.setattr(first_batches, "MOST_BYTES", 0)
+    monkeypatch.setattr(first_batches, "MOST_KEPT_BYTES", 0)
 
     assert search(make) == kept
 
@@ -147,7 +147,7 @@ def test_batches_of_all_trials_and_proofs_are_read_once():
 
 def test_batches_that_are_too_large_are_read_by_each_training(monkeypatch):
     """And the user's code is called for each of them, for a model and data of its own."""
-    monkeypatch.setattr(first_batches, "MOST_BYTES", 0)
+    monkeypatch.setattr(first_batches, "MOST_KEPT_BYTES", 0)
     counts = Counts()
 
     search(maker(plain, counts, is_validated=True), 3)

@@ -12,6 +12,7 @@ from absl import logging
 
 from tfx_lr_finder.core.schedule import Schedule
 from tfx_lr_finder.training.data.autotuning import without_autotuning
+from tfx_lr_finder.training.data.size import num_bytes
 from tfx_lr_finder.training.fit.fit_call import given_to_fit
 from tfx_lr_finder.training.fit.fit_data import Arguments
 from tfx_lr_finder.training.judge.validation import MIN_ROWS, first_batches
@@ -22,7 +23,7 @@ from tfx_lr_finder.training.model.optimizer_tree import accumulation_steps
 from tfx_lr_finder.training.model.random_state import kept_random_state
 from tfx_lr_finder.training.subject import check_compiled
 
-MOST_BYTES = 2**30
+MOST_GENERATED_BYTES = 2**30
 """Of a generator no more is kept in memory than this, and the batch that exceeds it."""
 
 
@@ -97,7 +98,7 @@ def _read(result: LrFinderFnResult, given: Arguments, num_batches: int) -> LrFin
     """Returns a result whose generators are read, and replaced by the batches that they gave."""
     dataset, validation_dataset = result.dataset, result.validation_dataset
     if isinstance(given["x"], Iterator):
-        batches = _first_batches(dataset, num_batches)
+        batches = _generated_batches(dataset, num_batches)
         logging.warning(
             "A generator can be read only once: the search took %d batches of it, and trains on "
             "them. Pass a new generator to `fit`.",
@@ -110,13 +111,12 @@ def _read(result: LrFinderFnResult, given: Arguments, num_batches: int) -> LrFin
     return result._replace(dataset=dataset, validation_dataset=validation_dataset)
 
 
-def _first_batches(dataset: tf.data.Dataset, num_batches: int) -> list[Batch]:
-    batches, num_bytes = [], 0
+def _generated_batches(dataset: tf.data.Dataset, num_batches: int) -> list[Batch]:
+    batches, size = [], 0
     for batch in without_autotuning(dataset.take(num_batches)):
         batches.append(batch)
-        flat = tf.nest.flatten(batch, expand_composites=True)
-        num_bytes += sum(part.numpy().nbytes for part in flat if part is not None)
-        if num_bytes > MOST_BYTES:
+        size += num_bytes(batch)
+        if size > MOST_GENERATED_BYTES:
             break
     return batches
 

@@ -1,17 +1,16 @@
 """The first batches of a data set, read once and kept for several trainings."""
 
-import math
-
 import tensorflow as tf
 from absl import logging
 
 from tfx_lr_finder.training.data.autotuning import without_autotuning
 from tfx_lr_finder.training.data.reading import NOT_OF_THE_DATA
+from tfx_lr_finder.training.data.size import num_bytes
 from tfx_lr_finder.training.ending import check_not_asked_to_end
 from tfx_lr_finder.training.keras_types import Batch
 from tfx_lr_finder.training.model.random_state import kept_random_state, random_state
 
-MOST_BYTES = 2**26
+MOST_KEPT_BYTES = 2**26
 """At most 64 MiB of batches are kept in main memory."""
 
 
@@ -69,17 +68,10 @@ class FirstBatches:
             for batch in without_autotuning(more):  # TensorFlow drops what is not read to its end
                 check_not_asked_to_end()
                 self._number += 1
-                self._size += sum(map(_num_bytes, tf.nest.flatten(batch, expand_composites=True)))
-                if self._size * number > MOST_BYTES * self._number:
+                self._size += num_bytes(batch)
+                if self._size * number > MOST_KEPT_BYTES * self._number:
                     return False
             self._go_on = random_state()
         finally:
             restore()
         return True
-
-
-def _num_bytes(tensor: tf.Tensor) -> int:
-    if tensor.dtype == tf.string:
-        return int(tf.reduce_sum(tf.strings.length(tensor)))
-    size: int = math.prod(tensor.shape) * tensor.dtype.size
-    return size

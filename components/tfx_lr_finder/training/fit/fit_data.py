@@ -140,7 +140,7 @@ def _batches(
             "Hand over the data set itself, which Keras distributes, or write a function "
             "`lr_finder_fn(fn_args) -> LrFinderFnResult`."
         )
-    return _in_passes(keras, data, taken[0])
+    return _in_passes(keras, data, _with_none(taken[0]))
 
 
 def _no_workers(keras: ModuleType, data: object, arguments: Arguments) -> Arguments:
@@ -163,6 +163,20 @@ def _no_steps(keras: Any) -> object:
             raise _Taken
 
     return NoSteps()
+
+
+def _with_none(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the data set with None where Keras 3 has an empty Optional for it."""
+    spec = dataset.element_spec
+    if not any(isinstance(part, tf.OptionalSpec) for part in tf.nest.flatten(spec)):
+        return dataset
+
+    def none_for_optionals(*parts: Nest) -> Nest:
+        return tf.nest.map_structure(
+            lambda part: None if isinstance(part, tf.experimental.Optional) else part, parts
+        )
+
+    return dataset.map(none_for_optionals)
 
 
 def _in_passes(keras: ModuleType, data: object, dataset: tf.data.Dataset) -> tf.data.Dataset:
