@@ -20,16 +20,17 @@ DIFFERENCE = "{}_diff"
 Rows = Iterator[tuple[str, str]]
 
 
-def summary(pipeline: Pipeline) -> str:
-    """Returns the rates that the latest run of a pipeline found, the losses, and the files.
+def summary(pipeline: Pipeline, run_id: str) -> str:
+    """Returns the rates that a run of a pipeline found, the losses, and the files.
 
-    A pipeline without a LearningRateFinder has an empty summary.
+    What the run skipped is left out. A pipeline without a LearningRateFinder has an empty summary.
     """
-    return "".join(
-        f"\n{in_lines(_found(pipeline, component))}"
+    found = (
+        in_lines(_found(pipeline, run_id, component))
         for component in pipeline.components
         if any(output.type is LearningRateSweep for output in component.outputs.values())
     )
+    return "".join(f"\n{lines}" for lines in found if lines)
 
 
 def in_lines(rows: Iterable[tuple[str, str]]) -> str:
@@ -71,7 +72,7 @@ def evaluation_rows(evaluation: str, baseline: str) -> Rows:
     """
     import tensorflow_model_analysis as tfma  # slow, and only an Evaluator needs it
 
-    overall = dict(tfma.load_eval_result(evaluation).slicing_metrics)[()]
+    overall = dict(tfma.load_eval_result(evaluation).slicing_metrics).get((), {})
     for metrics in (named for outputs in overall.values() for named in outputs.values()):
         values = {n: value["doubleValue"] for n, value in metrics.items() if "doubleValue" in value}
         differences = {DIFFERENCE.format(name) for name in values}
@@ -83,12 +84,14 @@ def evaluation_rows(evaluation: str, baseline: str) -> Rows:
             yield "Evaluation", f"{name} {value:.4f}{beside}"
 
 
-def _found(pipeline: Pipeline, finder: Any) -> Rows:
+def _found(pipeline: Pipeline, run_id: str, finder: Any) -> Rows:
     def output(node: Any, key: str) -> Any:
         connection, name = pipeline.metadata_connection_config, pipeline.pipeline_info.pipeline_name
-        return latest_output(connection, name, node.id, key)
+        return latest_output(connection, name, node.id, key, run_id)
 
     sweep = output(finder, "sweep")
+    if sweep is None:
+        return
     properties = {name: sweep.get_custom_property(name) for name in PROPERTIES}
     hyperparameters = output(finder, "best_hyperparameters").uri
     yield from rate_rows(
@@ -96,13 +99,13 @@ def _found(pipeline: Pipeline, finder: Any) -> Rows:
     )
     trainers = {node.id for node in _fed_by({finder.id}, pipeline, "hyperparameters")}
     for node in pipeline.components:
-        if node.id in trainers and "model" in node.outputs:
-            yield model_row(output(node, "model").uri)
+        if node.id in trainers and "model" in node.outputs and (model := output(node, "model")):
+            yield model_row(model.uri)
     for node in _fed_by(trainers, pipeline, "model"):
-        if "evaluation" in node.outputs:
+        if "evaluation" in node.outputs and (evaluation := output(node, "evaluation")):
             baseline = node.inputs.get("baseline_model")
             of = baseline.producer_component_id if baseline else None
-            yield from evaluation_rows(output(node, "evaluation").uri, of or "baseline")
+            yield from evaluation_rows(evaluation.uri, of or "baseline")
 
 
 def _fed_by(producers: set[str], pipeline: Pipeline, key: str) -> Iterator[Any]:
