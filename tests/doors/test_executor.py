@@ -257,7 +257,7 @@ def test_evidence_says_when_and_of_what_the_rate_was_found(run, examples):
     assert evidence.origin == {
         "Code": "linear.lr_finder_fn",
         "Examples": examples.uri,
-        "Splits": "train to train, eval to evaluate",
+        "Training splits": "train",
     }
 
 

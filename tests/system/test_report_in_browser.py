@@ -64,7 +64,7 @@ EVIDENCE = dataclasses.replace(
         "Component": "LearningRateFinder",
         "Code": "model",
         "Examples": "/pipelines/penguin/Transform/transformed_examples/4",
-        "Splits": "train to train, eval to evaluate",
+        "Training splits": "train",
     },
 )
 

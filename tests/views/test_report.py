@@ -341,7 +341,7 @@ def test_facts_of_the_sweep_are_listed():
     )
     versions = {"tfx": "1.16.0", "keras": "3.12.0"}
 
-    origin = {"Pipeline": "penguin", "Splits": "train to train"}
+    origin = {"Pipeline": "penguin", "Training splits": "train"}
     about = {"versions": versions, "seconds": 12.34, "ended": 1.8e9, "origin": origin}
     rows = Page(page_of(stopped, **about)).rows
 
@@ -351,7 +351,7 @@ def test_facts_of_the_sweep_are_listed():
         >= {
             "Date": "2027-01-15 08:00 UTC",
             "Pipeline": "penguin",
-            "Splits": "train to train",
+            "Training splits": "train",
             "Model": "net",
             "Optimizer": "Adam",
             "Learning rates": "0.0001 to 10",

@@ -115,17 +115,10 @@ class Search:
         """The user's code and the examples, by names for human readers."""
         code = dict(self.user_code)
         code["module_path"] = code.get("module_path", "").partition("@")[0]  # without its wheel
-        splits = [
-            f"{', '.join(names) or default} to {use}"
-            for names, default, use in (
-                (self.train_args.splits, "train", "train"),
-                (self.eval_args.splits, "eval", "evaluate"),
-            )
-        ]
         return {
             "Code": ", ".join(filter(None, code.values())),
             "Examples": ", ".join(examples.uri for examples in self.inputs["examples"]),
-            "Splits": ", ".join(splits),
+            "Training splits": ", ".join(self.train_args.splits) or "train",
         }
 
     @property
