@@ -328,6 +328,14 @@ def test_output_that_user_code_keeps_is_marked_during_the_search_only(capsys):
     assert capsys.readouterr().out == "[LearningRateFinder] looked at\ntrained\n"
 
 
+def test_lines_that_are_written_at_once_are_marked(capsys):
+    """Each of them, as by `print`."""
+    with marked_output():
+        sys.stdout.writelines(["one\n", "two\n"])
+
+    assert capsys.readouterr().out == "[LearningRateFinder] one\n[LearningRateFinder] two\n"
+
+
 def test_function_for_this_comes_before_the_trainers(module_file):
     """`lr_finder_fn` is written for nothing else."""
     path = module_file("def run_fn(fn_args):\n    raise LookupError\n\n\nlr_finder_fn = str\n")
