@@ -72,13 +72,14 @@ def find_learning_rate(model: Any, x: Any = None, y: Any = None, **arguments: An
 
     It takes what `model.fit` takes, and does what `LearningRateFinder` does in a pipeline: a sweep,
     trials if the training to come is long enough, and a proof. All of them train from the weights
-    and the optimizer's state that the model has. At the end everything is as before, except for the
-    optimizer's rate. If the optimizer has several rates, they keep their proportion.
+    and the optimizer's state that the model has. At the end the model is as before, except for the
+    optimizer's rate; data that shuffle themselves have moved on. If the optimizer has several
+    rates, they keep their proportion.
 
     `epochs` says how long the training to come is: a training of fewer than 400 steps has a higher
     best rate, and before one of 5,200 steps or more the finder makes trials. Without `epochs`, the
     length counts as not known. See `range_test` for the kinds of data; of a generator, the batches
-    of a sweep or of the longest proof are read.
+    of a sweep or of the longest proof are read, and longer trials start over on them.
 
     Args:
         model: A compiled Keras model, of Keras 3 or tf_keras, whose optimizer has a number as its

@@ -101,7 +101,7 @@ def _read(result: LrFinderFnResult, given: Arguments, num_batches: int) -> LrFin
         batches = _generated_batches(dataset, num_batches)
         logging.warning(
             "A generator can be read only once: the search took %d batches of it, and trains on "
-            "them. Pass a new generator to `fit`.",
+            "them alone: a longer training starts over. Pass a new generator to `fit`.",
             len(batches),
         )
         dataset = _repeatable(batches, dataset)
