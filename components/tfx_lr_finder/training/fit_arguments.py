@@ -15,7 +15,7 @@ from tfx_lr_finder.training.data.autotuning import without_autotuning
 from tfx_lr_finder.training.data.size import num_bytes
 from tfx_lr_finder.training.fit.fit_call import given_to_fit
 from tfx_lr_finder.training.fit.fit_data import Arguments
-from tfx_lr_finder.training.judge.validation import MIN_ROWS, first_batches
+from tfx_lr_finder.training.judge.validation import judging_batches
 from tfx_lr_finder.training.keras_types import Batch
 from tfx_lr_finder.training.lr_finder_fn_result import LrFinderFnResult, Make
 from tfx_lr_finder.training.model.kind import is_tf_keras
@@ -106,7 +106,7 @@ def _read(result: LrFinderFnResult, given: Arguments, num_batches: int) -> LrFin
         )
         dataset = _repeatable(batches, dataset)
     if isinstance(given["validation_data"], Iterator):
-        batches = first_batches(validation_dataset, MIN_ROWS)
+        batches = judging_batches(validation_dataset)
         validation_dataset = _repeatable(batches, validation_dataset)
     return result._replace(dataset=dataset, validation_dataset=validation_dataset)
 

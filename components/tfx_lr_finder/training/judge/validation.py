@@ -46,8 +46,8 @@ class ValidationBatches(NamedTuple):
         return len(self.batches)
 
 
-def first_batches(dataset: object, num_rows: int = 1) -> list[Batch]:
-    """Returns the first batches with `num_rows` examples: at least one batch, and at most 8.
+def judging_batches(dataset: object) -> list[Batch]:
+    """Returns the first batches that hold 256 examples: at least one batch, and at most 8.
 
     Raises:
         ValueError: If the validation data are not a data set, or have no batch.
@@ -57,11 +57,11 @@ def first_batches(dataset: object, num_rows: int = 1) -> list[Batch]:
             "The validation data must be a tf.data.Dataset of batches as `model.evaluate` takes "
             f"them. Received: {str(dataset)[:200]} of type {type(dataset).__name__}."
         )
-    batches = []
+    batches, num_rows = [], 0
     for batch in without_autotuning(dataset.take(MAX_BATCHES)):
         batches.append(batch)
-        num_rows -= int(first_dimension(batch))
-        if num_rows <= 0:
+        num_rows += int(first_dimension(batch))
+        if num_rows >= MIN_ROWS:
             break
     if not batches:
         raise ValueError(
@@ -82,11 +82,11 @@ def validation_batches(model: Model, dataset: object) -> ValidationBatches | Non
         dataset: Batches as `model.evaluate` takes them, or None.
 
     Raises:
-        ValueError: As for `first_batches`.
+        ValueError: As for `judging_batches`.
     """
     if dataset is None or has_own_train_step(model):
         return None
-    batches = first_batches(dataset, MIN_ROWS)
+    batches = judging_batches(dataset)
     parts = map(tf.data.Dataset.from_tensors, batches)
     repeated = without_autotuning(functools.reduce(tf.data.Dataset.concatenate, parts).repeat())
     distributed = model.distribute_strategy.experimental_distribute_dataset(repeated)
