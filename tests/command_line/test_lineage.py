@@ -17,7 +17,8 @@ from ml_metadata.proto.metadata_store_pb2 import (
 )
 
 from tfx_lr_finder.command_line import main
-from tfx_lr_finder.command_line.lineage import SWEEP_TYPE, Module, latest_rates
+from tfx_lr_finder.command_line.found_rate import Module
+from tfx_lr_finder.command_line.lineage import SWEEP_TYPE, latest_rates
 
 FACTS = {"learning_rate": 0.01, "rule": "descent", "verdict": "ok", "search_steps": 320}
 

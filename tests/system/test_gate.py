@@ -12,7 +12,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2
 
 from tfx_lr_finder import LearningRateFinder
-from tfx_lr_finder.command_line.lineage import Module, latest_rates
+from tfx_lr_finder.command_line.found_rate import Module
+from tfx_lr_finder.command_line.lineage import latest_rates
 
 USER_CODE = Path(__file__).parents[1] / "data"
 
