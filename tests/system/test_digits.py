@@ -118,7 +118,7 @@ def mean_loss(digits, of_rate):
     for seed in range(5):
         keras.utils.set_random_seed(seed)
         swept = model(of_rate(1e-3, steps))
-        options = {"validation_dataset": evaluation, "train_steps": steps, "seed": seed}
+        options = {"validation_data": evaluation, "epochs": 3, "seed": seed}
         found = suggest(range_test(swept, batches(digits), **options))
         keras.utils.set_random_seed(seed)
         trained = model(of_rate(found.learning_rate, steps))
