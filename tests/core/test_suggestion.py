@@ -159,9 +159,24 @@ def test_rates_further_apart_than_a_factor_of_two_are_noisy(make_curve, second, 
     assert suggestion.verdict is verdict
 
 
+def slightly_other(curve):
+    """Returns a curve of which every rule says the same, though its losses are not equal."""
+    return dataclasses.replace(curve, losses=(1 + 1e-9) * curve.losses)
+
+
+def test_equal_sweeps_count_as_one(make_curve):
+    """Their agreement tells nothing: there is no spread, and no majority."""
+    curve, other = falls_to(60, make_curve), falls_to(64, make_curve)
+    again = dataclasses.replace(curve, seed=1)
+
+    assert suggest([curve, again]) == suggest(curve)
+    assert suggest([curve, again, other]) == suggest([curve, other])
+
+
 def test_one_sweep_that_lands_far_away_does_not_decide(make_curve):
     """Three agree, the fourth is two decades off: it moves the spread, not rate or verdict."""
     curves = [falls_to(n, make_curve) for n in (60, 61, 60, 89)]
+    curves[2] = slightly_other(curves[2])
 
     suggestion = suggest(curves, "minimum")
 
@@ -200,7 +215,7 @@ def test_sweeps_fail_for_the_most_frequent_reason(make_curve):
     with pytest.raises(
         NoLearningRateError, match=r"\(diverged_at_start\).*3 of 3 sweeps.*1\.0e-06: 3,"
     ) as info:
-        suggest([flat, diverged, diverged], "minimum")
+        suggest([flat, diverged, slightly_other(diverged)], "minimum")
 
     assert info.value.verdict is Verdict.DIVERGED_AT_START
 
@@ -219,7 +234,7 @@ def test_verdict_of_several_sweeps_is_the_most_frequent_one(make_curve):
     good = falls_to(60, make_curve)
     edge = make_curve(np.linspace(2, 1, 101), RATES)
 
-    assert suggest([good, good, edge], "minimum").verdict is Verdict.OK
+    assert suggest([good, slightly_other(good), edge], "minimum").verdict is Verdict.OK
     assert suggest([good, edge], "minimum").verdict is Verdict.EDGE
     assert suggest([edge, good], "minimum").verdict is Verdict.EDGE
 

@@ -109,7 +109,8 @@ def test_equal_sweeps_count_as_one(caplog):
 
     low, high = finding.interval
     assert high / low == pytest.approx(10**0.6)
-    assert len(finding.evidence.curves) == 1
+    assert len(finding.evidence.curves) == 3
+    assert finding.evidence.read.num_rates == 1
     assert "Sweeps with losses of their own: 1 of 3. Only these count." in caplog.text
 
 

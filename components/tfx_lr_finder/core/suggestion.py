@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfx_lr_finder.core.curve import Curve
+from tfx_lr_finder.core.curve import Curve, distinct
 from tfx_lr_finder.core.errors import NoLearningRateError
 from tfx_lr_finder.core.rules import DEFAULT_RULE, can_read, get_rule
 from tfx_lr_finder.core.smoothing import standard_deviation
@@ -38,7 +38,8 @@ class Suggestion:
 def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Suggestion:
     """Returns the learning rate that a rule reads off the curves of sweeps, with a verdict.
 
-    Of several sweeps, at least half must have a rate. The suggested rate is the median of these
+    Of several sweeps, at least half must have a rate. Sweeps with equal losses count as one: their
+    agreement tells nothing. The suggested rate is the median of these
     rates on the logarithmic axis. The verdict is the most frequent verdict of these sweeps, and
     the more serious one of two that are equally frequent. An `ok` becomes `noisy` if the rates
     deviate by more than 0.3 decades. The deviation is 1.4826 times the median distance from the
@@ -65,7 +66,7 @@ def suggest(curves: Curve | Sequence[Curve], rule: str = DEFAULT_RULE) -> Sugges
         print(suggest(curve).learning_rate, suggest(curve, "valley").learning_rate)
         ```
     """
-    curves = [curves] if isinstance(curves, Curve) else list(curves)
+    curves = distinct([curves] if isinstance(curves, Curve) else curves)
     get_rule(rule)
     if not curves:
         raise ValueError("Argument `curves` must hold at least one curve. Received: none.")

@@ -100,7 +100,7 @@ def find(search: Search, workers: Workers | None = None) -> Evidence:
     proofs: tuple[Proof, ...] = ()
     with search.trainings() as trainings:
         curves = curves or [sweep(trainings, seed, options, options.seed) for seed in seeds]
-        curves = _different(curves)
+        _log_sweeps(curves)
         try:
             read = suggest(curves, options.rule)
             rate = read.learning_rate
@@ -205,8 +205,7 @@ def _log_start(options: SweepOptions) -> None:
     )
 
 
-def _different(curves: Sequence[Curve]) -> list[Curve]:
-    """Logs the sweeps, and leaves out those that are equal to an earlier one."""
+def _log_sweeps(curves: Sequence[Curve]) -> None:
     for curve in curves:
         logging.info(
             "Sweep, seed %d (%s, %s): %d of %d steps, stopped because %s.",
@@ -220,7 +219,6 @@ def _different(curves: Sequence[Curve]) -> list[Curve]:
             "sweeps, the seed must change the order of the data or the initial weights.",
             *(len(different), len(curves)),
         )
-    return different
 
 
 def _log_proof(proof: Proof) -> None:
