@@ -758,7 +758,8 @@ def test_default_rate_is_not_tried(fallen_back):
 
 def test_default_rate_is_a_warning_in_the_log(fallen_back):
     """It is seen without being asked for."""
-    (line,) = fallen_back.log.warnings
+    equal, line = fallen_back.log.warnings
+    assert equal.startswith("Sweeps with losses of their own: 1 of 2. Only these count.")
     assert line.startswith("No learning rate can be suggested (flat).")
     assert line.endswith("Using default_learning_rate instead.")
 
@@ -933,6 +934,7 @@ def test_log_has_a_line_for_each_event(tried):
         r"Sweep, seed 0 \(Sequential of 1 parameters, SGD\): "
         r"\d+ of 100 steps, stopped because the loss diverged\.",
         r"Sweep, seed 1 .*",
+        r"Sweeps with losses of their own: 1 of 2\. Only these count\. .*",
         r"The search: 2 sweeps of 100 steps, up to 6 trials of 5 steps, of which the best 2 go on, "
         r"and a proof of 120 steps: at most 360 steps\.",
         *[r"Trial at [\d.e-]+: loss [\d.e+-]+ after 5 steps\."] * 4,
