@@ -54,8 +54,6 @@ def compile_command(
             "in the file pipeline.py of the current folder."
         )
     sys.path.insert(0, os.getcwd())
-    if sys.stderr.isatty():
-        click.echo("Loading TFX ...", err=True)
     with tensorflow_loaded_quietly():
         from tfx_lr_finder.kubeflow.compiler import warnings_of, write_compiled
 

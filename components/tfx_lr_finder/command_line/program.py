@@ -149,12 +149,16 @@ def _messages(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tensorflow_loaded_quietly() -> Iterator[None]:
-    """Hides what TensorFlow prints while it is loaded, if `TF_CPP_MIN_LOG_LEVEL` is 3.
+    """Tells a terminal to wait while TFX is loaded, and hides what TensorFlow prints meanwhile.
+
+    It hides it only if `TF_CPP_MIN_LOG_LEVEL` is 3.
 
     TensorFlow 2.21 and later obey the log level only after they are loaded. They write to the file
     descriptor directly, not through `sys.stderr`, so the descriptor itself is redirected. The
     hidden output is printed if an error is raised.
     """
+    if sys.stderr.isatty():
+        click.echo("Loading TFX ...", err=True)
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
         yield
         return

@@ -144,8 +144,6 @@ def sweep_command(
         raise click.UsageError(str(error)) from error
     # The module can import its neighbours, as in a pipeline, which packs them into one wheel.
     sys.path.insert(0, os.path.dirname(os.path.abspath(code.get("module_file", "module.py"))))
-    if sys.stderr.isatty():
-        click.echo("Loading TFX ...", err=True)
     with tensorflow_loaded_quietly():
         from tfx_lr_finder.standalone import find_on_files
         from tfx_lr_finder.training.model.cluster import is_chief

@@ -25,10 +25,9 @@ from tfx_lr_finder.search.offline import offline
 def run_pipeline(pipeline: Pipeline, terminal: IO[str] | None = None) -> None:
     """Runs a pipeline by TFX's LocalDagRunner, and prints its progress and a summary.
 
-    The progress is a line for each component, with its time, `cached`, or `skipped` if a
-    condition was not fulfilled. The summary has the rate
-    of each LearningRateFinder, the models that were trained with it, their evaluations, and the
-    paths of all these.
+    The progress is a line for each component, with its time, `cached`, or `skipped` if a condition
+    was not fulfilled. The summary has the rate of each LearningRateFinder, the models that were
+    trained with it, their evaluations, and the paths of all these.
 
     Args:
         pipeline: The pipeline, with a `metadata_connection_config`.
