@@ -55,13 +55,13 @@ def compile_command(
         )
     sys.path.insert(0, os.getcwd())
     with tensorflow_loaded_quietly():
-        from tfx_lr_finder.kubeflow.compiler import warnings_of, write_compiled
+        from tfx_lr_finder.kubeflow.compiler import write_compiled
 
     # Only the result goes to stdout, not what the user's code prints.
     with contextlib.redirect_stdout(sys.stderr):
         pipeline = _pipeline(module, name)
-        write_compiled(pipeline, image, output, volume_claim=volume_claim)
-    for warning in warnings_of(pipeline, image, volume_claim):
+        warnings = write_compiled(pipeline, image, output, volume_claim=volume_claim)
+    for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     put_out({"output": str(output)}, f"Wrote {output}", as_json)
 

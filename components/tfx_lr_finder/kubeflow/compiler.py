@@ -77,7 +77,8 @@ def compile_pipeline(
         enable_cache=enable_cache,
         beam_pipeline_args=list(beam_pipeline_args),
     )
-    write_compiled(pipeline, image, output_file, command, volume_claim)
+    for warning in write_compiled(pipeline, image, output_file, command, volume_claim):
+        logging.warning("%s", warning)
 
 
 def write_compiled(
@@ -86,8 +87,11 @@ def write_compiled(
     output_file: Path,
     command: Sequence[str] = COMMAND,
     volume_claim: str | None = None,
-) -> None:
+) -> list[str]:
     """Writes a TFX pipeline to a YAML file, as `compile_pipeline` does with its components.
+
+    Returns:
+        Warnings for the user.
 
     Raises:
         ValueError: As for `compile_pipeline`.
@@ -95,8 +99,6 @@ def write_compiled(
     components, pipeline_root = pipeline.components, pipeline.pipeline_info.pipeline_root
     _check_volume(pipeline_root, volume_claim)
     limits.check(pipeline)
-    for warning in warnings_of(pipeline, image, volume_claim):
-        logging.warning("%s", warning)
     defaults = _defaults(components)
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(command), use_pipeline_spec_2_1=True
@@ -122,6 +124,7 @@ def write_compiled(
         documents.append(_with_volume(spec, volume_claim, pipeline_root))
     output_file.parent.mkdir(parents=True, exist_ok=True)
     output_file.write_text(yaml_text(documents))
+    return _warnings(pipeline, image, volume_claim)
 
 
 def _check_volume(pipeline_root: str | None, volume_claim: str | None) -> None:
@@ -140,7 +143,7 @@ def _with_volume(spec: dict[str, Any], claim: str, path: str | None) -> dict[str
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": mounts}}}}
 
 
-def warnings_of(pipeline: Pipeline, image: str, volume_claim: str | None) -> list[str]:
+def _warnings(pipeline: Pipeline, image: str, volume_claim: str | None) -> list[str]:
     """Returns what to know of a pipeline that compiles: its root without a volume, its cache."""
     root = pipeline.pipeline_info.pipeline_root
     warnings = []
