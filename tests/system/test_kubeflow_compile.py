@@ -73,20 +73,24 @@ def parameters(spec, task):
     }
 
 
-def finder_and_trainer(**options):
-    """Returns a small pipeline; options are LearningRateFinder's."""
-    examples = CsvExampleGen(input_base="/data")
-    finder = LearningRateFinder(
-        examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn", **options
-    )
-    trainer = Trainer(
+def trained_by(examples, finder):
+    """Returns a Trainer that takes the rate."""
+    return Trainer(
         examples=examples.outputs["examples"],
         run_fn="user.run_fn",
         train_args=trainer_pb2.TrainArgs(num_steps=5),
         eval_args=trainer_pb2.EvalArgs(),
         hyperparameters=finder.outputs["best_hyperparameters"],
     )
-    return examples, finder, trainer
+
+
+def finder_and_trainer(**options):
+    """Returns a small pipeline; options are LearningRateFinder's."""
+    examples = CsvExampleGen(input_base="/data")
+    finder = LearningRateFinder(
+        examples=examples.outputs["examples"], lr_finder_fn="user.lr_finder_fn", **options
+    )
+    return examples, finder, trained_by(examples, finder)
 
 
 @pytest.fixture
@@ -334,13 +338,7 @@ def test_gate_on_the_verdict_becomes_a_condition(compiled):
     """The backend evaluates it on the metadata of the sweep."""
     examples, finder, _ = finder_and_trainer()
     with Cond(finder.outputs["sweep"].future()[0].custom_property("verdict") == "ok"):
-        trainer = Trainer(
-            examples=examples.outputs["examples"],
-            run_fn="user.run_fn",
-            train_args=trainer_pb2.TrainArgs(num_steps=5),
-            eval_args=trainer_pb2.EvalArgs(),
-            hyperparameters=finder.outputs["best_hyperparameters"],
-        )
+        trainer = trained_by(examples, finder)
 
     task = compiled([examples, finder, trainer]).root.dag.tasks["Trainer"]
 
@@ -408,13 +406,7 @@ def test_condition_on_an_input_and_one_around_it_are_both_asked(compiled):
         trainer = gated(
             finder,
             lambda of: of("verdict") != "ok",
-            lambda: Trainer(
-                examples=examples.outputs["examples"],
-                run_fn="user.run_fn",
-                train_args=trainer_pb2.TrainArgs(num_steps=5),
-                eval_args=trainer_pb2.EvalArgs(),
-                hyperparameters=finder.outputs["best_hyperparameters"],
-            ),
+            lambda: trained_by(examples, finder),
         )
 
     task = compiled([examples, finder, trainer]).root.dag.tasks["Trainer"]
